@@ -6,8 +6,9 @@ each commit to an agent or a person. An agent's edits are made from the commit's
 record them, and what a day does between the edit and the commit is undone in the edit: a
 formatter, an indent, a moved file, a draft, a stash to another tree, a changed line, a person's
 lines between, a whole write above a person's lines. So the tree stays the real one, and each
-line's owner is known by construction. A line that its commit moved keeps its owner. Agents also
-leave edits that are never committed, of lines that the tree has, and persons copy from agents.
+line's owner is known by construction. A line that its commit moved, broke or joined keeps its
+owner. Agents also leave edits that are never committed, of lines that the tree has, and persons
+copy from agents.
 
 It prints, of an agent's lines, how many are told as a person's or are unknown; of persons' lines,
 how many are told as the agent's, how many of these are neither moves nor copies, and how many are
@@ -23,6 +24,9 @@ import re
 import subprocess
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +61,7 @@ AGENTS_DAYS = {
 PERSONS_DAYS = {"plain": 70, "boilerplate": 20, "copies": 5, "copies of a draft": 1}
 _HEAD = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_TOKENS = re.compile(r"""[^\s,;()'"\\`]+""")  # what a formatter leaves
 
 
 class Line(NamedTuple):
@@ -385,6 +390,7 @@ class History:
                 number += sign != "+"
         moves: dict[tuple[str, int], Source] = {}
         for hunk in hunks:
+            moves |= {(hunk.path, number): source for number, source in self.formatted(hunk)}
             rows = {number: line for number, line in added(hunk) if words_of(line) in removed}
             wordless = [number for number, line in added(hunk) if not words_of(line)]
             for number, line in rows.items():
@@ -406,6 +412,32 @@ class History:
                 if source := moves.get((hunk.path, number - 1)):
                     moves[hunk.path, number] = source
         return moves
+
+    def formatted(self, hunk: Hunk) -> Iterator[tuple[int, Source]]:
+        """Yields who wrote the lines that a commit broke, joined or indented in their place.
+
+        Their words stand together in the removed ones, of which half came back. As with other
+        moves, what was nobody's but a person's is written by whoever changes its form.
+        """
+        number, old_number = hunk.start, hunk.old_start
+        for is_changed, group in groupby(hunk.lines, key=lambda row: row[0] != " "):
+            rows = [*group]
+            old = worded(rows if is_changed else [], "+", old_number)
+            new = worded(rows if is_changed else [], "-", number)
+            owners = {line: self.lines[hunk.old_path][line - 1].owner for line, _ in old}
+            sides = [[word for _, word in side] for side in (old, new)]
+            matcher = SequenceMatcher(None, *sides, autojunk=False)
+            blocks = matcher.get_matching_blocks() if "agent" in owners.values() else []
+            whole = Counter(line for line, _ in new)
+            is_half = 2 * sum(block.size for block in blocks) >= len(old)
+            for block in blocks if is_half else ():
+                pairs = [(new[block.b + at][0], old[block.a + at][0]) for at in range(block.size)]
+                for line, count in Counter(line for line, _ in pairs).items():
+                    if count == whole[line]:
+                        own = {owners[other] for at, other in pairs if at == line}
+                        yield line, Source(own.pop() if len(own) == 1 else "one of both", True)
+            number += sum(sign != "-" for sign, _ in rows)
+            old_number += sum(sign != "+" for sign, _ in rows)
 
     def copied_or_agents(self, answer: Said, texts: list[str], at: int) -> str:
         """Tells lines that truly are an agent's text, moved or copied, from others."""
@@ -433,7 +465,13 @@ def applied(lines: list[str], hunks: list[Hunk]) -> list[str]:
 
 def words_of(line: str) -> str:
     """Returns a line without what a formatter changes."""
-    return "".join(re.findall(r"""[^\s,;()'"\\`]+""", line))
+    return "".join(_TOKENS.findall(line))
+
+
+def worded(rows: list[tuple[str, str]], other: str, start: int) -> list[tuple[int, str]]:
+    """Returns the words of the lines of one side, each with the number of its line."""
+    lines = enumerate((line for sign, line in rows if sign != other), start)
+    return [(number, word) for number, line in lines for word in _TOKENS.findall(line)]
 
 
 def changed(line: str, chance: random.Random) -> str:

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, CDPSession
@@ -109,7 +110,14 @@ def answer_rows(server: Serving) -> None:
     used_s = partial(processor_s, server.process.pid)
     with urlopen(f"{server.url}/logs/big/lanes?limit=20") as answer:
         lanes = ",".join(str(lane) for lane, *_ in json.load(answer)["lanes"])
-    pages = ("/runs/big", "/")
+    words = "/runs/big?words=note+77"
+    begun_s = time.monotonic()
+    while True:
+        with suppress(HTTPError), urlopen(server.url + words):
+            break
+        time.sleep(1)  # as the page does that says how far it is
+    print(f"words of all events read in {time.monotonic() - begun_s:.0f} s")
+    pages = ("/runs/big", words, "/")
     asked_paths = [f"/logs/big/{asked}" for asked in ANSWERS]
     for asked in (*pages, *asked_paths, f"/logs/big/tiles?level=12&tile=0&lanes={lanes}"):
         before_s = used_s()

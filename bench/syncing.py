@@ -20,10 +20,11 @@ from pathlib import Path
 
 import thence
 from bench.relaying import BATCH, batches
-from thence.sync.client import PulledPage, SyncClient
+from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget, enabled_target
+from thence.sync.wire.messages import PulledPage
 
 PROGRAM = Path(sys.executable).parent / "thence"
 QUEUED = 100_000
@@ -105,10 +106,10 @@ class _Timed(SyncClient):
         super().__init__(target, login, store)
         self.asked_at: list[float] = []
 
-    def page(self, after: str, seen: str = "", key: str = "") -> PulledPage:
+    def page(self, after: str, seen: str = "") -> PulledPage:
         """Records the time, then asks."""
         self.asked_at.append(time.perf_counter())
-        return super().page(after, seen, key)
+        return super().page(after, seen)
 
 
 def name_of(folder: Path) -> str:

@@ -8,8 +8,6 @@ import pytest
 from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.warm import warm
 
-import thence as package
-
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 # the log that the page shows, as another tool would have written it
 ORDERS = [
@@ -84,19 +82,16 @@ def examples():
 
 
 def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(shown):
-    cursor, options = "", set()
+    options = set()
     env = {"PATH": f"{THENCE.parent}:{os.environ['PATH']}"}
     for words, output in examples():
-        arguments = shlex.split(words.replace("…", cursor))[1:]
+        arguments = shlex.split(words)[1:]
         ended = warm(*arguments, cwd=shown, env=env)
-        told = (ended.out + ended.err).rstrip("\n")
-        cursors = re.findall(r"--cursor (\S+)", told)
-        cursor = cursors[0] if cursors else cursor
-        assert re.sub(r"--cursor \S+", "--cursor …", told) == output, words
+        assert (ended.out + ended.err).rstrip("\n") == output, words
         assert is_three_lines(ended.err) is (ended.code != 0), words
         options |= {word for word in arguments if word.startswith("--")}
     keys = "log type actor subject stream since until turn failed where"
-    keys += " last desc count limit cursor json"
+    keys += " last desc count limit json"
     assert options == {f"--{key}" for key in keys.split()}
 
 
@@ -120,11 +115,10 @@ def test_json_is_the_stored_lines(tmp_path, orders):
         (["--since", "1y"], "since"),
         (["--type", ""], "type"),
         (["--until", "2026-11-20T07:13:00 02:00"], "until"),
-        (["--cursor", "nonsense"], "cursor"),
         (["--limit", "-1"], "--limit"),
         (["--last", "10001"], "--last"),
         (["--last", "2", "--limit", "2"], "--last and --limit exclude each other"),
-        (["--count", "--cursor", "x"], "--count"),
+        (["--count", "--limit", "0"], "--count"),
     ],
 )
 def test_what_is_no_filter_is_wrong_usage(tmp_path, orders, arguments, told):
@@ -133,19 +127,6 @@ def test_what_is_no_filter_is_wrong_usage(tmp_path, orders, arguments, told):
     assert is_three_lines(ended.err)
     assert told in ended.json["error"]["message"]
     assert query(tmp_path, *arguments).out == ""
-
-
-def test_next_page_is_told_as_a_command_whatever_was_asked(tmp_path):
-    odd = 'it\'s "odd" $HOME'
-    with package.open(tmp_path / "orders") as log:
-        for _ in range(3):
-            log.append(odd, actor=odd)
-    asked = ["--type", odd, "--actor", odd, "--where", "lamport_clock > 0", "--limit", "2"]
-    told = query(tmp_path, *asked).err
-    assert told.startswith("2 of 3 events; next: ")
-    again = shlex.split(told.partition("next: ")[2])
-    ended = warm(*again[again.index("query") :], cwd=tmp_path)
-    assert len(ids(ended)) == 1
 
 
 @pytest.mark.promise("A1")
@@ -219,10 +200,8 @@ def test_last_and_desc_and_count(tmp_path, orders):
     assert "the last 2 of 4 events" in last.err
     assert [json.loads(line)["event_id"] for line in last.lines] == orders[:1:-1]
     first = query(tmp_path, "--desc", "--limit", "3", "--json")
-    again = shlex.split(first.err.partition("next: ")[2])
-    assert "--desc" in again
-    second = warm(*again[again.index("query") :], cwd=tmp_path)
-    assert [json.loads(line)["event_id"] for line in first.lines + second.lines] == orders[::-1]
+    assert [json.loads(line)["event_id"] for line in first.lines] == orders[:0:-1]
+    assert "3 of 4 events" in first.err
     counted = query(tmp_path, "--count", "--type", "order.*", "--json")
     assert (counted.code, counted.json) == (0, {"events": 3})
 

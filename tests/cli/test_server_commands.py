@@ -16,6 +16,8 @@ from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
 
+from thence.server.team.logins import FAILURES
+
 
 def server(*arguments: object, cwd: Path, **options: object):
     return thence("server", *map(str, arguments), cwd=cwd, **options)
@@ -233,9 +235,9 @@ def test_server_behind_a_proxy_listens_elsewhere_and_believes_whom_that_names(
             client.post(
                 "/api/v1/token/", wrong, X_Forwarded_For=address, Host="thence.example"
             ).status
-            for address in ("192.0.2.1",) * 6 + ("192.0.2.2",)
+            for address in ("192.0.2.1",) * (FAILURES + 1) + ("192.0.2.2",)
         ]
-        assert statuses == [401] * 5 + [429, 401]
+        assert statuses == [401] * FAILURES + [429, 401]
     finally:
         assert running.end() == 0
 
@@ -253,8 +255,8 @@ def test_server_on_a_unix_socket_believes_its_proxy_and_answers_any_host(tmp_pat
                 client.post(
                     "/api/v1/token/", json=wrong, headers={"X-Forwarded-For": address}
                 ).status_code
-                for address in ("192.0.2.1",) * 6 + ("192.0.2.2",)
+                for address in ("192.0.2.1",) * (FAILURES + 1) + ("192.0.2.2",)
             ]
-        assert statuses == [401] * 5 + [429, 401]
+        assert statuses == [401] * FAILURES + [429, 401]
     finally:
         assert running.end() == 0

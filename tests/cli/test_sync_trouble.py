@@ -12,7 +12,7 @@ from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.test_sync_commands import User, ada
 from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.sync.http_servers import BOMB, HEALTH, HTML, HostileServer
+from tests.sync.http_servers import BOMB, HTML, HostileServer
 from tests.sync.http_servers import TeamServer as PlainTeamServer
 from tests.sync.plain_server import PlainServer
 from tests.sync.test_restored_logs import Backup
@@ -58,14 +58,6 @@ ANSWERS = {
         ),
         "bad_answer",
     ),
-    "later": (
-        (
-            200,
-            {"Content-Type": "application/json"},
-            json.dumps(HEALTH | {"protocol": [5]}).encode(),
-        ),
-        "sync_refused",
-    ),
     "no such page": ((404, {"Content-Type": "text/html"}, HTML), "bad_answer"),
 }
 
@@ -77,7 +69,8 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
         ada.done("append", *LOG, "note", "text=1")
         ada.done("sync", "enable", *LOG)
         for answer, code in ANSWERS.values():
-            server.overrides["/api/v1/sync/health/"] = answer
+            for path in ("/api/v1/events", "/api/v1/events/batch/"):
+                server.overrides[path] = answer
             error = failed(ada, "sync", "now", *LOG)
             assert error["code"] == code
             assert answer[-1] != HTML or "terms of this network" in error["cause"]

@@ -1,6 +1,7 @@
 """Who wrote each line of ordinary days; the owners were written down before the first answer."""
 
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def discount_of(member, basket, today):
 """  # noqa: E501
 
 
+def formats_commits(day: Day) -> None:
+    """Has a hook of git format what is committed."""
+    hook = day.top / ".git/hooks/pre-commit"
+    hook.write_text(FORMATTER)
+    hook.chmod(0o755)
+
+
 @pytest.fixture
 def day(tmp_path: Path) -> Day:
     day = Day(tmp_path / "day")
@@ -46,9 +54,7 @@ def day(tmp_path: Path) -> Day:
 
 @pytest.mark.promise("A5e")
 def test_an_agent_writes_a_person_commits_and_a_formatter_changes_the_form(day):
-    hook = day.top / ".git/hooks/pre-commit"
-    hook.write_text(FORMATTER)
-    hook.chmod(0o755)
+    formats_commits(day)
     with day.agent("discounts") as agent:
         agent.asked("Members get a discount")
         agent.writes("discounts.py", DISCOUNTS)
@@ -471,6 +477,322 @@ ada?|    if not Path(path).exists():
 ada?|        return None
 ada?|    return json.loads(Path(path).read_text())
 """,
+        }
+    )
+
+
+LOANS = """\
+from datetime import timedelta
+
+DAYS = { 'book': 28, 'film': 7, 'game': 14 }
+
+
+def due_on(item, lent_on):
+    return lent_on + timedelta(days = DAYS[item.kind])
+
+
+def is_overdue(item, lent_on, today): return due_on(item, lent_on) < today
+"""
+FINES = """\
+CENTS_A_DAY = { 'book': 20, 'film': 100 }
+
+
+def fine_of(item, days_late, member):
+    if member.is_child: return 0
+    return min(days_late * CENTS_A_DAY.get(item.kind, 50), item.price_cents, member.limit_cents, CENTS_AT_MOST)
+
+
+def reminder_for(member, fines):
+    return f'{member.name} owes {sum(fines)} cents'
+"""  # noqa: E501
+CATALOGUE = """\
+KINDS = [ 'book', 'film', 'game' ]
+
+
+def find(shop, words, kind = None, member = None, limit = 50, is_lent = False, is_reserved = False):
+    if kind not in KINDS: return []
+    return [item for item in shop.items if item.kind == kind and all(word in item.title.casefold() for word in words)][:limit]
+"""  # noqa: E501
+RENEWALS = """\
+def may_renew(loan, reservations):
+    if loan.renewed >= 3: return False
+    return not any(one.item == loan.item for one in reservations)
+
+
+def renew(loan, reservations, today):
+    if not may_renew(loan, reservations):
+        raise ValueError('somebody else waits for it')
+    return loan.until(due_on(loan.item, today))
+
+
+def renewals_left(loan):
+    return max(3 - loan.renewed, 0)
+"""
+
+
+@pytest.mark.promise("A5e")
+def test_commits_are_formatted_afterwards_and_amended(day):
+    with day.agent("loans") as loans, day.agent("fines") as fines:
+        loans.asked("Lend things")
+        fines.asked("Who is late pays")
+        loans.writes("loans.py", LOANS)
+        fines.writes("fines.py", FINES)
+        loans.shell("git add loans.py && git commit -q -m 'Loans'")
+        # nothing has formatted it yet: the formatter is run behind the commit, which is amended
+        loans.shell(f"{shlex.quote(str(RUFF))} format --isolated -q loans.py")
+        loans.edits("loans.py", '"game": 14}', '"game": 14, "map": 28}')
+        loans.shell("git commit -q --amend --no-edit loans.py")
+        loans.writes("catalogue.py", CATALOGUE)
+        loans.shell("git add catalogue.py && git commit -q -m 'A catalogue'")
+        fines.shell("git add fines.py && git commit -q -m 'Fines'")
+    # Ada adds to what was committed, and formats it in a commit of its own
+    day.ada.changes(
+        "catalogue.py", "]\n\n\n", "]\n\n\ndef all_of(shop): return [ *shop.items ]\n\n\n"
+    )
+    day.ada.git("commit", "-q", "-m", "All of them", "catalogue.py")
+    subprocess.run([RUFF, "format", "--isolated", "-q", day.top / "catalogue.py"], check=True)
+    day.ada.git("commit", "-q", "-m", "Formatted", "catalogue.py")
+    # from now on each commit is formatted, the one that Ada amends too
+    formats_commits(day)
+    day.ada.changes(
+        "fines.py", "cents'\n", "cents'\n\n\nCENTS_AT_MOST = { 'a day': 500 }['a day']\n"
+    )
+    day.ada.git("commit", "-q", "-a", "--amend", "-m", "Fines, at most 5 euros")
+    day.judge(
+        {
+            "loans.py": """
+loans|from datetime import timedelta
+
+loans|DAYS = {"book": 28, "film": 7, "game": 14, "map": 28}
+
+
+loans|def due_on(item, lent_on):
+loans|    return lent_on + timedelta(days=DAYS[item.kind])
+
+
+loans|def is_overdue(item, lent_on, today):
+loans|    return due_on(item, lent_on) < today
+""",
+            "catalogue.py": """
+loans|KINDS = ["book", "film", "game"]
+
+
+ada  |def all_of(shop):
+ada  |    return [*shop.items]
+
+
+loans|def find(
+loans|    shop, words, kind=None, member=None, limit=50, is_lent=False, is_reserved=False
+loans|):
+loans|    if kind not in KINDS:
+loans|        return []
+loans|    return [
+loans|        item
+loans|        for item in shop.items
+loans|        if item.kind == kind and all(word in item.title.casefold() for word in words)
+loans|    ][:limit]
+""",
+            "fines.py": """
+fines|CENTS_A_DAY = {"book": 20, "film": 100}
+
+
+fines|def fine_of(item, days_late, member):
+fines|    if member.is_child:
+fines|        return 0
+fines|    return min(
+fines|        days_late * CENTS_A_DAY.get(item.kind, 50),
+fines|        item.price_cents,
+fines|        member.limit_cents,
+fines|        CENTS_AT_MOST,
+fines|    )
+
+
+fines|def reminder_for(member, fines):
+fines|    return f"{member.name} owes {sum(fines)} cents"
+
+
+ada? |CENTS_AT_MOST = {"a day": 500}["a day"]
+""",
+        }
+    )
+
+
+@pytest.mark.promise("A5e")
+def test_work_is_stashed_for_something_urgent_in_its_file_which_is_renamed(day):
+    formats_commits(day)
+    with day.agent("holds") as holds:
+        holds.asked("Things can be reserved")
+        holds.edits(
+            "shop.py",
+            "def total(basket):\n",
+            "def reserve(item, member, queue):\n"
+            "    queue.setdefault(item.number, []).append(member.number)\n"
+            "    return len(queue[item.number]) - 1\n"
+            "\n\ndef total(basket):\n",
+        )
+        # something is urgent meanwhile
+        day.ada.git("stash", "-q")
+        day.ada.changes("shop.py", "line.count for", "max(line.count, 0) for")
+        day.ada.commits("Nothing is sold twice")
+        day.ada.git("stash", "pop", "-q")
+        holds.shell("git commit -q -am 'Reservations'")
+    day.ada.git("mv", "shop.py", "till.py")
+    day.ada.changes("till.py", "def total(basket):", "def total_of(basket):")
+    day.ada.commits("The till")
+    day.judge(
+        {
+            "till.py": """
+ada  |from decimal import Decimal
+
+
+holds|def reserve(item, member, queue):
+holds|    queue.setdefault(item.number, []).append(member.number)
+holds|    return len(queue[item.number]) - 1
+
+
+ada  |def total_of(basket):
+ada  |    return sum(line.price * max(line.count, 0) for line in basket.lines)
+""",
+        }
+    )
+
+
+@pytest.mark.promise("A5e")
+def test_a_branch_is_formatted_and_amended_and_squashed_with_a_suggestion(day):
+    forge, clone, ben = day.folder / "forge", day.folder / "clone", Person(day, "Ben")
+    formats_commits(day)
+    day.ada.git("clone", "-q", "--bare", day.top, forge)
+    day.ada.git("remote", "add", "origin", forge)
+    day.ada.git("switch", "-q", "-c", "renewals")
+    with day.agent("renewals") as agent:
+        agent.asked("Loans can be renewed")
+        agent.writes("renewals.py", RENEWALS)
+        agent.shell("git add renewals.py && git commit -q -m 'Renewals'")
+        agent.edits("renewals.py", "def renewals_left(loan):", "def renewals_left(loan, today):")
+        agent.edits(
+            "renewals.py",
+            "    return max(3 - loan.renewed, 0)",
+            "    if loan.is_overdue(today): return 0\n    return max(3 - loan.renewed, 0)",
+        )
+        agent.shell("git commit -q -a --amend --no-edit && git push -q origin renewals")
+    ben.git("clone", "-q", forge, clone)
+    ben.git("switch", "-q", "renewals", root=clone)
+    ben.changes("renewals.py", "somebody else waits for it", "it is reserved", clone)
+    ben.commits("Update renewals.py", clone)
+    ben.git("switch", "-q", "main", root=clone)
+    ben.git("merge", "-q", "--squash", "renewals", root=clone)
+    ben.git("commit", "-q", "-m", "Renewals (#2)", root=clone)
+    ben.git("push", "-q", "origin", "main", root=clone)
+    day.ada.git("switch", "-q", "main")
+    day.ada.git("pull", "-q", "--ff-only", "origin", "main")
+    day.ada.git("branch", "-q", "-D", "renewals")
+    day.judge(
+        {
+            "renewals.py": """
+renewals|def may_renew(loan, reservations):
+renewals|    if loan.renewed >= 3:
+renewals|        return False
+renewals|    return not any(one.item == loan.item for one in reservations)
+
+
+renewals|def renew(loan, reservations, today):
+renewals|    if not may_renew(loan, reservations):
+?       |        raise ValueError("it is reserved")
+renewals|    return loan.until(due_on(loan.item, today))
+
+
+renewals|def renewals_left(loan, today):
+renewals|    if loan.is_overdue(today):
+renewals|        return 0
+renewals|    return max(3 - loan.renewed, 0)
+""",
+        }
+    )
+
+
+MEMBERS = """\
+LEVELS = ("", "bronze", "silver", "gold")
+
+# how a member begins
+
+
+def is_member(person):
+    return person.number in PEOPLE
+
+
+# how a member ends
+
+
+def is_gone(person):
+    return person.left_on is not None
+"""
+JOIN = """\
+
+
+def join(person, today):
+    PEOPLE[person.number] = person
+    person.joined_on = today
+"""
+LEAVE = """\
+
+
+def leave(person, today):
+    person.left_on = today
+    del PEOPLE[person.number]
+"""
+
+
+@pytest.mark.promise("A5e")
+@pytest.mark.parametrize("is_whole", [True, False], ids=["a whole write", "two edits"])
+def test_parts_of_a_file_are_committed_one_after_the_other(day, is_whole):
+    day.ada.types({"members.py": MEMBERS})
+    day.ada.commits("Members")
+    with day.agent("members") as agent:
+        agent.asked("People join and leave")
+        if is_whole:
+            text = MEMBERS.replace("begins\n", f"begins\n{JOIN}")
+            agent.writes("members.py", text.replace("ends\n", f"ends\n{LEAVE}"))
+        else:
+            agent.edits("members.py", "begins\n", f"begins\n{JOIN}")
+            agent.edits("members.py", "ends\n", f"ends\n{LEAVE}")
+    # Ada commits the first hunk, then something urgent without the second
+    words = ["git", "add", "-p", "members.py"]
+    options = {"cwd": day.top, "env": day.ada.env, "check": True, "capture_output": True}
+    subprocess.run(words, input=b"y\nn\n", **options)
+    day.ada.git("commit", "-q", "-m", "People join")
+    day.ada.git("stash", "-q")
+    day.ada.changes("members.py", '("", "bronze"', '("none", "bronze"')
+    day.ada.commits("A member has a level")
+    day.ada.git("stash", "pop", "-q")
+    day.ada.commits("People leave")
+    day.judge(
+        {
+            "members.py": """
+ada    |LEVELS = ("none", "bronze", "silver", "gold")
+
+ada    |# how a member begins
+
+
+members|def join(person, today):
+members|    PEOPLE[person.number] = person
+members|    person.joined_on = today
+
+
+ada    |def is_member(person):
+ada    |    return person.number in PEOPLE
+
+
+ada    |# how a member ends
+
+
+members|def leave(person, today):
+members|    person.left_on = today
+members|    del PEOPLE[person.number]
+
+
+ada    |def is_gone(person):
+ada    |    return person.left_on is not None
+"""
         }
     )
 

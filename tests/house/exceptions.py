@@ -25,17 +25,17 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 71,
+    "cli": 70,
     "core": 29,
     "files": 1,
     "git": 11,
     "log": 81,
     "otel": 4,
     "server": 80,
-    "sim": 126,
+    "sim": 103,
     "sync": 19,
     "trace": 51,
-    "work": 51,
+    "work": 48,
 }
 STARRED: dict[str, int] = {
     "cli": 5,
@@ -48,14 +48,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10696, 54), (10400, 50)),
+    "cli": ((10605, 54), (10400, 50)),
     "core": ((6525, 32), (6500, 32)),
-    "git": ((3221, 14), (3400, 14)),
+    "git": ((3230, 14), (3400, 14)),
     "log": ((13468, 53), (13300, 52)),
-    "server": ((9955, 59), (11400, 50)),
-    "sim": ((15374, 62), (13900, 58)),
-    "sync": ((3356, 13), (3100, 14)),
+    "server": ((9805, 59), (11400, 50)),
+    "sim": ((14966, 61), (13900, 58)),
+    "sync": ((3093, 13), (3100, 14)),
     "thence": ((1007, 7), (1000, 8)),
-    "trace": ((7742, 28), (7800, 35)),
-    "work": ((9935, 52), (9500, 46)),
+    "trace": ((7834, 28), (7800, 35)),
+    "work": ((9932, 53), (9500, 46)),
 }

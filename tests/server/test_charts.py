@@ -123,8 +123,8 @@ def test_comparison_has_a_line_of_each_run_for_a_variable_that_differs(tmp_path:
         lines = [one["d"] for one in shown.all("path") if "V" in (one["d"] or "")][-2:]
         assert lines[0] != lines[1]
         # 0 at the turn 0, then 1, 3 and 5 or 7, each until the next: 16 of 20 are the values' room
-        assert lines[1] == "M0.00 18.00H0.00V15.71H100.00V11.14H200.00V2.00H200"
-        assert "A ends at 5, B ends at 7; turns 0 to 4, they part in turn 4" in shown.text
+        assert lines[1] == "M0.00 18.00H0.00V15.71H80.00V11.14H160.00V2.00H200"
+        assert "A ends at 5, B ends at 7; 0 to 7 in turns 0 to 4, they part in turn 4" in shown.text
         assert [one["value"] for one in shown.all("option")] == [
             "agent/ada/coins",
             f"agent/ada/{HOSTILE}",

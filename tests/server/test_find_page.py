@@ -102,7 +102,7 @@ def test_words_that_are_not_read_yet_say_how_far_they_are(tmp_path: Path) -> Non
     with altered_serving(tmp_path, slow) as server:
         answer = server.get("/runs/orders?words=stock")
         assert answer.status_code == 503
-        assert answer.headers["refresh"] == "1"
+        assert answer.headers["refresh"] == "0"
         found = page(server, "/runs/orders?words=stock", status=503)
         assert "the words of orders are being read: 0 of 4 events" in found.text
         assert found.all("progress") == [{"value": "0", "max": "4", "aria-label": "How far it is"}]

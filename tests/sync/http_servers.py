@@ -15,7 +15,6 @@ import msgspec
 from thence.errors import SyncRefused
 from thence.sync.wire.messages import Cursors, joined
 
-HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
 BOMB = gzip.compress(b" " * 200_000_000, 1)
@@ -32,7 +31,6 @@ class TeamServer:
 
     def __init__(self, make_log=None, certificate=None, begins_s=0.0):
         self.logs = defaultdict(make_log) if make_log else {}
-        self.health = HEALTH
         self.team = TEAM
         self.overrides = {}
         self.requests = []
@@ -89,8 +87,6 @@ class TeamServer:
         if path in self.overrides:
             found = self.overrides[path]
             return found() if callable(found) else found
-        if path == "/api/v1/sync/health/":
-            return told(200, self.health)
         if path.startswith("/api/v1/token/"):
             return self._login(path.removeprefix("/api/v1/token/"), json.loads(body))
         if headers.get("Authorization", "").removeprefix("Bearer ") not in self.access:
@@ -192,7 +188,7 @@ def _handler(server):
 
 
 class HostileServer:
-    """A socket that answers health as a server does, and all else with `answer`.
+    """A socket that answers all with `answer`.
 
     `then` is "close", "hold" (say nothing more), "drip" (the answer, byte by byte, for ever),
     "handshake" (a TLS handshake, byte by byte), or "flood" (the answer, then `part` for ever).
@@ -242,10 +238,6 @@ class HostileServer:
                 if not part:
                     return
                 head += part
-            if b"/sync/health/" in head.split(b"\r\n")[0]:
-                body = json.dumps(HEALTH).encode()
-                connection.sendall(whole(200, body, "Connection: close"))
-                return
             self.head = head
             self.asked.set()
             if self.then == "drip":

@@ -12,8 +12,7 @@ from hashlib import sha256
 from random import Random
 
 from thence.errors import SyncRefused
-from thence.sync.client import PulledPage
-from thence.sync.wire.messages import Cursors, EventVerdict, Missing, Results
+from thence.sync.wire.messages import Cursors, EventVerdict, Missing, PulledPage, Results
 
 BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")

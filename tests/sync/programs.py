@@ -9,10 +9,11 @@ from pathlib import Path
 from tests.server.team.team_server import PASSWORD
 
 import thence
+from thence.files import is_locked
 from thence.log.files.segment import current_path
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.target import SyncTarget, read_connection, sync_folder, write_target
+from thence.sync.target import LIVE, SyncTarget, sync_folder, write_target
 
 ENDS_S = 60
 _PROGRAM = Path(__file__).with_name("live_program.py")
@@ -29,9 +30,8 @@ class Program:
         log: str = "orders",
         *,
         replicas: int = 1,
-        ca_file: str | None = None,
     ) -> None:
-        self._url, self._user, self._ca_file = url, user, ca_file
+        self._url, self._user = url, user
         self._told = folder / "told"
         self.config = folder / "config"
         self.folders = [folder / f"replica{number}" for number in range(replicas)]
@@ -44,11 +44,9 @@ class Program:
         """Logs the user in, unless there is a login that has not ended."""
         store = CredentialStore(self.config)
         if all(login.has_ended for login in store.logins()):
-            store.save(log_in(self._url, self._user, PASSWORD, ca_file=self._ca_file))
+            store.save(log_in(self._url, self._user, PASSWORD))
 
     def start(self, ending: str = "stop") -> None:
-        for folder in self.folders:  # of a program that was killed
-            (sync_folder(folder) / "live.json").unlink(missing_ok=True)
         argv = [sys.executable, _PROGRAM, self.config, ending, *self.folders]
         with self._told.open("ab") as told:
             self._process = subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=told)
@@ -74,7 +72,7 @@ class Program:
 
     def is_connected(self) -> bool:
         """Reports whether each replica has a live connection."""
-        return all(read_connection(folder) == "Connected" for folder in self.folders)
+        return all(is_locked(sync_folder(folder) / LIVE) for folder in self.folders)
 
     def kill(self) -> None:
         self._process.kill()

@@ -73,8 +73,9 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
         refused = thence(*login, **given)
         assert refused.code == 1
         assert is_three_lines(refused.err)
-        assert "--ca" in refused.err
-        assert thence(*login, "--ca", ca_file, **given).code == 0
+        assert "SSL_CERT_FILE" in refused.err
+        env["SSL_CERT_FILE"] = ca_file
+        assert thence(*login, **given).code == 0
         assert warm("sync", "enable", cwd=project, env=env).code == 0
         now = warm("sync", "now", "--json", cwd=project, env=env)
         assert (now.code, now.json["pulled"]) == (0, 20), now.err

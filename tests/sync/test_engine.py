@@ -20,10 +20,15 @@ from thence.log.index.rows import statements
 from thence.log.open import OS_DISK
 from thence.log.read import reader
 from thence.sync import outbox
-from thence.sync.client import PulledPage
 from thence.sync.engine import AWAY_MAX, BATCH_PAUSE_S, PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
-from thence.sync.wire.messages import BatchFailed, BatchRefused, EventVerdict, Results
+from thence.sync.wire.messages import (
+    BatchFailed,
+    BatchRefused,
+    EventVerdict,
+    PulledPage,
+    Results,
+)
 
 
 def synced(log, server, **options):
@@ -545,7 +550,7 @@ def test_second_opening_leaves_the_first_one_its_lock(tmp_path):
     with thence.open(tmp_path) as log, closing(Outbox(tmp_path, log.vocabulary)) as first:
         path = tmp_path / ".thence/sync/outbox.db"
         with first.at_once():
-            first.set_note("a", "b")
+            first.begin_anew()
             Outbox(tmp_path, log.vocabulary).close()
             argv = [sys.executable, "-c", LOCKING, str(path)]
             said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)

@@ -98,7 +98,7 @@ def test_each_log_of_a_team_is_pulled_and_what_comes_later_too(
     bob = Member(server, "bob", tmp_path, "blue")
     bob.append(bob.log("secret"), "of another team")
     report = rita.mirror()
-    assert (report.logs, report.pulled, report.unmirrored) == (2, 3, [])
+    assert (report.logs, report.pulled, report.unmirrored) == (2, 3, {})
     assert sorted(path.name for path in rita.root.iterdir()) == ["orders", "stock"]
     assert rita.said("orders") == ["one", "x" * 100_000]
     joined = eve.log("orders", "the folder of eve")
@@ -188,14 +188,14 @@ def test_other_content_of_the_folder_is_left_alone(ada: Member, rita: Member) ->
         log.append("said", {"text": "mine"})
     (rita.root / "stock").symlink_to(rita.folder)
     report = rita.mirror()
-    assert [one.log for one in report.unmirrored] == ["orders", "stock"]
+    assert [*report.unmirrored] == ["orders", "stock"]
     assert rita.said("orders") == ["mine"]
     assert not rita.folder.exists()
     assert rita.said("notes") == ["notes"]
     state = json.loads(mirror_path(rita.root / "notes").read_bytes())
     state["team"] = "blue"
     mirror_path(rita.root / "notes").write_text(json.dumps(state))
-    assert [one.log for one in rita.mirror().unmirrored] == ["notes", "orders", "stock"]
+    assert [*rita.mirror().unmirrored] == ["notes", "orders", "stock"]
 
 
 def test_command_mirrors_once_or_until_it_is_ended(

@@ -18,14 +18,17 @@ from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.engine import queue_lock, run_round, sync_lock
+from thence.sync.engine import run_round
 from thence.sync.service import backoff_s
 from thence.sync.target import (
+    LOCK,
+    QUEUE,
     SyncReport,
     SyncTarget,
     connection_state,
     is_service_running,
     read_status,
+    sync_folder,
     write_target,
 )
 
@@ -205,7 +208,7 @@ def test_stop_leaves_a_request_behind_that_never_ends(log, tmp_path, monkeypatch
 def test_another_process_has_the_turn_and_that_is_no_failure(log, tmp_path, server):
     waits = Waits()
     store = enabled(log, tmp_path, server.url)
-    turn = file_lock(sync_lock(log))
+    turn = file_lock(sync_folder(log.folder) / LOCK)
     assert run_round(log, store, engine=Asking) is None
     service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
     service.start()
@@ -259,7 +262,7 @@ def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path
         waits.let.put(None)
         assert waits.next() == 5
         assert len(server.logs["orders"].lines) == 2_000
-        command = file_lock(queue_lock(log))  # as one that waits for its turn
+        command = file_lock(sync_folder(log.folder) / QUEUE)  # as one that waits for its turn
         waits.let.put(None)
         assert [waits.next(), service.state] == [1, "other process"]
         assert read_status(log.folder) is None

@@ -309,5 +309,8 @@ def test_problem_of_one_section_or_tool_is_none_of_another(tmp_path):
 
 def test_reading_yaml_is_imported_when_it_is_needed():
     code = "import sys, thence.work.orchestrate.scheduling; print('ruamel.yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    nothing_said = "thence.work.project.configuration.land_in(b'project_uuid: x')"
+    for question in (code, f"import thence.work.project.configuration; {nothing_said}; {code}"):
+        command = [sys.executable, "-c", question]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "False"

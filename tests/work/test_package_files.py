@@ -15,11 +15,10 @@ WHOLE = PlannedPackage(
     priority="P1",
     prompt="tasks/WP02-day-files.md",
     subtasks=(
-        Subtask("T003", "Write them", False, True, 9),
-        Subtask("T004", "", False, False, 10),
+        Subtask("T003", "Write them", False),
+        Subtask("T004", "", False),
     ),
     dependencies=("WP01", "WP03"),
-    line=7,
 )
 
 

@@ -3,11 +3,9 @@
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.plan.tasks import HEADING, PlannedPackage, Subtask, packages_of, parse, tick
+from thence.work.plan.tasks import HEADING, PlannedPackage, Subtask, packages_of, parse
 
 WHOLE = """# Work Packages: Sync
 
@@ -66,12 +64,11 @@ FIRST = PlannedPackage(
     priority="P0",
     prompt="tasks/WP01-journal.md",
     subtasks=(
-        Subtask("T001", "Write the journal", True, False, 14),
-        Subtask("T002", "[US1] Take the lock", False, True, 15),
-        Subtask("T003", "", True, True, 17),
+        Subtask("T001", "Write the journal", True),
+        Subtask("T002", "[US1] Take the lock", False),
+        Subtask("T003", "", True),
     ),
     dependencies=(),
-    line=6,
 )
 
 
@@ -289,82 +286,19 @@ def test_dependencies_of_several_lines_are_joined():
 
 
 @pytest.mark.parametrize(
-    ("line", "text", "is_parallel"),
+    ("line", "text"),
     [
-        ("- [ ] T001 [P] a [P]", "a [P]", True),
-        ("* [x] **T001**: a", "a", False),
-        ("+ [ ] **T001:** [US2] [P] a", "[US2] a", True),
-        ("   - [ ]   T001: a [P]", "a [P]", False),
-        ("- [ ] T001", "", False),
+        ("- [ ] T001 [P] a [P]", "a [P]"),
+        ("* [x] **T001**: a", "a"),
+        ("+ [ ] **T001:** [US2] [P] a", "[US2] a"),
+        ("   - [ ]   T001: a [P]", "a [P]"),
+        ("- [ ] T001", ""),
     ],
 )
-def test_subtask_may_be_written_in_several_ways(line, text, is_parallel):
+def test_subtask_may_be_written_in_several_ways(line, text):
     (package,) = packages_of(f"## WP01: a\n{line}\n".encode(), "tasks.md")
-    ((subtask_id, told, _, parallel, number),) = package.subtasks
-    assert (subtask_id, told, parallel, number) == ("T001", text, is_parallel, 2)
-
-
-def test_tick_changes_one_byte():
-    for end in ("\n", "\r\n"):
-        data = ("\ufeff" + WHOLE.replace("\n", end)).encode()
-        ticked = tick(data, "T002", True)
-        assert ticked == data.replace(b"[ ] T002", b"[x] T002")
-        assert tick(ticked, "T002", True) == ticked
-        assert tick(ticked, "T002", False) == data
-    assert tick(data, "T003", True) is data
-
-
-def test_tick_finds_only_subtasks_of_packages():
-    for subtask_id in ("T095", "T096", "T097", "T098", "T099", "T1", ""):
-        with pytest.raises(PlanningError, match="the subtasks are T001, T002, T003, T004"):
-            tick(WHOLE.encode(), subtask_id, True)
-
-
-def test_tick_leaves_bytes_that_are_no_text():
-    data = b"\xff\n## WP01: a\xff\n- [ ] T001 \xff\r\n\xfe"
-    assert tick(data, "T001", True) == data.replace(b"[ ]", b"[x]")
-
-
-pieces = st.sampled_from(
-    [
-        b"## Work Package WP01: a",
-        b"## Work Package WP02: b",
-        b"### Included Subtasks",
-        b"### Dependencies",
-        b"- [ ] T001 a",
-        b"  * [x] T002 [P] b",
-        b"- [X] T003",
-        b"- [] T004",
-        b"\t+ [ ] **T005** c\r",
-        b"```",
-        b"<!--",
-        b"-->",
-        b"",
-        b"\r",
-        b"\xef\xbb\xbf",
-        b"\xff \x0b \xe2\x80\xa8",
-        b"- Depends on WP01",
-    ]
-)
-
-
-@given(st.lists(pieces, max_size=25).map(b"\n".join), st.booleans())
-def test_tick_reads_back_and_leaves_all_other_bytes(data, is_done):
-    before = parse(data, "tasks.md").packages
-    for package in before:
-        for subtask in package.subtasks:
-            ticked = tick(data, subtask.id, is_done)
-            told = {each.id: each for each in _subtasks(parse(ticked, "tasks.md").packages)}
-            expected = {each.id: each for each in _subtasks(before)}
-            expected[subtask.id] = subtask._replace(is_done=is_done)
-            assert told == expected
-            changed = [at for at, (a, b) in enumerate(zip(data, ticked, strict=True)) if a != b]
-            assert len(changed) == (subtask.is_done is not is_done)
-            assert all(data[at - 1 : at] == b"[" for at in changed)
-
-
-def _subtasks(packages):
-    return [each for package in packages for each in package.subtasks]
+    ((subtask_id, told, _),) = package.subtasks
+    assert (subtask_id, told) == ("T001", text)
 
 
 def test_any_bytes_are_read():

@@ -21,7 +21,7 @@ from thence.work.board.board import fold
 from thence.work.board.move_request import LandingStatus, Move, MoveContext
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move as decide
-from thence.work.session.lane_changes import move
+from thence.work.session.lane_changes import LaneRequest, move
 from thence.work.session.session import Session
 
 SLUG = "001-sync"
@@ -101,11 +101,12 @@ class Project:
         self.session.append(WorkEvent(event_type, payload, SLUG))
 
     def move(self, board, wp_id, to):
-        session, before = self.session, list(self.session.events)
+        session, before = self.session, list(self.session.snapshot.events)
         facts = self.facts(board, wp_id, session.store.actor)
         session._about = SLUG
         try:
-            attempt(session, "move", wp_id, lambda _: move(session, SLUG, wp_id, to, facts))
+            request = LaneRequest(wp_id, to, facts)
+            attempt(session, "move", wp_id, lambda _: move(session, SLUG, request))
         except Refused:
             return
         (made,) = [each for each in session.appended[-4:] if each.event_type == "WPStatusChanged"][
@@ -217,7 +218,8 @@ def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
                 session.refresh()
-                move(session, SLUG, wp_id, to, MoveContext(actor="ada", code=CODE))
+                request = LaneRequest(wp_id, to, MoveContext(actor="ada", code=CODE))
+                move(session, SLUG, request)
         told = session.appended
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
     ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
-from tests.cli.work.projects import SLUG, finalized_project
+from tests.cli.work.projects import finalized_project
 from tests.git.repositories import commit, git
 from tests.work.boards import NAMED
 
@@ -181,19 +181,6 @@ def test_merge_is_recorded_by_the_same_command(project):
     moved = recorded(project, *command)
     assert moved[0]["payload"]["new_status"] == "for_review"
     assert tree_of(project) == tree
-
-
-@pytest.mark.promise("S2")
-def test_box_that_is_opened_is_recorded_by_the_same_command(project):
-    work(project, "mark-status", "T001")
-    path = project / "kitty-specs" / SLUG / "tasks.md"
-    before = path.read_bytes()
-    path.write_bytes(before.replace(b"[ ]", b"[x]"))
-    command = ("mark-status", "T001", "--undo")
-    unwritten(project, *command)
-    assert path.read_bytes() == before
-    (event,) = recorded(project, *command)
-    assert event["event_type"] == "SubtaskReopened"
 
 
 @pytest.mark.promise("S2")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +23,17 @@ class Memo:
     """
 
     def __init__(self, repo: Repository, home: Path) -> None:
-        self.home = home
-        self.repo = repo
-        self._kept: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._home = home
+        self._repo = repo
         self._stored = b""
+
+    @cached_property
+    def _kept(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """The answers of each name; the file is read at the first question."""
         with suppress(OSError, ValueError, RecursionError):
-            data = (home / _FILE).read_bytes()
-            self._kept = decode(data, type=dict[str, tuple[str, dict[str, Any]]])
-            self._stored = data
+            self._stored = (self._home / _FILE).read_bytes()
+            return decode(self._stored, type=dict[str, tuple[str, dict[str, Any]]])
+        return {}
 
     def table(self, name: str, of: str) -> dict[str, Any]:
         """Returns the answers of a name that hold for `of`, to be added to; the others go."""
@@ -48,7 +52,7 @@ class Memo:
 
     def save(self) -> None:
         """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
-        data = encode(self._kept)
-        if data != self._stored and not is_shallow(self.repo):
+        data = encode(self._kept) if "_kept" in vars(self) else self._stored
+        if data != self._stored and not is_shallow(self._repo):
             with suppress(ThenceError):
-                replace_file(self.home / _FILE, data)
+                replace_file(self._home / _FILE, data)

@@ -1,4 +1,4 @@
-"""The exchange of a log in the background: a detached `thence sync now`, and whether it may run.
+"""The exchange of a log in the background: a detached `thence sync now`.
 
 One is at work and one waits for its turn, so that whatever was appended before a start is sent by
 one of them. The one that waits holds a lock as its stdin, which it has from its start.
@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import ThenceError
-from thence.files import file_lock, is_locked
+from thence.files import file_lock
 from thence.sync.target import sync_folder
 
-_WAITING = "waiting.lock"
+# locked while one waits for its turn
+WAITING = "waiting.lock"
 # nothing is imported from the folder in which it begins, which may be a user's working tree
 _PROGRAM = "import sys; del sys.path[0]; from thence.cli.main import main; sys.exit(main())"
 
@@ -25,7 +26,7 @@ def send(folder: Path, cwd: Path, wait_s: float = 0.0) -> bool:
 
     Returns whether it succeeded within `wait_s` seconds.
     """
-    path, until_s = sync_folder(folder) / _WAITING, time.monotonic() + wait_s
+    path, until_s = sync_folder(folder) / WAITING, time.monotonic() + wait_s
     words = ("sync", "now", "--quiet", "--log", os.fspath(folder))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,26 +47,7 @@ def send(folder: Path, cwd: Path, wait_s: float = 0.0) -> bool:
 def begin_turn(folder: Path) -> None:
     """Lets the next process wait, once this one has its turn, if it is one of the background."""
     with suppress(OSError):
-        if os.path.samestat(os.fstat(0), os.stat(sync_folder(folder) / _WAITING)):
+        if os.path.samestat(os.fstat(0), os.stat(sync_folder(folder) / WAITING)):
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.close(nothing)
-
-
-def is_waiting(folder: Path) -> bool:
-    """Reports whether a process of the background waits for its turn. Raises ThenceError."""
-    return is_locked(sync_folder(folder) / _WAITING)
-
-
-def is_private(marker: Path) -> bool:
-    """Reports whether sync was disabled, by a marker."""
-    return marker.exists()
-
-
-def set_private(marker: Path, *, is_private: bool) -> None:
-    """Sets or removes a marker. Raises OSError."""
-    if is_private:
-        marker.parent.mkdir(exist_ok=True)
-        marker.touch()
-    else:
-        marker.unlink(missing_ok=True)

@@ -6,13 +6,13 @@ server answers 401. One process at a time asks for new tokens, and the others ta
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from thence.core.ready import ready
-from thence.errors import NotLoggedIn, SyncRefused, ThenceError
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.files import file_lock, read_private, replace_file
 from thence.log.files.disk import config_folder
 from thence.sync.wire.messages import Secret, Tokens
@@ -21,25 +21,20 @@ FILE = "credentials.json"
 _LOCK = "credentials.lock"
 _BYTES_MAX = 1024 * 1024
 _WAIT_S = 30.0
-_AGAIN = "log in again: thence sync login URL"
 
 
 class Login(Secret, frozen=True, omit_defaults=True):
     """A user's login to a server. `repr` shows none of it.
 
-    `team_slug` is the user's first team, None without one; `ca_file` holds the certificates that
-    the server's own is checked by, None for those of the system. `has_ended` means that the server
-    refused its refresh token. Lifetimes are in seconds, as the server gave them.
+    `team_slug` is the user's first team, None without one. `has_ended` means that the server
+    refused its refresh token.
     """
 
     server: str
     username: str
     access: str
     refresh: str
-    access_lifetime: int = 0
-    refresh_lifetime: int = 0
     team_slug: str | None = None
-    ca_file: str | None = None
     has_ended: bool = False
 
     @property
@@ -53,22 +48,16 @@ class Login(Secret, frozen=True, omit_defaults=True):
             self,
             access=tokens.access,
             refresh=tokens.refresh,
-            access_lifetime=tokens.access_lifetime,
-            refresh_lifetime=tokens.refresh_lifetime,
             team_slug=tokens.team_slug,
             has_ended=False,
         )
 
 
-class _File(Secret, frozen=True):
-    version: int
-    logins: tuple[Login, ...]
-
-
 class CredentialStore:
     """The file of logins in a folder, by default this user's; nothing is made before a save.
 
-    Raises SyncRefused for a user without a config folder.
+    Raises SyncRefused for a user without a config folder; each method raises ThenceError for a file
+    that can't be used.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -89,18 +78,22 @@ class CredentialStore:
 
     def logins(self) -> tuple[Login, ...]:
         """Returns all logins, sorted by server and user name; raises SyncRefused."""
-        with self._failures():
-            content = read_private(self.path, _BYTES_MAX)
-            if content is not None and content[1]:  # closed to others
-                self.path.chmod(0o600)
+        content = read_private(self.path, _BYTES_MAX)
         if content is None:
             return ()
-        data, _ = content
+        data, is_open = content
+        if is_open:  # closed to others
+            self.path.chmod(0o600)
         try:
-            logins = msgspec.json.decode(data, type=ready(_File)).logins
+            logins = msgspec.json.decode(data, type=ready(tuple[Login, ...]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # the cause is not chained: it might quote the file
-            raise self._failure("it does not hold logins", f"move it away, then {_AGAIN}") from None
+            raise SyncRefused(
+                "could not use your logins in",
+                place=self.path,
+                cause="it does not hold logins",
+                hint="move it away, then log in again: thence sync login URL",
+                code="sync_error",
+            ) from None  # the cause might quote the file
         return tuple(sorted(logins, key=lambda login: login.key))
 
     def login(self, server: str | None, username: str | None = None) -> Login:
@@ -131,12 +124,12 @@ class CredentialStore:
         )
 
     def save(self, login: Login) -> None:
-        """Stores a login in place of the one of the same server and user; raises SyncRefused."""
+        """Stores a login in place of the one of the same server and user."""
         with self._changing() as logins:
             logins[login.key] = login
 
     def remove(self, login: Login) -> None:
-        """Removes a login; nothing happens where it is gone already. Raises SyncRefused."""
+        """Removes a login; nothing happens where it is gone already."""
         with self._changing() as logins:
             logins.pop(login.key, None)
 
@@ -164,35 +157,17 @@ class CredentialStore:
     @contextmanager
     def _changing(self) -> Iterator[dict[tuple[str, str], Login]]:
         """Gives the logins by their keys, under the lock, and stores what the block changes."""
-        with self._failures():
+        with suppress(OSError):  # what is wrong with the folder, the lock tells
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600)
-        with lock:
+        with file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600):
             before = {login.key: login for login in self.logins()}
             logins = dict(before)
             try:
                 yield logins
             finally:
                 if logins != before:
-                    data = msgspec.json.encode(_File(1, tuple(logins.values())))
-                    with self._failures():
-                        replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Raises what goes wrong with a file in the enclosed block as an error of the logins."""
-        try:
-            yield
-        except SyncRefused:
-            raise
-        except ThenceError as error:
-            raise self._failure(error.cause, error.hint) from error
-        except OSError as error:
-            raise self._failure(error.strerror or error, "check the folder's owner") from error
-
-    def _failure(self, cause: object, hint: str) -> SyncRefused:
-        operation = "could not use your logins in"
-        return SyncRefused(operation, place=self.path, cause=cause, hint=hint, code="sync_error")
+                    data = msgspec.json.encode([*logins.values()])
+                    replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
 
 
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:

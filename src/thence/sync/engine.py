@@ -13,8 +13,6 @@ in, and keeps its report beside the log.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from io import FileIO
-from pathlib import Path
 from random import uniform
 
 from msgspec.structs import replace
@@ -33,14 +31,15 @@ from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import Outbox, OutboxLine, key_of
 from thence.sync.redactions import own_nodes, settle_bodies
-from thence.sync.target import SyncReport, enabled_target, recorded, sync_folder
+from thence.sync.target import LOCK, QUEUE, SyncReport, enabled_target, recorded, sync_folder
 from thence.sync.wire.messages import (
-    BODIES_MISSING,
     BODY_MISSING,
     OWN_NODES_MAX,
     BatchFailed,
     BatchRefused,
     Cursors,
+    EventVerdict,
+    Results,
     batches,
 )
 
@@ -54,8 +53,8 @@ PAGES_MAX = 100_000
 BATCH_PAUSE_S = 5.0
 # how long a command's claim on the next turn is waited for
 _QUEUE_S = 0.5
+_TOO_NEW = "its clock is too far ahead of the log's"
 _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
-_VALUE_MISSING = "body_missing"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 BACKOFF_MIN_S = 0.5
@@ -114,16 +113,15 @@ class SyncEngine:
         self._find_secret = find_secret or (lambda line: log.redact_settings.parking.found_in(line))
         self.outbox = Outbox(log.folder, log.vocabulary, target)
         self._pulls_only = pulls_only
-        self._begin()
 
     def round(self) -> SyncReport:
         """Runs one round and returns its report; an error that ends it early is part of that."""
         self._begin()
         error: ThenceError | None = None
+        is_anew, failures = False, 0
         try:
             self.outbox.update()
             self._relay(self.outbox.pulled(), self.outbox.cursors.after, is_retry=True)
-            is_anew, failures = False, 0
             while True:
                 try:
                     self._pull_settle_push()
@@ -141,8 +139,14 @@ class SyncEngine:
             error = failure
             if failure.code == "cursor_unknown":
                 error = _bad("it does not know a cursor that it has just given")
-        pending, parked = self.outbox.pending(), self.outbox.parked_count()
-        return replace(self._report, left=pending, parked=parked, error=error)
+        return replace(
+            SyncReport(),
+            **self._counts,
+            left=self.outbox.pending(),
+            parked=self.outbox.parked_count(),
+            is_restored=self._is_restored,
+            error=error,
+        )
 
     def close(self) -> None:
         """Closes the engine; log and transport stay open."""
@@ -150,18 +154,18 @@ class SyncEngine:
 
     def _begin(self) -> None:
         """Begins a round of which nothing is known yet."""
-        self._report = SyncReport()
-        self._to_push = self._handled = 0
+        self._counts: Counter[str] = Counter()
+        self._to_push = 0
         self._nodes: Sequence[str] = ()
-        self._has_pushed = False
+        self._is_restored = self._has_pushed = False
         bodies = Bodies(OS_DISK, self._log.folder)
         self._values = LargeValues(bodies, self._transport, self._pause)
 
     def _count(self, **counts: int) -> None:
         """Adds to the counts of the round's report, and shows how far it is."""
-        sums = {name: getattr(self._report, name) + count for name, count in counts.items()}
-        self._report = replace(self._report, **sums)
-        self._progress(self._report.pulled, self._handled, max(self._to_push, self._handled))
+        self._counts.update(counts)
+        handled = sum(self._counts[name] for name in ("pushed", "duplicate", "rejected"))
+        self._progress(self._counts["pulled"], handled, max(self._to_push, handled))
 
     def _pull_settle_push(self) -> None:
         withheld: SyncRefused | None = None
@@ -193,14 +197,12 @@ class SyncEngine:
             passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
-            if self._relay(page.lines, page.next, before, is_again=is_again):
-                is_again = False
-                if not page.more:
-                    return
-            elif is_again:
+            is_whole = self._relay(page.lines, page.next, before, is_again=is_again)
+            if is_again and not is_whole:
                 raise _bad("a line in its page is not an event")
-            else:
-                is_again = True
+            if is_whole and not page.more:
+                return
+            is_again = not is_whole
         raise _bad("its pages have no end")
 
     def _relay(
@@ -226,35 +228,26 @@ class SyncEngine:
         valued = [Event(line, None, vocabulary) for line in lines if BODIES_SIGN in line]
         self._values.expect(entry for event in valued for entry in event.body_entries)
         relayed = self._log.relay(lines, self._values)
-        if relayed.renewed:
-            self._report = replace(self._report, is_restored=True)
+        self._is_restored |= bool(relayed.renewed)
         parked = [
-            (
-                event,
-                f"its clock, {event.lamport_clock}, is too far ahead"
-                if event.lamport_clock > CLOCK_AHEAD_MAX
-                else _NO_ROOM,
-            )
+            (event, _TOO_NEW if event.lamport_clock > CLOCK_AHEAD_MAX else _NO_ROOM)
             for event in relayed.parked
         ]
         parked += [
             (Event(line, None, vocabulary), bad.reason)
             for line, bad in relayed.bad
-            if is_retry or (is_again and bad.code == _VALUE_MISSING)
+            if is_retry or (is_again and bad.code == "body_missing")
         ]
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
-        apart = new.union(event.line for event, _ in parked)
-        held = [line for line in lines if line not in apart]
+        others = {*lines}.difference(new, (event.line for event, _ in parked))
         keys = []
-        for line in {*held}.difference(line for line, _ in relayed.bad):
+        for line in others.difference(line for line, _ in relayed.bad):
             event = parse(line, vocabulary)
             with suppress(InvalidEvent):
                 keys += [] if isinstance(event, BadLine) else [key_of(event)]
-        is_whole = len(keys) == len({*held})
+        is_whole = len(keys) == len(others)
         with self.outbox.at_once():
-            if is_retry:
-                self.outbox.forget_pulled()
-            self.outbox.park_pulled(parked)
+            self.outbox.park_pulled(parked, are_all=is_retry)
             self.outbox.update(new)
             self.outbox.record_synced(keys, moved if is_whole else before, before, are_pulled=True)
         self._count(pulled=len(new))
@@ -291,14 +284,12 @@ class SyncEngine:
             return False
         reason = f"it seems to hold a secret: {secret.rule} in {secret.path}"
         self.outbox.park(one.key, reason, is_secret=True)
-        self._handled += 1
         return True
 
     def _keep_damaged(self, one: OutboxLine, error: BodyMissing) -> None:
         """Parks a line of which a large value can't be read, if the log has the line still."""
         if any(event.line == one.line for event in self._log.lines_of(one.event_id)):
             self.outbox.park(one.key, str(error))
-            self._handled += 1
 
     def _push_batch(self, group: Sequence[OutboxLine], *, is_again: bool = False) -> bool:
         """Pushes a batch after its large values; halves a refused one until a bad line is alone.
@@ -316,31 +307,27 @@ class SyncEngine:
             self._values.push(entry for event in events for entry in event.body_entries)
             results = self._transport.batch([one.line for one in group], self._nodes, cursors)
         except (BatchRefused, BatchFailed, BodyMissing) as error:
-            is_alone = len(group) == 1
-            if not is_again and (is_alone or isinstance(error, BatchFailed)):
+            if not is_again:
                 return self._push_batch(group, is_again=True)
-            if not is_alone:
-                half = len(group) // 2
+            one, half = group[0], len(group) // 2
+            if half:
                 has_verdict = self._push_batch(group[:half], is_again=True)
                 return self._push_batch(group[half:], is_again=True) or has_verdict
+            if isinstance(error, BodyMissing):
+                self._keep_damaged(one, error)  # or it was redacted meanwhile
+                return True
             if isinstance(error, BatchFailed):  # the line waits for the next round
-                one = group[0]
                 self._failed_in_a_row += 1
                 self._failure = BatchFailed(
                     "could not push an event to",
                     place=error.place,
-                    cause=f"{error.cause}, twice, at {one.event_id}, a line of"
-                    f" {len(one.line):,} bytes",
-                    hint="let its proxy pass bodies of 4 MiB; all else is pushed:"
-                    " thence sync status",
+                    cause=f"{error.cause}, twice, at {one.event_id} of {len(one.line):,} bytes",
+                    hint="let its proxy pass bodies of 4 MiB; all else is pushed",
                 )
                 if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
                     raise error
-            elif isinstance(error, BatchRefused):
-                self._park(group[0], error.bad.get(group[0].event_id) or error.cause, error)
-            else:  # it was redacted meanwhile, or its value was damaged
-                self._keep_damaged(group[0], error)
-            return True
+                return True
+            results = Results((EventVerdict(one.event_id, "rejected", error.cause),))
         self._failed_in_a_row = 0
         ids, count = [one.event_id for one in group], Counter(one.event_id for one in group)
         by_id = {verdict.event_id: verdict for verdict in results.results}
@@ -354,43 +341,23 @@ class SyncEngine:
         held = [one.key for one, verdict in verdicts if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
         self.outbox.record_synced(held, moved, cursors)
-        self._handled += len(held)
         statuses = Counter(verdict.status for _, verdict in verdicts)
         self._count(pushed=statuses["success"], duplicate=statuses["duplicate"])
         for one, verdict in verdicts:
             if verdict.error == BODY_MISSING and one.key.node not in self._nodes:
                 self.outbox.leave(one.key)  # its author or an admin pushes it
-                self._handled += 1
             elif verdict.status == "rejected":
-                self._park(one, verdict.error_message or verdict.error or "no reason given", None)
-        has_verdict = bool(held) or statuses["rejected"] > 0
-        lacking = [one for one, verdict in verdicts if verdict.error == BODIES_MISSING]
-        if lacking and not is_again:  # a redaction has swept, or the server was put back
-            self._values.forget()
-            return self._push_batch(lacking, is_again=True) or has_verdict
-        return has_verdict
-
-    def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:
-        if self._report.rejected == PARKED_IN_ROUND_MAX:
-            raise _bad(f"it refuses line after line: {reason}") from error
-        self.outbox.park(one.key, reason)
-        self._handled += 1
-        self._count(rejected=1)
+                reason = verdict.error_message or verdict.error or "no reason given"
+                if self._counts["rejected"] == PARKED_IN_ROUND_MAX:
+                    raise _bad(f"it refuses line after line: {reason}")
+                self.outbox.park(one.key, reason)
+                self._count(rejected=1)
+        return bool(held) or statuses["rejected"] > 0
 
 
 def _bad(cause: str) -> SyncRefused:
     operation = "could not sync with the server"
     return SyncRefused(operation, cause=cause, hint=_HINT, code="bad_answer")
-
-
-def sync_lock(log: Log) -> Path:
-    """Returns the lock file of those who sync a log; one of all processes holds it."""
-    return sync_folder(log.folder) / "lock"
-
-
-def queue_lock(log: Log) -> Path:
-    """Returns the lock file of a command in wait of its turn: a background service gives way."""
-    return sync_folder(log.folder) / "queue.lock"
 
 
 def run_round(
@@ -407,9 +374,10 @@ def run_round(
     `wait` is that of a background service, whose rounds pause between batches and give way: None
     too for a round that did. Every error of the house is part of the report.
     """
+    own_folder = sync_folder(log.folder)
 
     def pause(pause_s: float) -> None:
-        if wait is not None and (wait(pause_s) or is_locked(queue_lock(log))):
+        if wait is not None and (wait(pause_s) or is_locked(own_folder / QUEUE)):
             raise _GaveWay(
                 "could not go on with the round",
                 cause="the service was stopped, or another process waits for its turn",
@@ -419,9 +387,14 @@ def run_round(
     report = SyncReport()
     try:
         target = enabled_target(log.folder)
-        turn = _turn(log, wait_s)
-        if turn is None:
-            return None
+        with ExitStack() as queue:
+            if wait_s:  # a background service gives way to who waits
+                with suppress(FileBusy):  # a look at the lock takes it for a moment
+                    queue.enter_context(file_lock(own_folder / QUEUE, min(wait_s, _QUEUE_S)))
+            try:
+                turn = file_lock(own_folder / LOCK, wait_s)
+            except FileBusy:
+                return None
         with (
             turn,
             closing(client_to(target, store)) as client,
@@ -439,16 +412,3 @@ def run_round(
 
 class _GaveWay(ThenceError):
     """Error: the round of a background service ended for the sake of somebody else."""
-
-
-def _turn(log: Log, wait_s: float) -> FileIO | None:
-    """Takes the lock of a round; a caller that waits for it has a background service give way."""
-    with suppress(FileBusy):
-        return file_lock(sync_lock(log))
-    if not wait_s:
-        return None
-    with ExitStack() as queue, suppress(FileBusy):
-        with suppress(FileBusy):  # a look at the lock takes it for a moment
-            queue.enter_context(file_lock(queue_lock(log), min(wait_s, _QUEUE_S)))
-        return file_lock(sync_lock(log), wait_s)
-    return None

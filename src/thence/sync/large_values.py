@@ -66,10 +66,6 @@ class LargeValues:
                 lines = lines[count:]
             self._at_server.update(names[first:])
 
-    def forget(self) -> None:
-        """Forgets what the server was known to hold."""
-        self._at_server.clear()
-
     def lacking(self, digests: Sequence[str]) -> list[str]:
         """Returns those of some digests that the server lacks; notes the others."""
         lacking: list[str] = []

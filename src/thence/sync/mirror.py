@@ -6,8 +6,8 @@ else of it, which names the log and has appends refused. A log that the login ma
 stays, and its file says why. A folder that mirrors something else, or nothing, is never touched.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +20,8 @@ from thence.log.files.segment import mirror_path
 from thence.log.open import open_log
 from thence.sync.client import client_to
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import SyncEngine, sync_lock
-from thence.sync.target import SyncReport, SyncTarget, read_state, write_state
+from thence.sync.engine import SyncEngine
+from thence.sync.target import LOCK, SyncReport, SyncTarget, read_state, sync_folder, write_state
 from thence.sync.wire.messages import MirroredLog, TeamLog
 
 # how long another process may pull the same log
@@ -34,20 +34,16 @@ _GONE = "the team has no such log any more"
 Progress = Callable[[str, int], None]
 
 
-class Unmirrored(NamedTuple):
-    """A log that could not be updated, and why."""
-
-    log: str
-    error: ThenceError
-
-
 class MirrorReport(NamedTuple):
-    """The report of one pass: how many logs the team has, lines pulled, lines redacted."""
+    """The report of one pass: how many logs the team has, lines pulled, lines redacted.
+
+    `unmirrored` maps the logs that could not be updated to the reasons.
+    """
 
     logs: int
     pulled: int
     redacted: int
-    unmirrored: Sequence[Unmirrored]
+    unmirrored: Mapping[str, ThenceError]
     withdrawn: Sequence[str]
 
 
@@ -64,25 +60,19 @@ def mirror(
             logs = client.logs()
     except SyncRefused as refused:
         if refused.code in _WITHDRAWN:
-            for folder in _mirrors(root, target):
-                _withdraw(folder, str(refused.cause))
+            _withdraw(root, target, str(refused.cause))
         raise
     pulled = redacted = 0
-    unmirrored: list[Unmirrored] = []
+    unmirrored: dict[str, ThenceError] = {}
     for log in logs:
         try:
             report = _pull(root / log.log, target, store, log, progress)
         except ThenceError as error:
-            unmirrored.append(Unmirrored(log.log, error))
+            unmirrored[log.log] = error
             continue
         pulled, redacted = pulled + report[0], redacted + report[1]
-    names = {log.log for log in logs}
-    withdrawn = [folder for folder in _mirrors(root, target) if folder.name not in names]
-    for folder in withdrawn:
-        _withdraw(folder, _GONE)
-    return MirrorReport(
-        len(logs), pulled, redacted, unmirrored, [folder.name for folder in withdrawn]
-    )
+    withdrawn = _withdraw(root, target, _GONE, {log.log for log in logs})
+    return MirrorReport(len(logs), pulled, redacted, unmirrored, withdrawn)
 
 
 def read_mirror(folder: Path) -> MirroredLog | None:
@@ -91,21 +81,19 @@ def read_mirror(folder: Path) -> MirroredLog | None:
     return read_state(mirror_path(folder), MirroredLog, again)
 
 
-def _mirrors(root: Path, target: SyncTarget) -> Iterator[Path]:
-    """Yields the folders that mirror logs of a team."""
+def _withdraw(root: Path, target: SyncTarget, cause: str, names: Collection[str] = ()) -> list[str]:
+    """Marks the mirrors of a team's logs, but of some names; returns the names of the marked."""
+    withdrawn = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        try:
+        state = None
+        with suppress(SyncRefused):
             state = read_mirror(folder)
-        except SyncRefused:
-            continue
-        if state is not None and (state.server, state.team) == (target.server, target.team):
-            yield folder
-
-
-def _withdraw(folder: Path, cause: str) -> None:
-    state = read_mirror(folder)
-    if state is not None and state.withdrawn != cause:
-        write_state(mirror_path(folder), msgspec.structs.replace(state, withdrawn=cause))
+        team = state and (state.server, state.team)
+        if state and team == (target.server, target.team) and folder.name not in names:
+            withdrawn.append(folder.name)
+            if state.withdrawn != cause:
+                write_state(mirror_path(folder), msgspec.structs.replace(state, withdrawn=cause))
+    return withdrawn
 
 
 def _pull(
@@ -145,7 +133,7 @@ def _pull(
             closing(
                 SyncEngine(opened, client, target=named.key, progress=show, pulls_only=True)
             ) as engine,
-            file_lock(sync_lock(opened), _WAIT_S),
+            file_lock(sync_folder(folder) / LOCK, _WAIT_S),
         ):
             report = engine.round()
     if report.error is not None:

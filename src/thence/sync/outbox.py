@@ -8,7 +8,7 @@ lines that are on the device are in it: no line is sent that a power cut can tak
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from errno import EEXIST
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,15 +138,25 @@ class Outbox:
             OS_DISK.make_folder(sync_folder(folder))
             self._db = _opened(sync_folder(folder) / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
-        if self.note("target") != target:
-            with _writing(self._db):
+        if self._db.execute("SELECT target FROM state").fetchone() != (target,):
+            with self.at_once():
                 for table in ("segments", "lines", "pulled", "state"):
                     self._db.execute(f"DELETE FROM {table}")
-                self.set_note("target", target)
+                self._db.execute("INSERT INTO state VALUES (?, '', '')", (target,))
 
-    def at_once(self) -> AbstractContextManager[None]:
-        """Keeps all that the block records, or nothing: one wait for the disk in place of many."""
-        return _writing(self._db)
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Keeps all that the block records, or nothing; within another such block, with that."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def update(self, pulled: Collection[bytes] = ()) -> None:
         """Reads what was appended since; syncs it first. Raises `read_failed`.
@@ -155,17 +165,20 @@ class Outbox:
         """
         with reading(self._folder):
             for _ in range(_TRIES_MAX):
-                try:
-                    self._update(pulled)
-                except Stale:
-                    continue
-                return
+                with suppress(Stale):
+                    self._read_new(pulled)
+                    return
         cause, code = "its segments change", "read_failed"
         raise ThenceError("could not read the log", place=self._folder, cause=cause, code=code)
 
     def pending(self) -> int:
         """Returns how many lines the server is not known to hold, without those parked."""
         return int(self._db.execute(_PENDING).fetchone()[0])
+
+    def keys(self) -> set[LineKey]:
+        """Returns the keys of all lines of the log that a server takes."""
+        sql = "SELECT node, seq, digest FROM lines WHERE segment IS NOT NULL"
+        return {LineKey(*row) for row in self._db.execute(sql)}
 
     def unsynced(self) -> dict[str, int]:
         """Returns how many lines of each segment the server is not known to hold, parked ones too.
@@ -197,7 +210,7 @@ class Outbox:
     @property
     def cursors(self) -> Cursors:
         """The places at the server up to which lines were pulled, and are known to be held."""
-        return Cursors(self.note("after"), self.note("seen"))
+        return Cursors(*self._db.execute("SELECT after, seen FROM state").fetchone())
 
     def record_synced(
         self,
@@ -214,26 +227,15 @@ class Outbox:
         goes on waiting: it counts for the login that pushes it, and another one may have been
         faster.
         """
-        with _writing(self._db):
+        with self.at_once():
             self._db.executemany(_COME_BACK if are_pulled else _SYNCED, keys)
-            if self.note("after") == before.after:
-                self.set_note("after", cursors.after)
-            self.set_note("seen", cursors.seen)
+            self._db.execute(_MOVE, (before.after, *cursors))
 
     def begin_anew(self) -> None:
         """Forgets what the server held: it is another one, or was restored from a backup."""
-        with _writing(self._db):
+        with self.at_once():
             for statement in _BEGIN_ANEW:
                 self._db.execute(statement)
-
-    def note(self, key: str) -> str:
-        """Returns what is kept under a key, "" for nothing."""
-        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else ""
-
-    def set_note(self, key: str, value: str) -> None:
-        """Keeps a text under a key."""
-        self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
     def redactions(self, *, are_own: bool) -> list[Redaction]:
         """Returns the redactions that the log wrote itself, or all others, that can be read.
@@ -268,11 +270,15 @@ class Outbox:
         """Keeps a line of the log back, with the reason."""
         self._db.execute(_PARK, (reason[:_REASON_CHARACTERS_MAX], is_secret, *key))
 
-    def park_pulled(self, parked: Iterable[tuple[Event, str]]) -> None:
-        """Keeps lines of the server that the log can't take, whole, with the reasons."""
+    def park_pulled(self, parked: Iterable[tuple[Event, str]], *, are_all: bool = False) -> None:
+        """Keeps lines of the server that the log can't take, whole, with the reasons.
+
+        If they `are_all`, those of before are forgotten.
+        """
+        if are_all:
+            self._db.execute("DELETE FROM pulled")
         rows = [(same_line_key(event), event.event_id, why, event.line) for event, why in parked]
-        with _writing(self._db):
-            self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
 
     def parked_count(self) -> int:
         """Returns how many lines are parked."""
@@ -304,7 +310,7 @@ class Outbox:
         self.update()
         secrets = [row for row in self._db.execute(_PARKED) if row[4]]
         named = [one.key for one in self._lines(secrets) if one.event_id == event_id]
-        with _writing(self._db):
+        with self.at_once():
             self._db.executemany(_LET_OUT, named)
         return len(named)
 
@@ -316,20 +322,16 @@ class Outbox:
                 sql = "UPDATE pulled SET line = ? WHERE digest = ?"
                 self._db.execute(sql, (redacted(line), digest))
 
-    def forget_pulled(self) -> None:
-        """Forgets the lines that the log can't take: they are tried again now."""
-        self._db.execute("DELETE FROM pulled")
-
     def close(self) -> None:
         """Closes the database."""
         self._db.close()
 
-    def _update(self, pulled: Collection[bytes]) -> None:
+    def _read_new(self, pulled: Collection[bytes]) -> None:
         self._present = known_node_id(OS_DISK, self._folder)
         segments = present(OS_DISK, self._folder)
         read = match_segments(OS_DISK, self._folder, snapshots(self._db), segments)
         if read is None:  # redacted, cut or restored
-            with _writing(self._db):
+            with self.at_once():
                 for statement in _READ_ANEW:
                     self._db.execute(statement)
             read = {}
@@ -338,18 +340,18 @@ class Outbox:
             if before is None or (before.name, before.state) != segment:
                 self._read(segment, before, pulled)
         if self._db.execute(_HAS_UNPLACED).fetchone():  # not found again, now that all is read
-            with _writing(self._db):
+            with self.at_once():
                 for node, ranges in self._pruned.numbers.items():
                     self._db.executemany(_PRUNE, [(node, *span) for span in ranges])
                 if self._db.execute(_DROP_UNPLACED).rowcount:  # the server may have them
-                    self.set_note("after", "")
+                    self._db.execute("UPDATE state SET after = ''")
 
     def _read(
         self, segment: PresentSegment, before: SegmentSnapshot | None, pulled: Collection[bytes]
     ) -> None:
         """Reads what a segment holds behind its snapshot, once it is on the device."""
         with (
-            _writing(self._db),
+            self.at_once(),
             closing(Intake(OS_DISK, self._folder, segment, before, self._db)) as intake,
         ):
             intake.sync()
@@ -417,6 +419,7 @@ _SYNCED = f"""
     {_BY_KEY} AND state <> 'synced'
 """
 _COME_BACK = f"{_SYNCED} AND kind IS NOT 'redaction'"
+_MOVE = "UPDATE state SET after = CASE after WHEN ? THEN ? ELSE after END, seen = ?"
 _LEAVE = f"UPDATE lines SET state = 'left' {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = ?, is_secret = ? {_BY_KEY}"
 _RETRY = """
@@ -430,7 +433,7 @@ _BEGIN_ANEW = (
     UPDATE lines SET state = CASE WHEN kind IS 'foreign' THEN 'left' ELSE 'waiting' END
     WHERE state IN ('synced', 'left')
     """,
-    "UPDATE state SET value = '' WHERE key IN ('after', 'seen')",
+    "UPDATE state SET after = '', seen = ''",
 )
 _READ_ANEW = (
     "UPDATE lines SET segment = NULL, offset = NULL, length = NULL",
@@ -458,41 +461,17 @@ def _opened(path: Path) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
-            if _version(connection) != schema:
-                with _writing(connection):
-                    version = _version(connection)
-                    if version not in (0, schema):
-                        raise sqlite3.DatabaseError("it is of another schema")
-                    for statement in () if version else statements(_SCHEMA, _ROOM):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {schema}")
-            break
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, schema):
+                raise sqlite3.DatabaseError("it is of another schema")
+            if not version:  # of several processes each may be the one that makes it
+                script = "; ".join(("BEGIN IMMEDIATE", *statements(_SCHEMA, _ROOM)))
+                connection.executescript(f"{script}; PRAGMA user_version = {schema}; COMMIT")
+            return connection
         except sqlite3.DatabaseError as error:
             connection.close()
             # locked, or the disk is full
             if is_again or isinstance(error, sqlite3.OperationalError):
                 raise
             path.unlink(missing_ok=True)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-@contextmanager
-def _writing(database: sqlite3.Connection) -> Iterator[None]:
-    """Gives a transaction, or a part of the open one, which is undone if the block raises."""
-    is_part = database.in_transaction
-    database.execute("SAVEPOINT part" if is_part else "BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK TO part" if is_part else "ROLLBACK")
-        if is_part:
-            database.execute("RELEASE part")
-        raise
-    database.execute("RELEASE part" if is_part else "COMMIT")
+    raise AssertionError  # it was returned, or raised

@@ -2,7 +2,7 @@
 -- read anew, and what was parked is found again; only what the user let be sent is forgotten.
 
 -- how far each segment has been read; the columns are those of the log's index
-CREATE TABLE segments (
+CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     device INTEGER NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE segments (
 );
 
 -- each line once: those of a node lie together, as they are pushed and pulled
-CREATE TABLE lines (
+CREATE TABLE IF NOT EXISTS lines (
     node TEXT NOT NULL, -- '' of a line without numbers
     seq INTEGER NOT NULL, -- 0 of a line without numbers
     digest BLOB NOT NULL,
@@ -31,18 +31,21 @@ CREATE TABLE lines (
     is_secret INTEGER NOT NULL DEFAULT FALSE,
     PRIMARY KEY (node, seq, digest)
 ) WITHOUT ROWID;
-CREATE INDEX unsynced ON lines (state, segment, offset) WHERE state <> 'synced';
-CREATE INDEX unplaced ON lines (node, seq) WHERE segment IS NULL;
-CREATE INDEX kinds ON lines (kind) WHERE kind IS NOT NULL;
+CREATE INDEX IF NOT EXISTS unsynced ON lines (state, segment, offset) WHERE state <> 'synced';
+CREATE INDEX IF NOT EXISTS unplaced ON lines (node, seq) WHERE segment IS NULL;
+CREATE INDEX IF NOT EXISTS kinds ON lines (kind) WHERE kind IS NOT NULL;
 
 -- parked lines of the server that the log can't take
-CREATE TABLE pulled (
+CREATE TABLE IF NOT EXISTS pulled (
     digest BLOB PRIMARY KEY,
     event_id TEXT NOT NULL,
     reason TEXT NOT NULL,
     line BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- target: what the rest is known of; after: the cursor behind the last line that was pulled;
--- seen: a cursor before which the server holds all that is synced
-CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- one row
+CREATE TABLE IF NOT EXISTS state (
+    target TEXT NOT NULL, -- of which the rest is known
+    after TEXT NOT NULL, -- the cursor behind the last line that was pulled
+    seen TEXT NOT NULL -- a cursor before which the server holds all that is synced
+);

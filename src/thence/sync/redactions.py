@@ -153,11 +153,6 @@ def own_nodes(folder: Path) -> list[str]:
         return sorted(known_node_ids(OS_DISK, folder))
 
 
-def is_redacted(log: Log, event: Event) -> bool:
-    """Reports whether what an event said was redacted for good."""
-    return BODY_DIGEST in event.members and digests_of(event.line).line in log.redactions.digests()
-
-
 def _refused(event: Event, cause: str, hint: str = "") -> ThenceError:
     return ThenceError(
         "could not redact",

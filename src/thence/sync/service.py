@@ -9,7 +9,7 @@ the segment's size. A server or proxy that speaks no WebSocket is no error.
 
 import random
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from io import FileIO
 from logging import CRITICAL, getLogger
 from threading import Event as Signal
@@ -37,18 +37,14 @@ from thence.sync.client import client_to, is_loopback_server, trusted_certificat
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import BACKOFF_MAX_S, Random, SyncEngine, backoff_s, run_round
 from thence.sync.target import (
-    CONNECTED,
-    OFFLINE,
-    OFFLINE_BATCH_MODE,
-    RECONNECT_FAILURES_MAX,
-    RECONNECTING,
+    LIVE,
+    PRESENCE,
     RESTORED,
+    TARGET,
     SyncReport,
     enabled_target,
-    presence_path,
     recorded,
-    target_path,
-    write_connection,
+    sync_folder,
 )
 
 INTERVAL_S = 300.0
@@ -173,7 +169,7 @@ class BackgroundSyncService:
                 if signals.stop.is_set():
                     return
                 with suppress(ThenceError):  # a folder that can't be written: rounds report it
-                    presence = presence or file_lock(presence_path(self._log.folder))
+                    presence = presence or file_lock(sync_folder(self._log.folder) / PRESENCE)
                 self._state = "syncing"
                 try:  # None in another process's turn, which is no failure
                     report = run_round(
@@ -182,26 +178,22 @@ class BackgroundSyncService:
                         engine=self._engine,
                         wait=lambda seconds: self._wait(signals.stop, seconds),
                     )
+                    self._last = report or self._last
+                    if report is not None and isinstance(report.error, WriterClosed):
+                        return
+                    if report is not None and not signals.stop.is_set():
+                        failures = failures + 1 if report.needs_retry else 0
+                        self._has_warned = self._has_warned and report.error is not None
+                        if report.is_restored:
+                            warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
+                    self._pause(report, failures, signals)
                 except Exception as cause:  # boundary: no error ends the sync of a long process
                     warn("sync_failed", {"error": repr(cause)})
-                    place, text = self._log.folder, repr(cause)
-                    error = SyncRefused(
-                        "could not sync", place=place, cause=text, code="sync_error"
-                    )
-                    report = recorded(place, SyncReport(error=error), is_background=True)
-                self._last = report or self._last
-                if report is not None and isinstance(report.error, WriterClosed):
-                    return
-                if report is not None and not signals.stop.is_set():
-                    failures = failures + 1 if report.needs_retry else 0
-                    self._has_warned = self._has_warned and report.error is not None
-                    if report.is_restored:
-                        warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
-                try:
-                    self._pause(report, failures, signals)
-                except Exception as cause:  # boundary: as for the round
-                    warn("sync_failed", {"error": repr(cause)})
-                    signals.stop.wait(BACKOFF_MAX_S)
+                    self._state = "backing off"
+                    error = SyncRefused("could not sync", cause=repr(cause), code="sync_error")
+                    report = SyncReport(error=error)
+                    self._last = recorded(self._log.folder, report, is_background=True)
+                    self._wait(signals.stop, BACKOFF_MAX_S)
         finally:
             signals.end()
             if presence is not None:
@@ -237,35 +229,26 @@ class BackgroundSyncService:
         try:
             target = enabled_target(self._log.folder)
             return not self._store.login(target.server, target.user).has_ended
-        except SyncRefused:
+        except ThenceError:
             return False
 
     def _run_live(self, signals: _Signals) -> None:
         """Connects, and again whenever the connection ends, until the service does."""
-        failures, written, has_warned = 0, "", False
-
-        def record(word: str) -> None:
-            """Stores the state of the connection for other processes."""
-            nonlocal written
-            if word != written and not signals.stop.is_set():
-                written = word
-                write_connection(self._log.folder, word)
-
+        failures, has_warned = 0, False
         while not signals.stop.is_set():
             try:
-                word, least_s = "", 0.0
+                least_s = 0.0
                 try:
-                    if self._listen(signals, record):
+                    if self._listen(signals):
                         failures = 0
                 except SyncRefused as error:
-                    word, least_s = _MEANINGS.get(error.code, ("", error.retry_after_s))
+                    is_other = error.code == "bad_answer"
+                    least_s = UNSUPPORTED_S if is_other else error.retry_after_s
                 except ImportError:  # a proxy may need a package
-                    word, least_s = _MEANINGS["bad_answer"]
+                    least_s = UNSUPPORTED_S
                 except (ThenceError, WebSocketException, OSError, EOFError):
                     pass
                 failures += 1
-                is_trying = failures <= RECONNECT_FAILURES_MAX
-                record(word or (RECONNECTING if is_trying else OFFLINE_BATCH_MODE))
                 delay_s = max(least_s, backoff_s(failures, self._uniform))
             except Exception as error:  # boundary: no error of it ends the sync of a long process
                 if not has_warned:
@@ -274,37 +257,39 @@ class BackgroundSyncService:
                 delay_s = BACKOFF_MAX_S
             signals.stop.wait(delay_s)
 
-    def _listen(self, signals: _Signals, record: Callable[[str], None]) -> bool:
+    def _listen(self, signals: _Signals) -> bool:
         """Holds a connection until it ends, or the service; reports whether it lasted.
 
-        It takes hints, and looks at the segment and the target.
+        It takes hints, and looks at the segment and the target. Others see it by a lock.
         """
+        folder = self._log.folder
 
         def mark() -> tuple[tuple[FileId, int] | None, ...]:
-            folder = self._log.folder
-            files = (current_path(folder), target_path(folder))
+            files = (current_path(folder), sync_folder(folder) / TARGET)
             return tuple(OS_DISK.path_id(str(path)) for path in files)
 
-        target = enabled_target(self._log.folder)
+        target = enabled_target(folder)
         with closing(client_to(target, self._store)) as client:
             token = client.live_token()
         if signals.stop.is_set():
             return False
         query = urlencode({"log": target.log, "kind": target.kind, "token": token})
         is_tls = target.server.startswith("https:")
-        ca_file = self._store.login(target.server, target.user).ca_file
-        with connect(
-            f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
-            ssl=trusted_certificates(ca_file) if is_tls else None,
-            proxy=None if is_loopback_server(target.server) else True,
-            compression=None,
-            user_agent_header="thence",
-            open_timeout=OPEN_S,
-            close_timeout=_CLOSE_S,
-            max_size=FRAME_BYTES_MAX,
-            create_connection=_Opening,
-            logger=_SILENT,
-        ) as connection:
+        with (
+            connect(
+                f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
+                ssl=trusted_certificates() if is_tls else None,
+                proxy=None if is_loopback_server(target.server) else True,
+                compression=None,
+                user_agent_header="thence",
+                open_timeout=OPEN_S,
+                close_timeout=_CLOSE_S,
+                max_size=FRAME_BYTES_MAX,
+                create_connection=_Opening,
+                logger=_SILENT,
+            ) as connection,
+            ExitStack() as stack,
+        ):
             since_ns = monotonic_ns()
             known = None
             while not signals.stop.is_set():
@@ -316,7 +301,8 @@ class BackgroundSyncService:
                 except (TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     kind = ""  # none came, or one of another form
                 if kind == "snapshot":
-                    record(CONNECTED)
+                    with suppress(ThenceError):  # of another process's connection
+                        stack.enter_context(file_lock(sync_folder(folder) / LIVE, LOOK_S))
                     known = mark()
                     signals.connected.set()
                     signals.wake.set()
@@ -355,9 +341,3 @@ class _Frame(msgspec.Struct):
 # in place of the library's own, which would show the token, and tracebacks, in a program's logs
 _SILENT = getLogger(f"{__name__}.websockets")
 _SILENT.setLevel(CRITICAL + 1)
-# by the code of an error: the state of the connection, and the least seconds until the next try
-_MEANINGS = {
-    "bad_answer": (OFFLINE_BATCH_MODE, UNSUPPORTED_S),
-    "not_logged_in": (OFFLINE, 0.0),
-    "sync_refused": (OFFLINE, 0.0),
-}

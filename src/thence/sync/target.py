@@ -18,13 +18,13 @@ from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.segment import own_folder
 from thence.log.open import now
 
-_FOLDER = "sync"
-_TARGET = "target.json"
-# the files of the last round, over a server and over a git remote
+# what lies in the folder of a log's sync
+TARGET = "target.json"
+# the last round, over a server and over a git remote
 SERVER, REMOTE = "status.json", "remote.json"
-_LIVE = "live.json"
-# the lock that a background service holds as long as it runs
-_PRESENCE = "background.lock"
+# locks: of who runs a round; of a command in wait of its turn, to which a background service gives
+# way; of such a service as long as it runs, and while it has a live connection
+LOCK, QUEUE, PRESENCE, LIVE = "lock", "queue.lock", "background.lock", "live.lock"
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
@@ -108,22 +108,12 @@ class SyncReport(msgspec.Struct, frozen=True):
 
 def sync_folder(folder: Path) -> Path:
     """Returns the folder of a log's sync, in the log's own folder."""
-    return own_folder(folder) / _FOLDER
-
-
-def target_path(folder: Path) -> Path:
-    """Returns the path of the file of a log's target."""
-    return sync_folder(folder) / _TARGET
-
-
-def presence_path(folder: Path) -> Path:
-    """Returns the path of the lock that a background service of a log holds while it runs."""
-    return sync_folder(folder) / _PRESENCE
+    return own_folder(folder) / "sync"
 
 
 def is_service_running(folder: Path) -> bool:
     """Reports whether a background service of any process syncs a log; raises ThenceError."""
-    return is_locked(presence_path(folder))
+    return is_locked(sync_folder(folder) / PRESENCE)
 
 
 def read_target(folder: Path) -> SyncTarget | None:
@@ -131,7 +121,7 @@ def read_target(folder: Path) -> SyncTarget | None:
 
     Raises SyncRefused for a file that can't be used.
     """
-    return read_state(target_path(folder), SyncTarget)
+    return read_state(sync_folder(folder) / TARGET, SyncTarget)
 
 
 def enabled_target(folder: Path) -> SyncTarget:
@@ -149,13 +139,13 @@ def enabled_target(folder: Path) -> SyncTarget:
 
 def team_of(folder: Path) -> str | None:
     """Returns the team that a log is synced with; None without one, whatever the file holds."""
-    target = _read_good(target_path(folder), SyncTarget)
+    target = _read_good(folder, TARGET, SyncTarget)
     return target.team if target is not None and target.is_enabled else None
 
 
 def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncRefused."""
-    write_state(target_path(folder), target)
+    write_state(sync_folder(folder) / TARGET, target)
 
 
 def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
@@ -180,7 +170,7 @@ def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bo
 
 def read_status(folder: Path, over: str = SERVER) -> SyncReport | None:
     """Returns the last round of a log; None if there was none or the file can't be used."""
-    report = _read_good(sync_folder(folder) / over, SyncReport)
+    report = _read_good(folder, over, SyncReport)
     return report if report and report.at else None
 
 
@@ -203,25 +193,17 @@ def recorded(
     return report
 
 
-def read_connection(folder: Path) -> str:
-    """Returns the state of a log's live connection, of use while a background service runs."""
-    return _read_good(sync_folder(folder) / _LIVE, str) or OFFLINE_BATCH_MODE
-
-
-def write_connection(folder: Path, word: str) -> None:
-    """Stores the state of a log's live connection, if the disk takes it."""
-    with suppress(SyncRefused):
-        write_state(sync_folder(folder) / _LIVE, word)
-
-
 def connection_state(folder: Path, last: SyncReport | None, *, is_service_running: bool) -> str:
-    """Returns the word for the connection of a log whose sync is enabled, by its last round."""
+    """Returns the word for the connection of a log whose sync is enabled, by its last round.
+
+    Raises ThenceError.
+    """
     if last is None or last.error_code in _NOT_TAKEN:
         return OFFLINE
     if not is_service_running:
         return OFFLINE_BATCH_MODE
     if not last.error_code:
-        return read_connection(folder)
+        return CONNECTED if is_locked(sync_folder(folder) / LIVE) else OFFLINE_BATCH_MODE
     is_trying = last.is_background and last.failures <= RECONNECT_FAILURES_MAX
     return RECONNECTING if is_trying and last.error_code in _NO_ANSWER else OFFLINE_BATCH_MODE
 
@@ -244,14 +226,14 @@ def read_state(path: Path, kind: type[_T], again: str = "") -> _T | None:
         raise _unusable(path, error, hint) from error
 
 
-def _read_good(path: Path, kind: type[_T]) -> _T | None:
-    """Returns the value in a file, None without one or for a file that can't be used."""
+def _read_good(folder: Path, name: str, kind: type[_T]) -> _T | None:
+    """Returns the value in a file of a log's sync, None without one or where it is of no use."""
     with suppress(SyncRefused):
-        return read_state(path, kind)
+        return read_state(sync_folder(folder) / name, kind)
     return None
 
 
-def write_state(path: Path, value: msgspec.Struct | str) -> None:
+def write_state(path: Path, value: msgspec.Struct) -> None:
     """Replaces a file, whose folder is made if it is missing; raises SyncRefused."""
     try:
         OS_DISK.make_folder(path.parent)

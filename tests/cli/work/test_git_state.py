@@ -161,6 +161,6 @@ def test_branch_that_another_command_makes_meanwhile_is_not_told_as_gone(project
     session.refresh()
     assert f"{SLUG}-WP03" not in session.refs.branches
     done(project, "implement", "WP03")
-    assert deleted_branch(session, SLUG, "WP03") is None
+    assert deleted_branch(session.snapshot, SLUG, "WP03") is None
     git(project, "update-ref", "-d", f"refs/heads/{SLUG}-WP03")
-    assert deleted_branch(session, SLUG, "WP03") is not None
+    assert deleted_branch(session.snapshot, SLUG, "WP03") is not None

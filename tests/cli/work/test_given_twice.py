@@ -105,6 +105,8 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
         error = work(late, *command, *FEATURE, "--json").json["error"]
         assert error["guard"] == "number_given_twice"
         assert add_again in error["hint"]
+        last = done(late, "status", "--json").json["here"]["refused"][0]
+        assert last["entity_id"] == f"{SLUG}/WP03"
 
     added = done(late, "finalize-tasks", "--add", title, *FEATURE, "--json").json
     assert added["wp_id"] == "WP04"

@@ -83,19 +83,17 @@ def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, re
 
 
 @pytest.mark.promise("L15")
-def test_code_that_a_fetch_does_not_bring_is_told_with_what_helps(project, remote, tmp_path):
+def test_code_that_is_not_here_is_told_with_both_ways_that_help(project, remote, tmp_path):
     carl = clone(remote, tmp_path / "carl")
     handed_in(project)
     synced(project)
-    git(carl, *FETCH_BOARD)
-    assert "next: git fetch\n" in shown(carl), "the board alone was fetched"
-    git(carl, "fetch", "--quiet")
-    sentence = "its code is not here, and git fetch did not bring it"
-    accept = "thence work accept WP03"
-    told = shown(carl)
-    assert sentence in told
-    assert f"next: {accept} --landed COMMIT\n" in told
-    assert "git fetch\n" not in told
+    sentence, accept = "its code is not fetched here", "thence work accept WP03"
+    for fetching in (FETCH_BOARD, ("fetch", "--quiet")):  # neither brings what is not pushed
+        git(carl, *fetching)
+        told = shown(carl)
+        assert sentence in told
+        assert "next: git fetch\n" in told
+        assert f"or: {accept} --landed COMMIT\n" in told
     error = refused(carl, "not_landed", "accept", "WP03")
     assert sentence in error["cause"]
     assert f"{accept} --feature {SLUG} --landed COMMIT" in error["hint"]

@@ -100,3 +100,15 @@ def test_status_asks_git_twice_while_nothing_has_moved_and_anew_when_something_h
     git(clone.top, "reset", "--quiet", "--hard", "main~2")
     git(clone.top, "push", "--quiet", "--force", "origin", "main")
     assert "2 of 4 done, 0 landed" in done(clone.top, "status").out
+
+
+def test_packages_that_have_landed_are_asked_for_together(clone: Clone) -> None:
+    counts = list[int]()
+    for wp_ids in (("WP01",), ("WP02", "WP03", "WP04")):
+        for wp_id in wp_ids:
+            clone.asked("implement", wp_id)
+            clone.work_on(wp_id)
+            clone.asked("move-task", wp_id, "--to", "for_review")
+        clone.asked("merge")
+        counts.append(len(clone.asked("accept", "--local")))
+    assert counts[1] - counts[0] <= 2, "what is particular to each package"

@@ -69,12 +69,19 @@ def test_tick_is_an_event_alone_and_counts(repo):
     assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
 
 
-def test_box_that_was_ticked_by_hand_is_opened_in_the_file(project):
+def test_box_that_was_ticked_by_hand_counts_until_the_log_says_otherwise(project):
     path = project / FOLDER / "tasks.md"
-    before = path.read_text()
-    path.write_text(before.replace("[ ] T001", "[x] T001"))
-    assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == ["T001"]
-    assert path.read_text() == before
+    by_hand = path.read_text().replace("[ ] T001", "[x] T001")
+    commit(project, {f"{FOLDER}/tasks.md": by_hand})
+    done(project, "implement", "WP01", "--actor", "ada")
+    commit(project / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
+    handing_in = ("move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    undone = done(project, "mark-status", "T001", "--undo", "--json").json["changed"]
+    assert (undone, path.read_text()) == (["T001"], by_hand)
+    assert refused(project, *handing_in, code=1)["guard"] == "subtasks_open"
+    assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == []
+    assert done(project, "mark-status", "T001", "--json").json["changed"] == ["T001"]
+    done(project, *handing_in)
 
 
 def test_tick_that_was_taken_back_keeps_a_package_from_review(project):

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser
 from tests.server.pages.browser import SCREENS, Tab, tab_of
 from tests.server.serving import Serving, serving
 
@@ -149,23 +149,6 @@ def test_copied_link_shows_the_same_events_once_a_rebuild_has_moved_them(
         shown = "event 401 to event 600,"
         tab.wait(lambda: shown in (tab.page.get_attribute(label, "aria-label") or ""))
         tab.wait(lambda: tab.run("location.pathname + location.search") == link)
-
-
-def test_overview_that_lacks_events_is_asked_for_again(tab: Tab) -> None:
-    answers: list[Route] = []
-
-    def answer(route: Route) -> None:
-        answers.append(route)
-        content = route.fetch().json()
-        if len(answers) == 1:
-            content |= {"behind": 5, "counts": [], "failures": []}
-        route.fulfill(json=content)
-
-    tab.page.route("**/overview?**", answer)
-    tab.go("/runs/tasks")
-    before = tab.wait(lambda: painted(tab, ".look-strip"))
-    tab.wait(lambda: painted(tab, ".look-strip") > 2 * before)
-    assert len(answers) == 2
 
 
 def test_hostile_lane_is_text(tab: Tab) -> None:

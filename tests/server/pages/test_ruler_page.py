@@ -91,4 +91,5 @@ def test_page_follows_a_log_that_grows(browser: Browser, tmp_path: Path) -> None
             assert tab.page.inner_text(".verdict") == "1 failure of 1 event"
             log.append("task.failed", actor="ben")
             tab.wait(lambda: tab.page.inner_text(".verdict") == "2 failures of 2 events")
-            tab.wait(lambda: tab.page.locator("tbody tr").count() == 2)
+            listed = tab.page.locator("main table").last.locator("tbody tr")
+            tab.wait(lambda: listed.count() == 2)

@@ -1,15 +1,32 @@
-"""The engine that the present test keeps a server's data in: SQLite in memory, else PostgreSQL."""
+"""The engine that the present test keeps a server's data in: SQLite, else PostgreSQL."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from weakref import finalize
 
 from tests.server.postgres import Cluster
 
 from thence.server.team.database import Database
 from thence.server.team.postgres import PostgresDatabase
-from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.sqlite import SqliteDatabase, make_database
 
-_makers: list[Callable[[str], Database]] = [SqliteDatabase.in_memory]
+# of memory, where nothing waits for a disk
+_MEMORY = Path("/dev/shm")
+
+
+def in_sqlite(epoch: str) -> SqliteDatabase:
+    """Returns an empty database in a folder of its own, which ends with it."""
+    folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None)
+    path = Path(folder.name) / "data" / "server.db"
+    make_database(path, epoch)
+    database = SqliteDatabase(path)
+    finalize(database, folder.cleanup)
+    return database
+
+
+_makers: list[Callable[[str], Database]] = [in_sqlite]
 
 
 def new_database(epoch: str = "e1") -> Database:

@@ -16,8 +16,6 @@ from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
 from thence.server.team.audit import FILE
 
-NEW = "another password"
-
 
 @pytest.fixture
 def server(own_address: str, tmp_path: Path) -> Iterator[TeamServer]:
@@ -36,7 +34,7 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
         assert ended.code == 0, ended.err
         return ended.json
 
-    secrets = [PASSWORD, NEW]
+    secrets = [PASSWORD]
     secrets.append(admin("user", "add", "bob", "--team", "red")["password"])
     admin("user", "set", "bob", "--role", "reader", "--team", "red")
     secrets.append(admin("user", "set", "bob", "--password")["password"])
@@ -44,12 +42,10 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
     admin("token", "revoke", "ci")
     ada = server.client("ada")
     assert server.client().post("/api/v1/token/", _login("ada", "wrong one")).status == 401
-    changed = ada.post("/api/v1/token/", {**_login("ada", PASSWORD), "new_password": NEW})
-    assert changed.status == 200
-    ada.access, refresh = changed.json["access"], changed.json["refresh"]
+    refresh = ada.refresh
     node = Node()
     secret = node.said("the secret text")
-    for line in (secret, node.redaction(secret)):  # the second push claims nothing
+    for line in (secret, node.redaction(secret)):
         assert ada.statuses("log", [line], nodes=[node.node]) == ["success"]
     assert ada.post("/api/v1/token/revoke/", {"refresh": refresh}).status == 200
     admin("user", "remove", "bob")
@@ -57,18 +53,17 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
     kinds = [row["deed"] for row in rows]
     assert kinds == [
         *("user.added", "role.changed", "password.changed", "token.made", "token.revoked"),
-        *("login.succeeded", "login.failed", "password.changed", "login.succeeded"),
-        *("node.claimed", "redaction.carried_out", "login.ended", "user.removed"),
+        *("login.succeeded", "login.failed"),
+        *("redaction.carried_out", "login.ended", "user.removed"),
     ]
     by_kind = {row["deed"]: row for row in rows}
     carried_out = by_kind["redaction.carried_out"]
     at = datetime.fromisoformat(carried_out.pop("at"))
     assert at.tzinfo == UTC
-    assert carried_out == {"deed": "redaction.carried_out", "by": "ada", "logs": ["log"]}
-    assert by_kind["node.claimed"]["nodes"] == [node.node]
+    assert carried_out == {"deed": "redaction.carried_out", "by": "ada", "log": "log"}
     assert by_kind["role.changed"]["by"].startswith("local:")
     assert by_kind["login.failed"]["user"] == "ada"
-    secrets += [changed.json["access"], refresh, "the secret text", "wrong one"]
+    secrets += [ada.access, refresh, "the secret text", "wrong one"]
     whole = (server.data / FILE).read_text()
     assert [text for text in secrets if text in whole] == []
 

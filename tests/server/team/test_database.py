@@ -9,6 +9,7 @@ import apsw
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.codes import raises_code
+from tests.server.team.engines import in_sqlite
 from tests.server.team.lines import foreign, lines
 from tests.server.team.team_server import TeamServer, team_server
 
@@ -99,7 +100,7 @@ def _add_teams(database: SqliteDatabase, *slugs: str) -> None:
 
 
 def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = SqliteDatabase.in_memory("e1")
+    database = in_sqlite("e1")
     for team in ("red", "blue"):
         Accounts(database, str).add_team(team)
     service = SyncService(store.Store(database))

@@ -5,6 +5,7 @@ import json
 from contextlib import closing
 
 import pytest
+from tests.server.team.engines import in_sqlite
 from tests.server.team.lines import foreign, line, lines
 from tests.server.team.listener import WAIT_S, bare, closing_code, listening, live_token
 from tests.server.team.stranger import Client
@@ -17,7 +18,6 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.engines import open_database
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins
-from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
 
@@ -193,7 +193,7 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
 
     On one engine: nothing is read while the listener takes nothing.
     """
-    database = SqliteDatabase.in_memory("epoch")
+    database = in_sqlite("epoch")
     accounts = Accounts(database, lambda text: text)
     logins = Logins(database, clock=lambda: 0.0, verify=lambda *_: True)
     accounts.add_team("red")

@@ -15,14 +15,12 @@ from thence.errors import NotLoggedIn
 from thence.server.team.accounts import Accounts
 from thence.server.team.logins import (
     ACCESS_S,
-    ADDRESS_FAILURE_S,
-    ADDRESS_FAILURES,
+    FAILURE_S,
+    FAILURES,
     GENERATIONS_MAX,
     LOGINS_MAX,
     PACES_MAX,
     REFRESH_S,
-    USER_FAILURE_S,
-    USER_FAILURES,
     Logins,
     RateLimiter,
     hashed,
@@ -110,38 +108,37 @@ def test_shown_again_after_its_successor_was_used_a_refresh_token_ends_the_login
         assert world.logins.user_of(other.access) == "ada"
 
 
-def test_failures_under_a_name_make_it_wait_at_their_address_alone() -> None:
+def test_failures_make_their_address_wait_and_no_other_one() -> None:
     world = World()
-    for name in ("ada", "nobody"):
-        for _ in range(USER_FAILURES):
-            with pytest.raises(NotLoggedIn):
-                world.logins.log_in(name, "wrong", "192.0.2.1")
-        count = len(world.checks)
-        with raises_code("server_busy") as busy:
-            world.logins.log_in(name, PASSWORD, "192.0.2.1")
-        assert busy.value.retry_after_s == USER_FAILURE_S
-        assert len(world.checks) == count
-    assert world.logins.log_in("ada", PASSWORD, "192.0.2.2").team_slug == "red"
-    world.now += USER_FAILURE_S
+    for number in range(FAILURES):
+        with pytest.raises(NotLoggedIn):
+            world.log_in_from("192.0.2.1", ("ada", "nobody")[number % 2], "wrong")
+    count = len(world.checks)
+    with raises_code("server_busy") as busy:
+        world.log_in_from("192.0.2.1", "ada", PASSWORD)
+    assert busy.value.retry_after_s == FAILURE_S
+    assert len(world.checks) == count
+    assert world.log_in_from("192.0.2.2", "ada", PASSWORD).team_slug == "red"
+    world.now += FAILURE_S
     for _ in range(3):
-        assert world.logins.log_in("ada", PASSWORD, "192.0.2.1").team_slug == "red"
+        assert world.log_in_from("192.0.2.1", "ada", PASSWORD).team_slug == "red"
     with pytest.raises(NotLoggedIn):
-        world.logins.log_in("ada", "wrong", "192.0.2.1")
+        world.log_in_from("192.0.2.1", "ada", "wrong")
     with raises_code("server_busy"):
-        world.logins.log_in("ada", PASSWORD, "192.0.2.1")
+        world.log_in_from("192.0.2.1", "ada", PASSWORD)
 
 
 def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_none() -> None:
     world = World()
-    for number in range(ADDRESS_FAILURES):
+    for number in range(FAILURES):
         with pytest.raises(NotLoggedIn):
             world.log_in_from(f"2001:db8::{number:x}", f"name-{number}", "wrong")
     with raises_code("server_busy"):
         world.logins.admit("2001:db8::ffff")
     for address in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1", "no address"):
-        for _ in range(2 * ADDRESS_FAILURES):
+        for _ in range(2 * FAILURES):
             world.log_in_from(address, "ada", PASSWORD)
-    world.now += ADDRESS_FAILURE_S
+    world.now += FAILURE_S
     world.log_in_from("2001:db8::1", "ada", PASSWORD)
     with pytest.raises(NotLoggedIn):
         world.log_in_from("2001:db8::1", "ada", "wrong")

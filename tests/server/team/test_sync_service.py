@@ -1,8 +1,9 @@
-"""The service of lines, with a store in memory."""
+"""The service of lines, with a store."""
 
 import random
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
@@ -13,8 +14,9 @@ from thence.core.redaction import digests
 from thence.errors import InvalidEvent, NotALog, VocabularyMismatch
 from thence.server.team import nodes, redactions, store
 from thence.server.team.accounts import Accounts
+from thence.server.team.backups import back_up
 from thence.server.team.database import Database
-from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
 from thence.sync.wire.messages import PAGE_BYTES_MAX, BatchRefused, Cursors, Missing
@@ -82,18 +84,16 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
-def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
-    database = SqliteDatabase.in_memory("e1")
+def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any(
+    tmp_path: Path,
+) -> None:
+    make_database(tmp_path / "server.db", "e1")
+    database = SqliteDatabase(tmp_path / "server.db")
     add_teams(database)
     found = SyncService(Store(database))
     statuses(found, lines(3))
-    backup = SqliteDatabase.in_memory("e1")
-    with (
-        database.reading() as source,
-        backup.reading() as target,
-        target.apsw.backup("main", source.apsw, "main") as copying,
-    ):
-        copying.step()
+    back_up(tmp_path / "server.db", tmp_path / "copy.db")
+    backup = SqliteDatabase(tmp_path / "copy.db")
     statuses(found, lines(5))
     cursor = found.page("red", "log").next
     restored = SyncService(Store(backup))

@@ -1,7 +1,6 @@
 """The page of the wire names each route of the server, and each refusal as the server gives it."""
 
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from starlette.routing import Mount
 from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
-from tests.server.team.team_server import PASSWORD, TeamServer
+from tests.server.team.team_server import TeamServer
 
 from thence.errors import SyncRefused, ThenceError
 from thence.server.app import create_team_app
@@ -20,12 +19,10 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/reference/formats/wire.md").read_text()
 LOG = "log=refused&kind=plain"
 BATCH = "/api/v1/events/batch/"
-PASSWORDS = {"username": "ada", "password": PASSWORD, "new_password": "x"}
 # what gets each refusal: the user, the path, a body if it is a POST
 REFUSED: dict[tuple[int, str], tuple[str | None, str, bytes | None]] = {
     (400, "invalid_event"): ("ada", f"/api/v1/events?{LOG}&limit=x", None),
     (400, "batch_refused"): ("ada", f"{BATCH}?{LOG}", b'{"events":[{}]}'),
-    (400, "account_refused"): (None, "/api/v1/token/", json.dumps(PASSWORDS).encode()),
     (401, "not_logged_in"): (None, "/api/v1/logs/", None),
     (403, "sync_refused"): ("rita", f"{BATCH}?{LOG}", b'{"events":[]}'),
     (404, "not_a_log"): ("ada", "/api/v1/events?log=nowhere", None),

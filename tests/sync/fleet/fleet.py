@@ -31,7 +31,6 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
-from thence.sync.client import PulledPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
 from thence.sync.redactions import redact
@@ -81,7 +80,7 @@ def closed(data):
 
 def pulled(service, after, limit=1_000, seen=""):
     """Return a page of a service as a client reads it."""
-    return PulledPage(*service.page(TEAM, LOG, after, limit, seen=seen))
+    return service.page(TEAM, LOG, after, limit, seen=seen)
 
 
 class Server:

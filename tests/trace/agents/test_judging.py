@@ -214,13 +214,40 @@ def test_text_that_has_landed_makes_no_line_new(tree, new, answers):
         assert said(one, change, *edits, name="c2", tree=tree, place=20) == answers
 
 
-def test_a_commit_of_its_path_lands_an_edit_and_half_of_its_text_does_in_any_path():
-    judge = Judge()
-    assert said(judge, hunks(KEPT, ""), edit(CODE)) == []  # its lines were thrown away
-    assert said(judge, hunks("", CODE, "b.py"), name="c2", place=20) == ["maybe copied"] * 3
+def test_half_of_the_text_of_an_edit_lands_it_in_any_path():
     judge = Judge()
     assert said(judge, hunks("", CODE, "b.py"), edit(CODE)) == ["agent draft"] * 3
     assert said(judge, hunks("", CODE), name="c2", place=20) == ["maybe copied"] * 3
+
+
+FEW = "x = 1\ny = 2\n"
+# what an edit wrote, and what is said of it where a commit of its path had left it out
+LEFT_OUT = {
+    "telling lines": (OTHER, "a.py", ["agent"] * 2),
+    "one telling line": (EQUAL, "a.py", ["agent"]),
+    "some of them": (CODE + OTHER, "a.py", ["maybe part"] * 2),
+    "short lines": (FEW, "a.py", ["maybe part"] * 2),
+    "in another file": (CODE, "b.py", ["agent moved"] * 3),
+    "too few in another file": (OTHER, "b.py", ["maybe part"] * 2),
+    "short lines in another file": (FEW, "b.py", ["none"] * 2),
+}
+
+
+@pytest.mark.parametrize("is_part", [True, False], ids=["a part", "nothing"])
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_a_commit_left_out_of_an_edit_is_the_agents_in_a_later_one(case, is_part):
+    """As `git add -p` does, or a stash while something urgent is mended."""
+    left, path, answers = LEFT_OUT[case]
+    first = LONGER.removeprefix(CODE + OTHER) if is_part else KEPT
+    judge = Judge()
+    said(judge, hunks("", first), edit(first + left if is_part else left))
+    judge = Judge(judge.counts, judge.landed)
+    whole = edit(first + left if is_part else left)
+    new = left.removeprefix(CODE) or left
+    before = first if path == "a.py" else ""
+    change = hunks(before, before + new, path)
+    assert said(judge, change, whole, name="c2", place=20) == answers
+    assert said(judge, hunks("", new, "c.py"), name="c3", place=30)[0].split()[0] != "agent"
 
 
 def test_a_commit_made_from_others_has_what_was_said_of_their_lines():
@@ -266,6 +293,60 @@ def test_a_persons_indent_of_an_agents_lines_is_told():
     change = hunks(CODE, NESTED)
     answers = said(Judge(), change, former=lambda hunk, number: Said(AGENT, "e0"))
     assert answers == ["none"] + ["agent form"] * 3
+
+
+RETURNED = "    return least_of(first, second, third)\n"
+SPLIT = "    return least_of(\n        first,\n        second,\n        third,\n    )\n"
+WRAPPED = "if z:\n    x = 1\n    y = 2\n"
+# what a commit does to lines of its own file that were committed before, and what they are then
+FORMED = {
+    "quotes": ("x = 'a'\n", 'x = "a"\n', ["form"]),
+    "broken": (RETURNED, SPLIT, ["form"] * 5),
+    "joined": (SPLIT, RETURNED, ["form"]),
+    "indented": ("x = 1\ny = 2\n", WRAPPED, ["new", "form", "form"]),
+    "indented no longer": (WRAPPED, "x = 1\ny = 2\n", ["form"] * 2),
+    "cut short": ("return total\n", "return\n", ["new"]),
+    "added to": ("x = f(1)\n", "x = f(1, 2)\n", ["new"]),
+    "broken, and a part of it changed": (
+        RETURNED,
+        SPLIT.replace("second", "last"),
+        ["unsure", "unsure", "new", "unsure", "unsure"],
+    ),
+}
+
+
+@pytest.mark.parametrize("was", [Said(AGENT, "e0"), Said(MAYBE), Said(NONE)])
+@pytest.mark.parametrize("case", FORMED)
+def test_committed_lines_that_change_in_form_alone_keep_their_owner(case, was):
+    old, new, kinds = FORMED[case]
+    judge = Judge()
+    said(judge, hunks("", old), edit(old))
+    answers = said(judge, hunks(old, new), name="c2", place=20, former=lambda hunk, number: was)
+    stays = {AGENT: "agent form", MAYBE: "maybe form", NONE: "none"}[was.rank]
+    words = {"form": stays, "unsure": "maybe form" if was.rank else "none", "new": "none"}
+    assert answers == [words[kind] for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "answers"),
+    [
+        ("import json\nimport os\n", "import os\nimport json\n", ["maybe moved"]),
+        ("}\n" + OTHER, OTHER + "}\n", ["none"]),
+    ],
+)
+def test_short_lines_that_are_sorted_in_their_place_are_no_persons(old, new, answers):
+    judge, was = Judge(), Said(AGENT, "e1")
+    said(judge, hunks("", old), edit(old))
+    change = hunks(old, new)
+    assert said(judge, change, name="c2", place=20, former=lambda hunk, number: was) == answers
+
+
+def test_commit_that_is_made_again_has_its_edits_at_hand():
+    judge = Judge()
+    assert said(judge, hunks("", BROKEN), edit(BROKEN)) == ["agent"] * 5
+    text = CommitText("c2", "main", 20, hunks("", JOINED + KEPT), again={"e1"})
+    assert [one.rank for one in judge.judge(text).values()] == [AGENT, MAYBE]
+    assert said(judge, hunks("", JOINED + KEPT), name="c3", place=30) == ["none"] * 2
 
 
 def test_a_renamed_file_has_the_edits_of_its_old_path():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from thence.errors import SyncRefused, ThenceError
-from thence.server.team.database import Database, first
+from thence.server.team.database import Database
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
@@ -23,16 +23,12 @@ class Member(NamedTuple):
     role: str
 
 
-_MEMBERS = """
+_SELECT = """
     SELECT users.name, teams.slug, members.role
     FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
-    ORDER BY users.name, members.joined
 """
-_TEAMS_OF = """
-    SELECT users.name, teams.slug, members.role
-    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
-    WHERE users.name = :user ORDER BY members.joined
-"""
+_MEMBERS = f"{_SELECT} ORDER BY users.name, members.joined"
+_TEAMS_OF = f"{_SELECT} WHERE users.name = :user ORDER BY members.joined"
 _ADD_TEAM = "INSERT INTO teams (slug) VALUES (:slug) ON CONFLICT DO NOTHING RETURNING id"
 _ADD_USER = """
     INSERT INTO users (name, password) VALUES (:user, :password) ON CONFLICT DO NOTHING RETURNING id
@@ -42,11 +38,6 @@ _JOIN = """
     SELECT teams.id, users.id, (SELECT coalesce(max(joined), 0) + 1 FROM members), :role
     FROM teams, users WHERE teams.slug = :team AND users.name = :user
     ON CONFLICT DO NOTHING RETURNING team
-"""
-_ROLE = """
-    SELECT members.role
-    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
-    WHERE users.name = :user AND teams.slug = :team
 """
 _SET_ROLE = """
     UPDATE members SET role = :role
@@ -118,14 +109,13 @@ class Accounts:
 
         Raises `account_refused` for one who is not in the team.
         """
-        change = {"user": name, "team": team, "role": role}
+        former = {member.team: member.role for member in self.teams_of(name)}
+        if team not in former:
+            cause = f"{name} is not in {team}"
+            raise _refused("change the role of", name, cause, "see thence server user list")
         with self._database.writing() as connection:
-            former: str | None = first(connection.execute(_ROLE, change))
-            if former is None:
-                cause = f"{name} is not in {team}"
-                raise _refused("change the role of", name, cause, "see thence server user list")
-            connection.execute(_SET_ROLE, change)
-        return former
+            connection.execute(_SET_ROLE, {"user": name, "team": team, "role": role})
+        return former[team]
 
     def set_password(self, name: str, password: str) -> None:
         """Gives a user another password and ends all logins; raises `account_refused`."""

@@ -6,7 +6,7 @@ of a transaction. An engine puts its own words in their place. Where it lets one
 time, FOR UPDATE says nothing.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from hashlib import sha256
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from thence.errors import ThenceError
-from thence.server.team.rows import StoredLog
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
@@ -41,13 +40,9 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """An open database; safe from threads. `epoch` names its history.
-
-    `on_erased` is called, after the commit, with logs of which stored lines were replaced.
-    """
+    """An open database; safe from threads. `epoch` names its history."""
 
     epoch: str
-    on_erased: Callable[[Sequence[StoredLog]], None] | None
 
     def reading(self, team: int | None = None) -> AbstractContextManager[Transaction]:
         """Gives a connection that sees one committed state; of a team alone, if the engine can."""
@@ -58,8 +53,8 @@ class Database(Protocol):
         Each statement sees what is committed as it begins.
         """
 
-    def erased(self, logs: Sequence[StoredLog]) -> None:
-        """Removes from the files what the last transaction replaced in stored lines of some logs.
+    def erased(self) -> None:
+        """Removes from the files what the last transaction replaced in stored lines.
 
         Where that fails, the engine does it later.
         """

@@ -26,18 +26,15 @@ def open_database(place: str | Path) -> Database:
     return SqliteDatabase(place)
 
 
-def make_database(
-    place: str | Path, epoch: str, reader: str | None = None, team: str | None = None
-) -> None:
+def make_database(place: str | Path, epoch: str, team: str | None = None) -> None:
     """Makes the database of a server, with its first team: all of it, or nothing.
 
-    `reader` is the role that reads for a team in PostgreSQL, else `postgres.READER`. Raises
-    `server_exists` and what `open_database` raises.
+    Raises `server_exists` and what `open_database` raises.
     """
     if is_address(place):
         from thence.server.team import postgres
 
-        postgres.make_database(str(place), epoch, reader or postgres.READER, team)
+        postgres.make_database(str(place), epoch, team)
     else:
         from thence.server.team import sqlite
 

@@ -21,7 +21,6 @@ from thence.sync.wire.messages import (
     EVENT_BYTES_MAX,
     LOG_NAME,
     PAGE_EVENTS_MAX,
-    Batch,
     BatchRefused,
     Cursors,
     DigestsRequest,
@@ -70,6 +69,13 @@ class EventRoute(NamedTuple):
     is_writing: bool = False
 
 
+class _Batch(msgspec.Struct, frozen=True):
+    """Lines of events, undecoded; `nodes` are all under which the log that pushes them wrote."""
+
+    events: tuple[msgspec.Raw, ...]
+    nodes: tuple[str, ...] = ()
+
+
 class _Names(msgspec.Struct):
     """The members of another tool's line by which its log is chosen."""
 
@@ -81,7 +87,7 @@ class _Names(msgspec.Struct):
 def push_batch(call: Call) -> Results:
     """Commits the lines of a batch; without `log` each goes where its members say."""
     try:
-        batch: Batch = decoded_as(call.body, Batch)
+        batch: _Batch = decoded_as(call.body, _Batch)
     except InvalidEvent as error:
         raise BatchRefused("could not split the batch into lines", cause=error.cause) from error
     lines = [bytes(raw) for raw in batch.events]

@@ -36,10 +36,8 @@ LOGINS_MAX = 100  # of one user; the oldest ends first
 GENERATIONS_MAX = 1_000  # of one login; tokens of older ones are forgotten
 _TOKEN_BYTES = 32
 LIVE_S = 60  # a token for one live connection
-# attempts that may fail at once, and the seconds until one more may: a password from an address
-USER_FAILURES, USER_FAILURE_S = 5, 60.0
-# the same for all names that an address tries
-ADDRESS_FAILURES, ADDRESS_FAILURE_S = 20, 1.0
+# attempts from an address that may fail at once, and the seconds until one more may
+FAILURES, FAILURE_S = 10, 30.0
 PACES_MAX = 10_000
 _ADDRESS_CHARACTERS_MAX = 64
 _IPV6_NETWORK_BITS = 64  # what one customer of a provider has at least
@@ -198,18 +196,14 @@ class Logins:
         self._random = random
         self._verify = verify
         self.on_reuse: Callable[[str], None] = lambda user: None
-        self._by_address = RateLimiter(ADDRESS_FAILURES, ADDRESS_FAILURE_S)
-        self._by_user = RateLimiter(USER_FAILURES, USER_FAILURE_S)
+        self._pace = RateLimiter(FAILURES, FAILURE_S)
 
     def admit(self, address: str) -> None:
         """Counts an attempt to log in from an address, before anything is spent on it.
 
-        Raises `server_busy` after ADDRESS_FAILURES failures, whatever the names.
+        Raises `server_busy` after FAILURES failures, whatever the names.
         """
-        self._begin(self._by_address, _network(address))
-
-    def _begin(self, pace: RateLimiter, key: Hashable) -> None:
-        wait_s = pace.begin(key, self._clock())
+        wait_s = self._pace.begin(_network(address), self._clock())
         if wait_s:
             raise SyncRefused(
                 "could not log in",
@@ -223,11 +217,8 @@ class Logins:
         """Returns the tokens of a new login from an address, which `admit` has counted.
 
         Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
-        time; `server_busy` after USER_FAILURES failures under this name from this address.
+        time.
         """
-        network = _network(address)
-        key = (name[:PASSWORD_CHARACTERS_MAX], network)
-        self._begin(self._by_user, key)
         with self._database.reading() as connection:
             rows = connection.execute(_PASSWORD, {"name": name if is_user_name(name) else ""})
         stored = first(rows) if len(password) <= PASSWORD_CHARACTERS_MAX else None
@@ -237,12 +228,7 @@ class Logins:
                 cause="there is no such user with this password",
                 hint="ask an admin of the server",
             )
-        self._by_user.forgive(key)
-        self._by_address.forgive(network)
-        return self.begin(name)
-
-    def begin(self, name: str) -> Tokens:
-        """Returns the tokens of a new login of a user whose password was right."""
+        self._pace.forgive(_network(address))
         with self._database.writing() as connection:
             login = _new_login(connection, name)
             connection.execute(_OLD_LOGINS, {"name": name, "kept": LOGINS_MAX})

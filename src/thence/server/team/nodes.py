@@ -40,15 +40,13 @@ class Authority:
         self._owners: dict[str, str | None] = {}
         self._read(nodes)
 
-    def claim(self, nodes: Collection[str]) -> list[str]:
-        """Gives those nodes to the login that nobody has; returns them."""
+    def claim(self, nodes: Collection[str]) -> None:
+        """Gives those nodes to the login that nobody has."""
         free = sorted(node for node in nodes if self._owner(node) is None)
-        if not free or not self.login:
-            return []
-        rows = ({"team": self._team, "node": node, "owner": self.login} for node in free)
-        self._connection.many(_CLAIM, rows)
-        self._read(free)  # another login may have been faster
-        return [node for node in free if self._owner(node) == self.login]
+        if free and self.login:
+            rows = ({"team": self._team, "node": node, "owner": self.login} for node in free)
+            self._connection.many(_CLAIM, rows)
+            self._read(free)  # another login may have been faster
 
     def may_redact(self, node: str, login: str = "") -> bool:
         """Reports whether a login, by default this one, may redact the lines of a node."""

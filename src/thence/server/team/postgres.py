@@ -23,15 +23,7 @@ from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
 from thence.errors import ThenceError
-from thence.server.team.database import (
-    Parameters,
-    Row,
-    check_schema,
-    first,
-    schema,
-    schema_digest,
-)
-from thence.server.team.rows import StoredLog
+from thence.server.team.database import Parameters, Row, check_schema, first, schema, schema_digest
 
 WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
@@ -66,20 +58,19 @@ _WORDS = (
 )
 # the tables that are read for a team alone, by a role that sees no other one's rows
 _READ = ("body_names", "body_pieces", "claims", "events", "logs", "redactions")
-READER = "thence_reader"
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 _POLICY = """
-    CREATE POLICY of_team ON {table} FOR SELECT TO {role} USING (team = (
+    CREATE POLICY of_team ON {table} FOR SELECT TO thence_reader USING (team = (
         SELECT nullif(current_setting('thence.team', true), '')::bigint
     ));
     ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
-    GRANT SELECT ON {table} TO {role};
+    GRANT SELECT ON {table} TO thence_reader;
 """
-_AS_READER = "SELECT set_config('thence.team', :team, true), set_config('role', :role, true)"
-_META = """
-    INSERT INTO meta (key, value)
-    VALUES ('epoch', :epoch), ('schema', :schema), ('reader', :reader)
+_AS_READER = """
+    SELECT set_config('thence.team', :team, true), set_config('role', 'thence_reader', true)
 """
+_HAS_READER = "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = 'thence_reader'"
+_MAKE_READER = ("CREATE ROLE thence_reader NOLOGIN", "GRANT thence_reader TO CURRENT_USER")
+_META = "INSERT INTO meta (key, value) VALUES ('epoch', :epoch), ('schema', :schema)"
 _META_COLUMNS = """
     SELECT count(*) FROM pg_attribute
     WHERE attrelid = to_regclass('meta') AND attname IN ('key', 'value')
@@ -164,13 +155,11 @@ class PostgresDatabase:
     def __init__(self, address: str) -> None:
         """Opens the database of a server; raises `not_a_server` and `database_unavailable`."""
         self._address = address
-        self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         with _alone(address, "could not open the server's database") as transaction:
             has_meta = first(transaction.execute(_META_COLUMNS)) == 2
             digests = transaction.execute(_VALUE, {"key": "schema"}) if has_meta else ()
             check_schema(first(digests), shown(address))
             self.epoch = str(first(transaction.execute(_VALUE, {"key": "epoch"})))
-            self._reader = str(first(transaction.execute(_VALUE, {"key": "reader"})))
         self._mutex = Lock()
         self._rows, self._analyzed_at = 0, _ANALYZED_MIN
         self._writers = _pool(address, WRITERS_MAX, _set_up)
@@ -209,15 +198,13 @@ class PostgresDatabase:
             transaction = PostgresTransaction(connection)
             transaction.execute(_SETTINGS)
             if team is not None:
-                transaction.execute(_AS_READER, {"team": str(team), "role": self._reader})
+                transaction.execute(_AS_READER, {"team": str(team)})
             yield transaction
 
-    def erased(self, logs: Sequence[StoredLog]) -> None:
+    def erased(self) -> None:
         """Removes rows that were replaced from the tables; archives of its log keep them."""
         with suppress(psycopg.Error), psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute("VACUUM events, body_pieces")
-        if self.on_erased is not None:
-            self.on_erased(logs)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -225,16 +212,12 @@ class PostgresDatabase:
         self._readers.close()
 
 
-def make_database(address: str, epoch: str, reader: str = READER, team: str | None = None) -> None:
+def make_database(address: str, epoch: str, team: str | None = None) -> None:
     """Makes the tables of a server in a database that has none of them: all of them, or nothing.
 
-    `reader` is a role that may be shared with others; it is made where it is missing.
-    Raises `server_exists`, `not_a_server` and `database_unavailable`.
+    The role of readers, which servers share, is made where it is missing. Raises `server_exists`,
+    `not_a_server` and `database_unavailable`.
     """
-    if not _ROLE.fullmatch(reader):
-        cause, hint = "it is not a name", "a name has 1 to 63 of a-z 0-9 _, no digit first"
-        code = "not_a_server"
-        raise ThenceError("could not use the role", place=reader, cause=cause, hint=hint, code=code)
     with _alone(address, "could not make a server in") as transaction:
         try:
             transaction.script(schema())
@@ -246,33 +229,24 @@ def make_database(address: str, epoch: str, reader: str = READER, team: str | No
                 hint="start the server that is there: thence server run; or name an empty database",
                 code="server_exists",
             ) from error
-        meta = {"epoch": epoch, "schema": schema_digest(), "reader": reader}
-        transaction.execute(_META, meta)
+        transaction.execute(_META, {"epoch": epoch, "schema": schema_digest()})
         if team:
             transaction.insert("teams", ("slug",), [(team,)])
-        _make_reader(transaction, reader, shown(address))
+        try:
+            if not transaction.execute(_HAS_READER):
+                transaction.execute(_MAKE_READER[0])
+            if not first(transaction.execute(_HAS_READER)):
+                transaction.execute(_MAKE_READER[1])
+        except errors.InsufficientPrivilege as error:
+            raise ThenceError(
+                "could not make a server in",
+                place=shown(address),
+                cause="its user may not make the role that reads for one team alone, or become it",
+                hint=f"have an admin run: {_MAKE_READER[0]}; GRANT thence_reader TO that user",
+                code="not_a_server",
+            ) from error
         for table in _READ:
-            transaction.script(_POLICY.format(table=table, role=reader))
-
-
-def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> None:
-    """Makes a role, and lets the present user become it; raises `not_a_server`."""
-    statements = (f"CREATE ROLE {role} NOLOGIN", f"GRANT {role} TO CURRENT_USER")
-    has_role = transaction.execute("SELECT 1 FROM pg_roles WHERE rolname = :role", {"role": role})
-    may_be = "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = :role"
-    try:
-        if not has_role:
-            transaction.execute(statements[0])
-        if not first(transaction.execute(may_be, {"role": role})):
-            transaction.execute(statements[1])
-    except errors.InsufficientPrivilege as error:
-        raise ThenceError(
-            "could not make a server in",
-            place=place,
-            cause=f"its user may not make the role {role}, which reads for one team alone",
-            hint=f"have an admin run: {statements[0]}; {statements[1]}; or name one: --reader-role",
-            code="not_a_server",
-        ) from error
+            transaction.script(_POLICY.format(table=table))
 
 
 def shown(address: str) -> str:
@@ -292,16 +266,14 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
     """Gives a connection of its own in a transaction; raises as PostgresDatabase does."""
     try:
         conninfo_to_dict(address)
-    except (
-        psycopg.ProgrammingError
-    ):  # its message has parts of the address, the password among them
+    except psycopg.ProgrammingError:
         raise ThenceError(
             operation,
             place="the database",
             cause="its address can't be read",
             hint="write postgresql://USER@HOST:PORT/DATABASE, a password by PGPASSFILE",
             code="not_a_server",
-        ) from None
+        ) from None  # its message has parts of the address, the password among them
     with _failures(operation, shown(address), address):
         try:
             with psycopg.connect(address, **_CONNECTING) as connection:

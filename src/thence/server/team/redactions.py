@@ -71,38 +71,19 @@ def is_redacted(line: bytes) -> bool:
         return False
 
 
-def apply_redactions(
-    connection: Transaction,
-    log: StoredLog,
-    lines: Sequence[NewLine],
-    fresh: Sequence[NewLine],
-    authority: Authority,
-) -> "AppliedPush":
-    """Carries out the redactions among the lines of a push.
-
-    `fresh` are those lines that the log lacks. Ordinary lines cost three searches of their bytes.
-    """
-    marked = _marked(log, lines)
-    push = AppliedPush(connection, log, fresh, authority)
-    for row in marked:
-        event, kind = _notice(log, row.line)
-        if event is not None and kind == REDACTED:
-            push.redact(row, redaction_in(event))
-    push.store(frozenset(row.digest for row in marked if is_redacted(row.line)))
-    return push
-
-
 class AppliedPush:
     """A push whose redactions are applied, within the transaction of its connection.
 
-    `lines` are those to store, in their form, and `refusals` the reasons of the refused ones, by D.
-    `has_redacted` is whether stored lines were replaced.
+    `fresh` are those of its lines that the log lacks. `lines` are those to store, in their form,
+    and `refusals` the reasons of the refused ones, by D. `has_redacted` is whether stored lines
+    were replaced. Ordinary lines cost three searches of their bytes.
     """
 
     def __init__(
         self,
         connection: Transaction,
         log: StoredLog,
+        lines: Sequence[NewLine],
         fresh: Sequence[NewLine],
         authority: Authority,
     ) -> None:
@@ -113,8 +94,14 @@ class AppliedPush:
         self.lines: list[NewLine] = []
         self.refusals: dict[bytes, LineRefusal] = {}
         self.has_redacted = False
+        marked = _marked(log, lines)
+        for row in marked:
+            event, kind = _notice(log, row.line)
+            if event is not None and kind == REDACTED:
+                self._redact(row, redaction_in(event))
+        self._store(frozenset(row.digest for row in marked if is_redacted(row.line)))
 
-    def redact(self, row: NewLine, redaction: Redaction | None) -> None:
+    def _redact(self, row: NewLine, redaction: Redaction | None) -> None:
         """Carries out a redaction, or keeps it for a line to come, or refuses it.
 
         None is one that is broken.
@@ -168,7 +155,7 @@ class AppliedPush:
             return _NOT_REDACTABLE
         return None if self._authority.may_redact(node) else _NOT_YOURS
 
-    def store(self, bodiless: frozenset[bytes]) -> None:
+    def _store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
         params = {**self._names(b""), "digests": list(self._fresh)}
         announced: dict[bytes, list[tuple[str, str]]] = {}

@@ -23,12 +23,11 @@ class StoredLog(NamedTuple):
 
 
 class NewLine(NamedTuple):
-    """A line that was checked, with its digests."""
+    """A line that was checked, with its D."""
 
     event_id: str
     node: str
     seq: int
-    content: bytes
     digest: bytes
     line: bytes
 
@@ -52,10 +51,9 @@ class LogPlace(NamedTuple):
 
 
 class NumberedLine(NamedTuple):
-    """A stored line with its number in the log, its D, and the digest of all lines up to it."""
+    """A stored line with its number in the log, and the digest of all lines up to it."""
 
     number: int
-    digest: bytes
     chain: bytes
     line: bytes
 

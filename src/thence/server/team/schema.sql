@@ -62,10 +62,10 @@ CREATE TABLE logs (
     UNIQUE (team, name)
 ) WITHOUT ROWID;
 
--- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id.
 -- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
 -- pushed_by: the login that pushed it first, the name of a user.
--- A line without numbers has node '', seq 0, and in both the digest of its members.
+-- A line without numbers has node '', seq 0, and the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
@@ -73,7 +73,6 @@ CREATE TABLE events (
     event_id TEXT NOT NULL,
     node TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    content BLOB NOT NULL,
     digest BLOB NOT NULL,
     chain BLOB NOT NULL,
     pushed_by TEXT NOT NULL,

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,17 +18,8 @@ from threading import Lock
 import apsw
 
 from thence.errors import ThenceError
-from thence.server.team.database import (
-    Parameters,
-    Row,
-    check_schema,
-    first,
-    schema,
-    schema_digest,
-)
-from thence.server.team.rows import StoredLog
+from thence.server.team.database import Parameters, Row, check_schema, first, schema, schema_digest
 
-IN_MEMORY = ":memory:"
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was redacted leaves the file of commits
 ERASE_MS = 1_000
@@ -123,13 +114,19 @@ class SqliteDatabase:
     def __init__(self, path: str | Path) -> None:
         """Opens the database of a server; raises `not_a_server`."""
         self._path = str(path)
+        self._readers: list[SqliteConnection] = []
+        self._writer_lock, self._readers_lock = Lock(), Lock()
         _check_is_there(Path(path))
-        self._writer_lock = Lock()
         try:
             make_private(Path(path))
             self._writer = _opened(self._path)
-            self._begin()  # before a setting changes the file
-            _set_up(self._writer)
+            try:
+                check_schema(_meta(self._writer, "schema"), path)  # before a setting changes it
+                _set_up(self._writer)
+            except BaseException:
+                self._writer.close()
+                raise
+            self.epoch: str = _meta(self._writer, "epoch") or ""
             self._holds_erased = True  # a process that was killed may have left it so
             self._erase()
         except apsw.Error as error:
@@ -142,30 +139,6 @@ class SqliteDatabase:
                 if isinstance(error, _OF_DISK)
                 else "put back a copy of it, or make a server elsewhere: thence server init --data",
             ) from error
-
-    @classmethod
-    def in_memory(cls, epoch: str) -> "SqliteDatabase":
-        """Returns an empty database that ends with the process, for simulations and tests."""
-        database = cls.__new__(cls)
-        database._path = IN_MEMORY
-        database._writer_lock = Lock()
-        database._writer = _connected(IN_MEMORY)
-        _fill(database._writer, epoch)
-        database._begin()
-        return database
-
-    def _begin(self) -> None:
-        """Reads whose database it is; raises `not_a_server`."""
-        self._holds_erased = False
-        self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
-        self._readers: list[SqliteConnection] = []
-        self._readers_lock = Lock()
-        try:
-            check_schema(_meta(self._writer, "schema"), self._path)
-        except ThenceError:
-            self._writer.close()
-            raise
-        self.epoch: str = _meta(self._writer, "epoch") or ""
 
     @contextmanager
     def writing(self) -> Iterator[SqliteConnection]:
@@ -184,16 +157,13 @@ class SqliteDatabase:
             if self._holds_erased:
                 self._erase()
 
-    def erased(self, logs: Sequence[StoredLog]) -> None:
-        """Removes from the file what the last transaction replaced in stored lines of some logs."""
+    def erased(self) -> None:
+        """Removes from the file what the last transaction replaced in stored lines."""
         with self._writer_lock:
-            size = first(self._writer.execute(_FILE_BYTES))
-            if self._path != IN_MEMORY and size <= COMPACTED_BYTES_MAX:
+            if first(self._writer.execute(_FILE_BYTES)) <= COMPACTED_BYTES_MAX:
                 self._compact()
             self._holds_erased = True
             self._erase()
-        if self.on_erased is not None:
-            self.on_erased(logs)
 
     def compact(self) -> bool:
         """Writes the file anew if lines were replaced since the last time; reports whether."""
@@ -226,10 +196,6 @@ class SqliteDatabase:
     @contextmanager
     def reading(self, team: int | None = None) -> Iterator[SqliteConnection]:
         """Gives a connection that sees one committed state, of all teams."""
-        if self._path == IN_MEMORY:
-            with self._writer_lock:
-                yield self._writer
-            return
         with self._readers_lock:
             connection = self._readers.pop() if self._readers else None
         if connection is None:
@@ -283,7 +249,13 @@ def make_database(path: Path, epoch: str, team: str | None = None) -> None:
     make_private(unfinished)
     connection = _connected(str(unfinished))
     try:
-        _fill(connection, epoch, team)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.script(schema())
+        meta = {"epoch": epoch, "schema": schema_digest()}
+        connection.insert("meta", ("key", "value"), meta.items())
+        if team:
+            connection.insert("teams", ("slug",), [(team,)])
+        connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
     finally:
         connection.close()
@@ -334,17 +306,6 @@ def make_private(file: Path) -> None:
             stat = part.stat()
             if stat.st_uid == os.geteuid() and stat.st_mode & ~_OWNER_ONLY & 0o777:
                 part.chmod(_OWNER_ONLY)
-
-
-def _fill(connection: SqliteConnection, epoch: str, team: str | None = None) -> None:
-    """Makes the tables of a new database, and its first team."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.script(schema())
-    meta = {"epoch": epoch, "schema": schema_digest()}
-    connection.insert("meta", ("key", "value"), meta.items())
-    if team:
-        connection.insert("teams", ("slug",), [(team,)])
-    connection.execute("COMMIT")
 
 
 def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> SqliteConnection:

@@ -14,7 +14,7 @@ from thence.server.team import body_pieces
 from thence.server.team.body_pieces import NewPiece
 from thence.server.team.database import Database, Transaction, first
 from thence.server.team.nodes import Authority
-from thence.server.team.redactions import apply_redactions
+from thence.server.team.redactions import AppliedPush
 from thence.server.team.rows import (
     BEGINNING,
     EVENT_COLUMNS,
@@ -52,10 +52,10 @@ _KNOWN = """
         SELECT 1 FROM events WHERE team = :team AND log = :log AND digest = value
     ) = 1
 """
-_ENTITLE = "UPDATE logs SET title = :title WHERE team = :team AND id = :log"
+_ENTITLE = "UPDATE logs SET title = :title WHERE team = :team AND id = :log AND title = ''"
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _PAGE = """
-    SELECT number, digest, chain, line FROM events
+    SELECT number, chain, line FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 # in order, as the index of numbers has it and no other one
@@ -87,15 +87,13 @@ _LOGS = """
 class Ingested(NamedTuple):
     """The result of a push: D of the lines that the log had before, and the refused ones.
 
-    `before` is the number of the log's last line before, `end` the place behind it afterwards;
-    `claimed` are the nodes that became the login's by it.
+    `before` is the number of the log's last line before, `end` the place behind it afterwards.
     """
 
     known: set[bytes]
     refusals: dict[bytes, LineRefusal]
     before: int
     end: LogPlace
-    claimed: Sequence[str] = ()
 
 
 class ListedLog(NamedTuple):
@@ -108,10 +106,16 @@ class ListedLog(NamedTuple):
 
 
 class Store:
-    """The logs in a database; safe from threads."""
+    """The logs in a database; safe from threads.
 
-    def __init__(self, database: Database) -> None:
+    `on_redacted` is called, after the commit, with the name of a log of which lines were redacted.
+    """
+
+    def __init__(
+        self, database: Database, on_redacted: Callable[[str], None] = lambda log: None
+    ) -> None:
         self._database = database
+        self._on_redacted = on_redacted
 
     @property
     def epoch(self) -> str:
@@ -156,18 +160,41 @@ class Store:
             log = _locked_log(connection, team, name, kind)
             if not lines:
                 return Ingested(set(), {}, log.last, _end(connection, log))
-            ingested, has_redacted = _commit(connection, log, lines, login, nodes)
+            stored = _digests_matching(connection, log, [line.digest for line in lines])
+            new = [line for line in lines if line.digest not in stored] if stored else lines
+            lacking = body_pieces.lacking(connection, log, new)
+            if lacking:
+                new = [line for line in new if line.digest not in lacking]
+                lines = [line for line in lines if line.digest not in lacking]
+            named = {*nodes, *(line.node for line in lines)}
+            authority = Authority(connection, log.team, login, named)
+            authority.claim(nodes)
+            push = AppliedPush(connection, log, lines, new, authority)
+            number, chain = _end(connection, log)
+            rows = []
+            for line in push.lines:
+                number, chain = number + 1, chained(chain, line.digest)
+                rows.append((log.team, log.id, number, *line, chain, login))
+            if rows:
+                connection.insert("events", EVENT_COLUMNS, rows)
+                count = {"team": log.team, "log": log.id, "last": number}
+                connection.execute(_COUNT, count)
+            body_pieces.add_names(connection, log, push.lines)
+            # a line that came whole, with its pieces, may be one that was redacted before
+            whole = [line.digest for line in lines if BODIES_SIGN in line.line]
+            has_redacted = push.has_redacted
+            if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
+                has_redacted |= body_pieces.sweep(connection, log)
         if has_redacted:
-            self._database.erased([log])
-        return ingested
+            self._database.erased()
+            self._on_redacted(name)
+        end = LogPlace(number, chain)
+        return Ingested(stored, push.refusals | lacking, log.last, end)
 
-    def set_title(self, team: str, name: str, title: str) -> None:
-        """Sets what the pages of a log call it, if there is the log."""
+    def set_title(self, log: StoredLog, title: str) -> None:
+        """Sets what the pages of a log call it, if nothing is set."""
         with self._database.writing() as connection:
-            log = _log(connection, team, name, _LOCK_LOG)
-            if log is not None:
-                values = {"title": title, "team": log.team, "log": log.id}
-                connection.execute(_ENTITLE, values)
+            connection.execute(_ENTITLE, {"team": log.team, "log": log.id, "title": title})
 
     def keep_pieces(self, team: str, name: str, kind: str, pieces: Sequence[NewPiece]) -> int:
         """Keeps pieces of one large value in a log, which is made if it is missing.
@@ -242,41 +269,6 @@ def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> Sto
             cause=f"it is of the kind {log.kind}, not {kind}",
         )
     return log
-
-
-def _commit(
-    connection: Transaction,
-    log: StoredLog,
-    lines: Sequence[NewLine],
-    login: str,
-    nodes: Sequence[str],
-) -> tuple[Ingested, bool]:
-    """Inserts what is new behind the last line; returns also if stored lines were replaced."""
-    stored = _digests_matching(connection, log, [line.digest for line in lines])
-    new = [line for line in lines if line.digest not in stored] if stored else lines
-    lacking = body_pieces.lacking(connection, log, new)
-    if lacking:
-        new = [line for line in new if line.digest not in lacking]
-        lines = [line for line in lines if line.digest not in lacking]
-    authority = Authority(connection, log.team, login, {*nodes, *(line.node for line in lines)})
-    claimed = authority.claim(nodes)
-    push = apply_redactions(connection, log, lines, new, authority)
-    number, chain = _end(connection, log)
-    rows = []
-    for line in push.lines:
-        number, chain = number + 1, chained(chain, line.digest)
-        rows.append((log.team, log.id, number, *line, chain, login))
-    if rows:
-        connection.insert("events", EVENT_COLUMNS, rows)
-        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
-    body_pieces.add_names(connection, log, push.lines)
-    # a line that came whole, with its pieces, may be one that was redacted before
-    whole = [line.digest for line in lines if BODIES_SIGN in line.line]
-    has_redacted = push.has_redacted
-    if has_redacted or _digests_matching(connection, log, whole, _REDACTED):
-        has_redacted |= body_pieces.sweep(connection, log)
-    end = LogPlace(number, chain)
-    return Ingested(stored, push.refusals | lacking, log.last, end, claimed), has_redacted
 
 
 def _end(connection: Transaction, log: StoredLog) -> LogPlace:

@@ -7,7 +7,7 @@ clients can meet at one too. docs/reference/formats/wire.md describes the messag
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.vocabulary import VOCABULARIES
@@ -24,7 +24,6 @@ from thence.sync.wire.messages import (
     BODIES_MISSING,
     DIGEST_BYTES,
     LOG_NAME,
-    LOGS_PAGE_MAX,
     OWN_NODES_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
@@ -32,37 +31,27 @@ from thence.sync.wire.messages import (
     EventVerdict,
     LogsPage,
     Missing,
+    PulledPage,
     Results,
     TeamLog,
 )
 
 TITLE_CHARACTERS_MAX = 200
+LOGS_PAGE_MAX = 1_000
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
 
 Row = TypeVar("Row")
 
 
-class LinesBehind(NamedTuple):
-    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them."""
-
-    lines: list[bytes]
-    next: str
-    more: bool
-
-
 class SyncService:
     """The questions that clients ask about the logs of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
-    `on_claimed` is called, after the commit, with a team and the nodes that became a login's.
     """
 
-    def __init__(
-        self, store: Store, on_claimed: Callable[[str, Sequence[str]], None] | None = None
-    ) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._on_claimed = on_claimed
 
     def batch(
         self,
@@ -107,8 +96,6 @@ class SyncService:
             fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
         kind = kind or (stored.kind if stored else new_kind)
         ingested = self._store.ingest(team, log, kind, list(fresh.values()), login, nodes)
-        if ingested.claimed and self._on_claimed:
-            self._on_claimed(team, ingested.claimed)
         end = self.cursor(ingested.end)
         is_next = after == ingested.before
         verdicts = _verdicts(incoming, fresh, ingested)
@@ -119,9 +106,8 @@ class SyncService:
 
         The first one stays: each clone's folder has another name.
         """
-        title = title[:TITLE_CHARACTERS_MAX]
-        if title and not self._log(team, log).title:
-            self._store.set_title(team, log, title)
+        if title and not (stored := self._log(team, log)).title:
+            self._store.set_title(stored, title[:TITLE_CHARACTERS_MAX])
 
     def page(
         self,
@@ -131,7 +117,7 @@ class SyncService:
         limit: int = PAGE_EVENTS_MAX,
         *,
         seen: str = "",
-    ) -> LinesBehind:
+    ) -> PulledPage:
         """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
 
         Raises `cursor_unknown` if a cursor is of another history, InvalidEvent for a bad limit.
@@ -144,11 +130,11 @@ class SyncService:
         with closing(self._store.page(stored, number, limit)) as rows:
             taken = _page(rows, lambda row: row.line)
         if not taken:
-            return LinesBehind([], after, False)
+            return PulledPage([], after, False)
         last = taken[-1]
         behind = self.cursor(LogPlace(last.number, last.chain))
         lines = [row.line for row in taken]
-        return LinesBehind(lines, behind, last.number < stored.last)
+        return PulledPage(lines, behind, last.number < stored.last)
 
     def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those lines that the log holds of these digests, as many as a page may hold.

@@ -5,7 +5,6 @@ models.
 """
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -27,11 +26,10 @@ from thence.server.team.event_routes import EVENT_ROUTES, Call, EventRoute
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, dummy_hash, hashed
 from thence.server.team.nodes import node_owner
-from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
 from thence.server.team.wire_http import WirePath, answered, packed, token_of
-from thence.sync.wire.messages import PROTOCOL, LiveToken, ServerHealth
+from thence.sync.wire.messages import LiveToken
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
@@ -45,12 +43,11 @@ class Team:
 
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database = database
-        store = Store(database)
 
-        def on_claimed(team: str, nodes: Sequence[str]) -> None:
-            audit.record("node.claimed", team=team, nodes=nodes)
+        def on_redacted(log: str) -> None:
+            audit.record("redaction.carried_out", log=log)
 
-        self._service = SyncService(store, on_claimed)
+        self._service = SyncService(Store(database, on_redacted))
         self._accounts = Accounts(database, hashed)
         self._logins = Logins(database)
         self._audit = audit
@@ -64,11 +61,6 @@ class Team:
             reading=self._reading,
             writing=self._writing,
         )
-
-        def on_erased(logs: Sequence[StoredLog]) -> None:
-            audit.record("redaction.carried_out", logs=[log.name for log in logs])
-
-        database.on_erased = on_erased
         self._ways_in = AuthRoutes(self._accounts, self._logins, audit, self._reading)
 
     async def begin(self) -> None:
@@ -177,7 +169,7 @@ class Team:
 async def _health(request: Request) -> Response:
     """Reports that the server answers, and the versions of the wire that it speaks."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    health = ServerHealth("ok", (PROTOCOL,), version("thence"), now)
+    health = {"status": "ok", "protocol": [1], "version": version("thence"), "time": now}
     return packed(request, health)
 
 

@@ -90,13 +90,11 @@ def _parsed(line: bytes) -> tuple[NewLine, int]:
         digest = same_event_key(event)
     except (ValueError, RecursionError):
         raise _refused("its members can't be written in UTF-8") from None
-    row = NewLine(_text(event.event_id), "", 0, digest, digest, line)
-    return row, event.lamport_clock
+    return NewLine(_text(event.event_id), "", 0, digest, line), event.lamport_clock
 
 
 def _row(line: bytes, event_id: str, node: str, seq: int) -> NewLine:
-    _, content, digest = digests(line)
-    return NewLine(_text(event_id), _text(node), seq, content, digest, line)
+    return NewLine(_text(event_id), _text(node), seq, digests(line).line, line)
 
 
 def _text(text: str) -> str:

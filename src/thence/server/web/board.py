@@ -132,13 +132,13 @@ def _known_here(log: FoundLog, board: Board) -> tuple[_Codes, _Texts]:
     ):
         if session.project.home == log.folder:
             session.show(board)
-            codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
+            codes = code_of_packages(session.snapshot, board.features.values(), (DONE, FOR_REVIEW))
             for feature in board.features.values():
                 for package in feature.packages.values():
                     if package.lane in (DONE, REJECTED) or len(texts) >= TEXTS_MAX:
                         continue
                     with suppress(ThenceError):
-                        target, folder = session.target_of(feature), session.project.root
+                        target, folder = session.snapshot.target_of(feature), session.project.root
                         task = assignment(session.planning, feature, package, target, folder)
                         texts[feature.slug, package.wp_id] = task.section or task.text
     return codes, texts

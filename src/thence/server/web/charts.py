@@ -77,7 +77,7 @@ def stairs(
 
     `ends` are the first and the last turn; each side has a value.
     """
-    first, wide = ends[0], _WIDTH / (max(ends[1] - ends[0], 1))
+    first, wide = ends[0], _WIDTH / (ends[1] - ends[0] + 1)
     values = [value for side in sides for _, value in side]
     least, extent = min(values), (max(values) - min(values)) or 1
     ways = []

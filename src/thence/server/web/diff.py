@@ -141,7 +141,9 @@ def _lines(difference: Difference, variable: str) -> Html | None:
     told = ", ".join(
         f"{name} ends at {line[-1][1]:,.6g}" for name, line in zip("AB", lines, strict=True)
     )
-    text = f"{told}; turns {ends[0]:,} to {ends[1]:,}, they part in turn {event.turn_number:,}"
+    values = [value for line in lines for _, value in line]
+    text = f"{told}; {min(values):,.6g} to {max(values):,.6g} in turns {ends[0]:,} to {ends[1]:,},"
+    text += f" they part in turn {event.turn_number:,}"
     chart = stairs(lines, ends, event.turn_number, text)
     keys = [el("span", f"{name} ", class_=f"side-{at}") for at, name in enumerate("AB")]
     shown = [(name, name) for name in names[:VARIABLES_MAX]]

@@ -47,7 +47,6 @@ from thence.log.index.spending import Key, calls_of
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
-from thence.server.routes.state import RELOADED_AFTER_S
 from thence.server.web.layout import page
 from thence.server.web.parts import (
     choice,
@@ -66,7 +65,7 @@ from thence.server.web.verdict import is_of_agents, verdict
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
-# how long a page adds words for searches before it says how far it is, and loads again
+# how long a page adds words for searches before it says how far it is, and loads again at once
 WORDS_S = 1.5
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
@@ -222,7 +221,11 @@ def run_page(
         picture,
         sessions,
         beside,
-        None if log.vocabulary.name == WORK.name else spending_section(log, summary),
+        el(
+            "div",
+            None if log.vocabulary.name == WORK.name else spending_section(log, summary),
+            data_live=True,
+        ),
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
@@ -242,7 +245,7 @@ def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
         had, events = word_index.follow(log.index, WORDS_S)
         if had < events:
             text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
-            raise HTTPException(503, text, {"Retry-After": str(RELOADED_AFTER_S)})
+            raise HTTPException(503, text, {"Retry-After": "0"})
     key, _, name = (question.fields.get("calls") or [""])[-1].partition(":")
     calls = calls_of(cast(Key, key), name) if key else None
     filter, span = question.filter, None

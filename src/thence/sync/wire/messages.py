@@ -6,13 +6,12 @@ without being decoded. docs/reference/formats/wire.md describes the exchange.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
 from thence.errors import SyncRefused
 
-PROTOCOL = 1
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event
@@ -27,10 +26,13 @@ CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
 # of a batch: a log keeps 1,000 former ones
 OWN_NODES_MAX = 1_001
-# of a page of a team's logs
-LOGS_PAGE_MAX = 1_000
 # the name of a log at a server
-LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+_LOG_NAME = r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}"
+LOG_NAME = re.compile(_LOG_NAME, re.ASCII)
+LogName = Annotated[str, msgspec.Meta(pattern=rf"\A{_LOG_NAME}\Z")]
+# two of them stand in the head of a request
+Cursor = Annotated[str, msgspec.Meta(max_length=256)]
+Token = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
 
 # the code of a line whose large values must be pushed before it
 BODIES_MISSING = "bodies_missing"
@@ -82,8 +84,8 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     results: tuple[EventVerdict, ...]
-    after: str = ""
-    seen: str = ""
+    after: Cursor = ""
+    seen: Cursor = ""
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -92,17 +94,18 @@ class Lines(msgspec.Struct, frozen=True):
     events: tuple[msgspec.Raw, ...]
 
 
-class Batch(msgspec.Struct, frozen=True):
-    """Lines of events, undecoded; `nodes` are all under which the log that pushes them wrote."""
-
-    events: tuple[msgspec.Raw, ...]
-    nodes: tuple[str, ...] = ()
-
-
 class LinesPage(msgspec.Struct, frozen=True):
     """A page of lines behind a cursor; `next` is the cursor behind the last of them."""
 
     events: tuple[msgspec.Raw, ...]
+    next: Cursor
+    more: bool
+
+
+class PulledPage(NamedTuple):
+    """The lines of a page, without newlines; `next` is the cursor behind them."""
+
+    lines: Sequence[bytes]
     next: str
     more: bool
 
@@ -114,7 +117,7 @@ class TeamLog(msgspec.Struct, frozen=True, omit_defaults=True):
     `last_by` are the logins that pushed its first and its last line.
     """
 
-    log: str
+    log: LogName
     kind: str
     title: str = ""
     mark: str = ""
@@ -185,11 +188,10 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Credentials(Secret, frozen=True):
-    """The body of a login; a `new_password` takes the place of the password."""
+    """The body of a login."""
 
     username: str
     password: str
-    new_password: str = ""
 
 
 class Refresh(Secret, frozen=True):
@@ -201,8 +203,8 @@ class Refresh(Secret, frozen=True):
 class Tokens(Secret, frozen=True):
     """The answer to a login; lifetimes in seconds. `username` is the user's name."""
 
-    access: str
-    refresh: str
+    access: Token
+    refresh: Token
     access_lifetime: int
     refresh_lifetime: int
     team_slug: str | None = None
@@ -215,18 +217,9 @@ class LiveToken(Secret, frozen=True):
     `ws_token` is the token again, under the name by which spec-kitty's client reads it.
     """
 
-    token: str
+    token: Token
     lifetime: int
     ws_token: str = ""
-
-
-class ServerHealth(msgspec.Struct, frozen=True):
-    """The state of a server, without login; `protocol` are the versions that it speaks."""
-
-    status: str
-    protocol: tuple[int, ...] = ()
-    version: str = ""
-    time: str = ""
 
 
 def joined(lines: Iterable[bytes], kind: str = "events", **rest: object) -> bytes:

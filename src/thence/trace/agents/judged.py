@@ -259,10 +259,10 @@ class Judgements:
         runs = self._kept.said.get(commit, {}).get(path, ())
         return next((run.said for run in runs if run.first <= number <= run.last), NOTHING)
 
-    def _brought(
-        self, hunks: Iterable[Hunk], origins: Iterable[str]
-    ) -> dict[tuple[str, int], Said]:
-        """Returns what was said of the lines that the origins of a commit added.
+    def _made(
+        self, hunks: Iterable[Hunk], origins: Collection[str]
+    ) -> tuple[dict[tuple[str, int], Said], set[str]]:
+        """Returns what was said of the lines that the origins of a commit added, and their edits.
 
         Equal lines are told apart by the lines around them; of several the newest counts.
         """
@@ -283,7 +283,9 @@ class Judgements:
                     _, origin, at = max(near, key=itemgetter(0))
                     said = self._said_at(origin, path, at)
                     brought[hunk.path, number] = said._replace(commit=said.commit or origin)
-        return brought
+        paths = (runs for origin in origins for runs in self._kept.said.get(origin, {}).values())
+        owned = (run.said for runs in paths for run in runs if run.said.rank == AGENT)
+        return brought, {said.edit for said in owned}
 
     def origins(self, commit: str) -> list[str]:
         """Returns the commits that one was made from, and those these were; raises GitFailed."""
@@ -307,7 +309,7 @@ class Judgements:
         self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
         self._kept.origins[""] = self._origins("", hunks, judge.counts)
-        text = CommitText("", top, place, hunks, self._brought(hunks, self.origins("")))
+        text = CommitText("", top, place, hunks, *self._made(hunks, self.origins("")))
         said = judge.judge(text, self._former)
         return {number: one for (name, number), one in said.items() if name == path}
 
@@ -362,8 +364,7 @@ class Judgements:
                 self._reach(commit, info.parents, origins)
             tree = record.root if record else trees.get(commit)
             reverts = chain(*self._hunks_of(info.reverts).values())
-            brought = self._brought(hunks, self.origins(commit))
-            made = brought, (*reverts,), (*info.sessions,)
+            made = *self._made(hunks, self.origins(commit)), (*reverts,), (*info.sessions,)
             text = CommitText(commit, tree, places[commit], hunks, *made)
             runs = defaultdict[str, list[_Run]](list)  # of lines that an agent wrote, or may have
             answers = judge.judge(text, self._former)
@@ -382,7 +383,7 @@ class Judgements:
                 self._reach(commit, info.parents, ())
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
-        kept.state = msgspec.msgpack.encode((judge.counts, sorted(judge.landed)))
+        kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
         if self._file is not None:
             with suppress(ThenceError, OSError):
                 replace_file(self._file, msgspec.msgpack.encode(kept), 0o600)
@@ -392,9 +393,10 @@ class Judgements:
         self._waiting = [*self._work.edits.values()][::-1]
         if self._kept.state:
             counts, landed = msgspec.msgpack.decode(
-                self._kept.state, type=tuple[dict[int, int], list[str]]
+                self._kept.state, type=tuple[dict[int, int], dict[str, list[int]]]
             )
-            return Judge(counts, self._work.edits.keys() & landed)
+            edits = self._work.edits
+            return Judge(counts, {key: landed[key] for key in edits.keys() & landed})
         counts = defaultdict[int, int](int)
         for commit in base:
             words = ("grep", "--no-color", "-I", "-h", "-E", "-e", "[[:alnum:]].{11}", commit)

@@ -9,11 +9,11 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from functools import cached_property
 from hashlib import blake2b
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -76,8 +76,9 @@ class CommitText(NamedTuple):
     """What a commit changed, and where the log has it: edits begun before `place` are before it.
 
     `brought` is what was said of its added lines, by path and number, in the commits that it was
-    made from (amended, rebased, picked or squashed); `reverts` are the hunks of the commit that it
-    takes back. Where its message names `sessions`, the edits of others are no certain owners.
+    made from (amended, rebased, picked or squashed), and `again` are the edits that own lines of
+    these. `reverts` are the hunks of the commit that it takes back. Where its message names
+    `sessions`, the edits of others are no certain owners.
     """
 
     commit: str
@@ -85,6 +86,7 @@ class CommitText(NamedTuple):
     place: int
     hunks: tuple[Hunk, ...]
     brought: Mapping[tuple[str, int], "Said"] = {}
+    again: Set[str] = frozenset()
     reverts: tuple[Hunk, ...] = ()
     sessions: tuple[str, ...] = ()
 
@@ -128,23 +130,28 @@ def digests(text: str) -> Iterator[int]:
 class Judge:
     """Judges commits in their order, given the edits that began before each.
 
-    `counts` has how often each digest of a line is in the files before the first commit. `counts`
-    and `landed` (the keys of edits) are its whole state: a judge made from both, and given the same
-    edits, continues.
+    `counts` has how often each digest of a line is in the files before the first commit, `landed`
+    the edits that a commit of their path came after, or that are in one, by their keys, with their
+    lines that are in no commit yet. Both are its whole state: a judge made from them, and given the
+    same edits, continues.
     """
 
-    def __init__(self, counts: Mapping[int, int] | None = None, landed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        counts: Mapping[int, int] | None = None,
+        landed: Mapping[str, Iterable[int]] = {},
+    ) -> None:
         self.counts = Counter(counts or {})
-        self.landed = set(landed)
+        self.landed = {key: {*lines} for key, lines in landed.items()}
         self._edits: dict[str, _Edit] = {}
-        self._pending = defaultdict[str, list[_Edit]](list)  # of a path
+        self._open = defaultdict[str, list[_Edit]](list)  # of a path: they are not all committed
         self._seeds = defaultdict[int, list[tuple[_Edit, int]]](list)
 
     def add(self, edit: EditText) -> None:
         """Adds an edit; edits come in the log's order, each before the commits after its begin."""
         text = self._edits[edit.key] = _Edit(edit)
-        if edit.key not in self.landed:
-            self._pending[edit.path].append(text)
+        if self.landed.get(edit.key, True):
+            self._open[edit.path].append(text)
         for seed, at in text.seeds(SEED_STEP):
             places = self._seeds[seed]
             places.append((text, at))
@@ -160,14 +167,14 @@ class Judge:
         a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
-        at_hand = {
-            hunk.path: self._at_hand(commit, hunk.path, hunk.old_path, tree=commit.tree)
+        near = {
+            hunk.path: self._near(commit, hunk.path, hunk.old_path, tree=commit.tree)
             for hunk in commit.hunks
         }
         matches = [
             match
             for text in hunks
-            for match in self._stretches(text, {*at_hand[text.hunk.path]}, commit)
+            for match in self._stretches(text, {*near[text.hunk.path]}, commit)
         ]
         matches += [
             match._replace(is_draft=True)
@@ -180,7 +187,11 @@ class Judge:
         here = defaultdict[_Edit, set[int]](set)
         for match in matches:
             here[match.edit] |= match.edit_lines
-        best = self._best(matches, here, commit)
+        at_hand = {
+            path: [edit for edit in edits if not self._has_landed(edit, commit)]
+            for path, edits in near.items()
+        }
+        best = self._best(matches, here, near, commit)
         self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
@@ -215,11 +226,20 @@ class Judge:
                     self.counts[digest] += 1
         return answers
 
-    def _at_hand(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
-        """Returns the edits of paths in a tree since the last commits of these there."""
-        edits = (edit for path in dict.fromkeys(paths) for edit in self._pending.get(path, ()))
+    def _near(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
+        """Returns the edits of paths in a tree that have lines in no commit yet.
+
+        What a commit was made from is no such commit: a formatter may have come between.
+        """
+        edits = [edit for path in dict.fromkeys(paths) for edit in self._open.get(path, ())]
+        again = [edit for key in sorted(commit.again) if (edit := self._edits.get(key))]
+        edits += [one for one in again if one.edit.path in paths and one not in edits]
         own = (edit for edit in edits if edit.edit.tree == tree)
         return [edit for edit in own if edit.edit.begun < commit.place]
+
+    def _has_landed(self, edit: "_Edit", commit: CommitText) -> bool:
+        """Reports whether an edit has landed by a commit that this one was not made from."""
+        return edit.edit.key in self.landed and edit.edit.key not in commit.again
 
     def _stretches(
         self,
@@ -269,7 +289,7 @@ class Judge:
             if pairs:
                 here = edit.whole(start + shift, end - start)
                 own = frozenset(line for line in here if edit.newness[line])
-                fit = len(lines), end - start, edit in near
+                fit = len(lines), end - start, edit in near and not self._has_landed(edit, commit)
                 yield _Match(text, edit, tuple(pairs), own, *fit)
 
     def _drafts(
@@ -282,19 +302,27 @@ class Judge:
         came = defaultdict[tuple[str, str, str | None], set[int]](set)
         for match in matches:
             edit, path = match.edit, match.text.hunk.path
-            is_pending = edit.edit.key not in self.landed
+            is_pending = not self._has_landed(edit, commit)
             if is_pending and (path, commit.tree) != (edit.edit.path, edit.edit.tree):
                 telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
                 came[path, edit.edit.path, edit.edit.tree] |= telling
         for (path, draft, tree), lines in came.items():
-            edits = {*self._at_hand(commit, draft, tree=tree)}
+            edits = {
+                edit
+                for edit in self._near(commit, draft, tree=tree)
+                if not self._has_landed(edit, commit)
+            }
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
             is_new = any(not self.counts[digest] for digest in lines)
             if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
                 yield path, edits
 
     def _best(
-        self, matches: list["_Match"], here: Mapping["_Edit", set[int]], commit: CommitText
+        self,
+        matches: list["_Match"],
+        here: Mapping["_Edit", set[int]],
+        near: Mapping[str, Collection["_Edit"]],
+        commit: CommitText,
     ) -> dict["_HunkText", dict[int, Said]]:
         """Returns the best that a match says of each line, the longest match first."""
         best = defaultdict[_HunkText, dict[int, Said]](dict)
@@ -309,11 +337,18 @@ class Judge:
                 and (digest := text.digests[line])
                 and (times := self.counts[digest]) <= TELLING_TIMES
             ]
-            wanted = edit.telling or edit.new
+            is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
+            is_at_home, wanted = True, edit.telling or edit.new
+            is_landed = self._has_landed(edit, commit)
+            rest = self.landed[edit.edit.key] if is_landed else set[int]()
+            is_rest = all(edit.line_at(place) in rest for place, _, _ in match.pairs)
+            if is_rest:  # a commit left it out
+                telling = [times for times in telling if not times]
+                is_at_home, wanted = edit in near[text.hunk.path], edit.telling & rest or rest
             share = len(here[edit] & wanted) / max(len(wanted), 1)
             is_many = len(telling) >= TELLING_LINES
-            is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
-            rank, how = (MAYBE, "part") if telling or share >= HALF else (NONE, "")
+            is_part = telling or (is_at_home and share >= HALF)
+            rank, how = (MAYBE, "part") if is_part else (NONE, "")
             if match.is_aligned:
                 is_sure = not match.is_draft or edit.edit.tree == commit.tree
                 is_form = all(new == _FORM for _, _, new in match.pairs)
@@ -321,9 +356,9 @@ class Judge:
                 rank, how = MAYBE, "part"
                 if telling or (is_sure and (is_form or is_row or share == 1)):
                     rank, how = AGENT, "draft" if match.is_draft else "" if is_here else "moved"
-            elif edit.edit.key in self.landed:
+            elif is_landed and not is_rest:
                 rank, how = (MAYBE, "copied") if is_many else (NONE, "")
-            elif telling and (share == 1 or (is_many and 0 in telling)):
+            elif telling and ((is_at_home and share == 1) or (is_many and 0 in telling)):
                 rank, how = AGENT, "" if is_here else "moved"
             other = sum(
                 used.get((edit, place), (text, line)) != (text, line)
@@ -356,7 +391,7 @@ class Judge:
         landing = {
             edit
             for path in {path for hunk in commit.hunks for path in (hunk.path, hunk.old_path)}
-            for edit in self._pending.get(path, ())
+            for edit in self._open.get(path, ())
             if edit.edit.tree == commit.tree and edit.edit.place <= commit.place
         }
         for edit, lines in here.items():
@@ -365,10 +400,12 @@ class Judge:
             }
             if rare and len(lines & rare) >= HALF * len(rare):
                 landing.add(edit)
+        landing |= {edit for edit in here if edit.edit.key in self.landed}
         for edit in landing:
-            if edit.edit.key not in self.landed:
-                self.landed.add(edit.edit.key)
-                self._pending[edit.edit.path].remove(edit)
+            key, path = edit.edit.key, edit.edit.path
+            self.landed[key] = self.landed.get(key, edit.new) - here.get(edit, set())
+            if not self.landed[key] and edit in self._open[path]:
+                self._open[path].remove(edit)
 
     def _keep_former(
         self,
@@ -378,13 +415,23 @@ class Judge:
         removed: Mapping[str, list["_Removed"]],
         former: Former,
     ) -> None:
-        """Lets lines that were moved keep what was said of them; too few of them are unknown."""
+        """Lets lines that were moved or formatted keep what was said of them.
+
+        Too few of them are unknown, but where they came back whole in their place.
+        """
+        formatted = {line: was for line, was in text.formatted.items() if line in lines}
         moved = {line: where for line in lines if (where := removed.get(text.keys[line]))}
+        moved |= {line: was.lines for line, was in formatted.items()}
         telling = {line for line in moved if text.digests[line]}
         for line, sources in moved.items():
+            is_whole = line in formatted and formatted[line].is_whole
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
-            is_likely = near or is_back
+            # nobody knows if a short line was moved within its hunk, or written again
+            is_sorted = any(map(str.isalnum, text.keys[line])) and any(
+                one.hunk is text.hunk and one.line == text.lines[line] for one in sources
+            )
+            is_likely = near or is_back or is_whole or is_sorted
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
@@ -392,7 +439,8 @@ class Judge:
             sessions = [edit.edit.session if edit else None for edit in edits]
             ranks = (other.rank if other else None for other in was)
             owners = {*zip(ranks, sessions, strict=True)}
-            is_sure = (is_back or near >= TELLING_LINES) and len(owners) == 1
+            is_enough = is_back or is_whole or near >= TELLING_LINES
+            is_sure = is_enough and len(owners) == 1
             is_form = any(
                 where.hunk is text.hunk and where.line != text.lines[line] for where in sources
             )
@@ -510,6 +558,38 @@ class _HunkText(_Tokens):
         groups = groupby(in_order, key=lambda pair: pair[1] - pair[0])
         return [[line for _, line in group] for _, group in groups]
 
+    @cached_property
+    def formatted(self) -> "dict[int, _Formatted]":
+        """Its added lines that a formatter or an indent may have made of removed lines.
+
+        Compared are the tokens at the begin and at the end of each stretch of changed lines.
+        """
+        formatted: dict[int, _Formatted] = {}
+        line, number = 0, self.hunk.old_start
+        for is_changed, group in groupby(self.hunk.lines, key=lambda row: row[0] != " "):
+            rows = [*group]
+            gone = _Tokens([row for sign, row in rows if sign != "+"])
+            end = line + sum(sign != "-" for sign, _ in rows)
+            first = self.starts[line]
+            old, new = gone.tokens, self.tokens[first : self.starts[end]]
+            head, tail = (
+                sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                for pairs in (zip(old, new, strict=False), zip(old[::-1], new[::-1], strict=False))
+            )
+            for at in filter(self.is_worded, range(line, end) if is_changed else ()):
+                start, stop = self.starts[at] - first, self.starts[at + 1] - first
+                is_first = stop <= head
+                shift = 0 if is_first else len(old) - len(new)
+                if is_first or start >= len(new) - tail:
+                    span = range(gone.line_at(start + shift), gone.line_at(stop - 1 + shift) + 1)
+                    begin, until = gone.starts[span[0]], gone.starts[span[-1] + 1]
+                    is_whole = until <= head if is_first else begin >= len(old) - tail
+                    is_whole &= head + tail >= HALF * len(old)
+                    sources = [_Removed(self.hunk, number + one, gone.lines[one]) for one in span]
+                    formatted[at] = _Formatted(sources, is_whole)
+            line, number = end, number + len(gone.lines)
+        return formatted
+
 
 class _Match(NamedTuple):
     """A stretch of equal tokens of a hunk and an edit.
@@ -554,6 +634,16 @@ class _Removed(NamedTuple):
     hunk: Hunk
     number: int  # before the commit
     line: str
+
+
+class _Formatted(NamedTuple):
+    """The removed lines in whose place a line has their tokens.
+
+    `is_whole` is true where all tokens of these came back, and half of what was removed there.
+    """
+
+    lines: list[_Removed]
+    is_whole: bool
 
 
 def _say_wordless(

@@ -58,7 +58,7 @@ _UNSURE = {
     "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
     "other": f"{_WROTE}, in another session than its commit names",
     "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
-    "former": "it was moved here, and the owner of what was moved is unknown",
+    "former": "it was moved or formatted, and its owner before that is unknown",
 }
 
 _DISPUTED = "the hooks of two commits name it, one right after the other"

@@ -126,9 +126,7 @@ def next_steps(
     if kind == "reverted" or (code is not None and code.changed_since is not None):
         return (back,)
     if kind == "unfetched":
-        return (FETCH,)
-    if kind == "absent":
-        return f"{accept} --landed COMMIT", back
+        return FETCH, f"{accept} --landed COMMIT"
     # of what was never seen here nothing is advised
     if kind == "unknown" or (is_done and kind in (None, "landed", "no_code")):
         return ()

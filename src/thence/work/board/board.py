@@ -248,10 +248,5 @@ def action_of(event: Event) -> str:
     return f"{person(event)}'s {what}"
 
 
-def package_name(conflict: Conflict) -> str:
-    """Returns the name of the package that a conflict is about."""
-    return conflict.subject.rpartition("/")[2]
-
-
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

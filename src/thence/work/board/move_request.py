@@ -39,7 +39,6 @@ CodeKind = Literal[
     "unknown",
     "shallow",
     "unfetched",
-    "absent",
     "reverted",
     "gone",
 ]
@@ -51,7 +50,6 @@ _SENTENCES: Mapping[CodeKind, str] = {
     "unknown": "landed unknown: its code was not found",
     "shallow": "landed unknown: this clone is shallow",
     "unfetched": "its code is not fetched here",
-    "absent": "its code is not here, and git fetch did not bring it",
     "reverted": "reverted in {target} by {reverts}",
     "gone": "its code is not in {target} any more",
 }
@@ -64,9 +62,8 @@ class LandingStatus(msgspec.Struct, frozen=True):
     upstream, and not pushed. "missing": its commits are known and are not in the target.
     "no_code": the branch changes nothing. "unknown": nothing is known of it. "shallow": this clone
     lacks the old commits that would tell. "unfetched": this clone lacks a commit of it, or never
-    had its landing in the target; "absent": nor did a fetch bring it since. "reverted", "gone": it
-    was in the target, and all of it was taken out by `reverts`, or it was reset since. `landed`
-    records how it came to the target,
+    had its landing in the target. "reverted", "gone": it was in the target, and all of it was taken
+    out by `reverts`, or it was reset since. `landed` records how it came to the target,
     `is_asserted` that a person stated it. `changed_since` is the commit that was handed in, where
     the package's last commit is another one. `revert` is the command that takes the reverts back,
     `push` the one that brings "local" code to the target, None where that follows no remote's.

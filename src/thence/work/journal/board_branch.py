@@ -10,10 +10,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.errors import GitFailed
+from thence.errors import GitFailed, ThenceError
 from thence.git.commits import commit_tree
 from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
 from thence.git.objects import objects, write_tree
@@ -21,7 +22,13 @@ from thence.git.pushing import ask_remote
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import by_file, lacking, made_anew, with_more
 from thence.work.journal.board_remote import BoardRemote
-from thence.work.journal.day_files import check_project, day_files_in, project_of, record_commit
+from thence.work.journal.day_files import (
+    check_project,
+    day_files_in,
+    load_seen,
+    project_of,
+    save_seen,
+)
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
@@ -106,7 +113,11 @@ def exchange(
                 if not link.is_fetched:  # else the push has done it
                     repo.git.run("update-ref", link.ref, commit.oid)
                     _configure_fetch(repo, link)
-                record_commit(project, link.ref, commit.parent, commit.oid)
+                seen = load_seen(project)
+                if seen.tips.get(link.ref) == commit.parent:
+                    seen.tips[link.ref] = commit.oid
+                    with suppress(ThenceError):
+                        save_seen(project, seen)
                 return Exchange(commit.oid, len(events), commit.pushed, commit.redacted)
         # random pauses grow with the tries and their duration, so that others get through
         longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)

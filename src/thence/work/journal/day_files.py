@@ -142,15 +142,6 @@ def take_in(
             save_seen(project, SeenTips({**seen.tips, ref: oid}, seen.shared + taken.events))
 
 
-def record_commit(project: Project, name: str, parent: str | None, oid: str) -> None:
-    """Records the new tip of a ref that got only this clone's own commit."""
-    seen = load_seen(project)
-    if seen.tips.get(name) == parent:
-        seen.tips[name] = oid
-        with suppress(ThenceError):
-            save_seen(project, seen)
-
-
 def project_of(store: Objects, tree: str) -> str | None:
     """Returns the id of the project whose board a tree holds; None if there is none."""
     entry = store.find(tree, BOARD_FILE)

@@ -36,7 +36,6 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunSt
 from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
-from thence.work.session.lane_changes import planned
 from thence.work.session.session import Session
 from thence.work.session.sharing import send_new
 
@@ -121,7 +120,7 @@ class Orchestrator:
         self._claimed_s_max = max(timeouts) + HELD_GRACE_S
         self._journal_size = UNSEEN
         self._has_tried = False
-        self._plan: dict[str, PlannedPackage] = {}
+        self._plan: Mapping[str, PlannedPackage] = {}
 
     def run(self) -> OrchestrationSummary:
         """Works until all packages are done, or none is left that can be.
@@ -172,8 +171,8 @@ class Orchestrator:
             hold_up = self._held_up.get(wp_id)
             if hold_up and hold_up.until_s == math.inf and hold_up.seen != package:
                 del self._held_up[wp_id]
-        self._plan = planned(shared.session, shared.feature)
-        shared.histories = attempt_histories(shared.session.events, self.slug)
+        self._plan = shared.session.snapshot.planned(shared.feature)
+        shared.histories = attempt_histories(shared.session.snapshot.events, self.slug)
         self._journal_size = seen
 
     def _judge(self) -> None:
@@ -278,7 +277,9 @@ class Orchestrator:
         session, feature = self.shared.session, self.shared.feature
         if feature.is_completed:
             return False
-        created = next((e for e in session.events if e.event_id == feature.created_event), None)
+        created = next(
+            (e for e in session.snapshot.events if e.event_id == feature.created_event), None
+        )
         then_us = microseconds(created.header.timestamp) if created else None
         now_us = microseconds(now())
         is_known = then_us is not None and now_us is not None and then_us <= now_us
@@ -289,7 +290,8 @@ class Orchestrator:
         }
         ends = [package.lane_event for package in feature.packages.values() if package.lane_event]
         completed = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), ACTOR)
-        guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
+        subject = session.store.subject(feature.slug, feature.slug)
+        guard = session.snapshot.guard({subject}, {"FeatureCompleted"})
         try:
             session.append(completed, guard=guard)
         except HeadsMoved:
@@ -356,7 +358,7 @@ class Orchestrator:
         self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
             fresh = Session(self._folder)
-            fresh.board = self.shared.session.board  # what is shown until the next look
+            fresh.show(self.shared.session.board)  # what is shown until the next look
             old, self.shared.session = self.shared.session, fresh
             old.close()
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
 from thence.git.files import TreeFiles
@@ -24,7 +24,7 @@ from thence.git.repository import Repository, git_dir_of, tip
 from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
 from thence.work.board.attempts import REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_request import FORCING, MoveContext, gate_change
+from thence.work.board.move_request import FORCING, gate_change
 from thence.work.board.state import (
     APPROVED,
     DOING,
@@ -51,7 +51,7 @@ from thence.work.project.configuration import (
 )
 from thence.work.project.project_id import CONFIG
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_changes import context_of, decide_move, move
+from thence.work.session.lane_changes import LaneRequest, check_move, move, request_of
 from thence.work.session.package_code import LandingCheck, check_whole, workspace
 from thence.work.session.pull_requests import push_packages
 from thence.work.session.session import Session
@@ -171,8 +171,8 @@ class PackageTask:
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if self._package.lane not in expected:
             return
-        target = session.target_of(self._feature)
-        check_at_target(session, self._feature, target)
+        target = session.snapshot.target_of(self._feature)
+        check_at_target(session.snapshot, self._feature, target)
         if task.phase == REVIEW and not self._can_be_judged():
             return
         stray, back = self._stray()
@@ -197,7 +197,7 @@ class PackageTask:
         )
         with session.acting_as(task.agent):
             if self._package.lane == PLANNED:  # claim and assignment in one piece
-                self._move(DOING, self._context(), (assigned,))
+                self._move(DOING, also=(assigned,))
                 session.refresh()
             else:
                 session.append(assigned)
@@ -315,7 +315,7 @@ class PackageTask:
         else:
             try:
                 with session.acting_as(agent):
-                    self._move(FOR_REVIEW, self._context())
+                    self._move(FOR_REVIEW)
             except Refused as refused:
                 # agents get no hint to force it
                 remedy = (refused.hint or "").removesuffix(FORCING)
@@ -330,7 +330,7 @@ class PackageTask:
         are reported.
         """
         session, wp_id = self._shared.session, self.task.wp_id
-        branch, target = self._branch, session.target_of(self._feature)
+        branch, target = self._branch, session.snapshot.target_of(self._feature)
         repo, tips = session.project.repo, session.refs.branches
         if branch not in tips or target not in tips:
             return True
@@ -390,36 +390,38 @@ class PackageTask:
             self._start(gate, self._checkout, f"{kind}-{new_id()}", {})
             return
         with session.acting_as(self._package.reviewer or ACTOR):
-            context = replace(
-                self._context(),
-                gates_run=frozenset(one.gate_type for one in self._setup.gates),
-                gates_seen=passed,
-                rests_on=self._package.events_of("approved"),
-                is_local=self._setup.landed == "local",
-            )
-            if where := self._land(commit, context):
-                move(session, slug, wp_id, DONE, context)
+            members: dict[str, Any] = {
+                "gates_run": frozenset(one.gate_type for one in self._setup.gates),
+                "gates_seen": passed,
+                "rests_on": self._package.events_of("approved"),
+                "is_local": self._setup.landed == "local",
+            }
+            # where its code is counts once it has landed
+            request = self._request("", **members)._replace(to=DONE)
+            if where := self._land(commit, request):
+                session.forget_refs()
+                move(session, slug, self._request(DONE, **members))
                 session.refresh()
                 self.report("merged", f"{where}, done")
 
-    def _land(self, commit: str, context: MoveContext) -> str:
+    def _land(self, commit: str, request: LaneRequest) -> str:
         """Merges or pushes the package, and returns how it landed, "" if it is sent back.
 
         Raises Refused for one that may not be done, and for one that was pushed and did not land.
         """
         session, feature, branch = self._shared.session, self._feature, self._branch
         is_pushed = session.planning.is_by_pull_request
-        if not is_pushed and context.worktree == "dirty":
+        if not is_pushed and request.context.worktree == "dirty":
             self._send_back("its worktree holds changes that are not committed", ACTOR)
             return ""
-        decide_move(session, feature.slug, self.task.wp_id, DONE, context)
+        check_move(session.board, feature.slug, request)
         if is_pushed:
             session.remotes.clear()  # it may have landed since
-            request = push_packages(session, feature, [branch])[branch]
-            code = LandingCheck(session, feature).of(self._package)
+            pull_request = push_packages(session, feature, [branch])[branch]
+            code = LandingCheck(session.snapshot, feature).of(self._package)
             if code.kind == "landed":
                 return f"landed in {code.target}"
-            step = request or f"git push -u origin {branch}"
+            step = pull_request or f"git push -u origin {branch}"
             raise Refused(
                 "could not finish",
                 guard="not_landed",
@@ -427,8 +429,8 @@ class PackageTask:
                 cause=f"{code.target} does not have it yet",
                 hint=f"{step}; then thence work orchestrate",
             )
-        target = session.target_of(feature)
-        check = partial(check_whole, session, feature, {branch: self._package})
+        target = session.snapshot.target_of(feature)
+        check = partial(check_whole, session.snapshot, feature, {branch: self._package})
         tips = {branch: commit}
         try:
             merged = merge(session.project.repo, target, [branch], tips=tips, check=check)
@@ -444,7 +446,7 @@ class PackageTask:
         """Moves the package back to doing; its failed tries count no more."""
         shared, wp_id = self._shared, self.task.wp_id
         with shared.session.acting_as(actor):
-            self._move(DOING, replace(self._context(reason), rests_on=rests_on))
+            self._move(DOING, reason=reason, rests_on=rests_on)
         (shared.sent_back if counter is None else counter)[wp_id] += 1
         shared.failures = {key: one for key, one in shared.failures.items() if key[0] != wp_id}
         self.report("sent_back", reason)
@@ -464,13 +466,14 @@ class PackageTask:
         failures[key] = Failures(count, time.monotonic() + pause_s(self._setup, count))
         self.report("failed", why, seconds)
 
-    def _context(self, reason: str = "") -> MoveContext:
-        """Returns the context of a move by this orchestrator."""
-        context = context_of(self._shared.session, self._feature, self.task.wp_id, reason=reason)
-        return replace(context, waived_guards=_ANSWERS)
+    def _request(self, to: str, reason: str = "", **members: Any) -> LaneRequest:
+        """Returns the request to move the package; `members` are those of its context."""
+        session, wp_id = self._shared.session, self.task.wp_id
+        request = request_of(session, self._feature, wp_id, to, reason=reason)
+        return request.knowing(waived_guards=_ANSWERS, **members)
 
-    def _move(self, to: str, context: MoveContext, also: Sequence[WorkEvent] = ()) -> None:
-        move(self._shared.session, self._feature.slug, self.task.wp_id, to, context, also)
+    def _move(self, to: str, also: Sequence[WorkEvent] = (), **members: Any) -> None:
+        move(self._shared.session, self._feature.slug, self._request(to, **members), also)
 
     def _append(
         self, event_type: str, payload: Mapping[str, object], actor: str, causes: Sequence[str] = ()

@@ -85,9 +85,7 @@ def assignment(
         text=text,
         section=section_of(data, package.wp_id),
         open_subtasks=tuple(
-            subtask.id
-            for subtask in subtasks
-            if not (subtask.is_done or package.subtasks.get(subtask.id))
+            one.id for one in subtasks if not package.subtasks.get(one.id, one.is_done)
         ),
     )
 

@@ -10,7 +10,7 @@ plan branch, so the user's own working tree, index and branch stay as they are.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -79,38 +79,36 @@ class OpenPlan(NamedTuple):
     is_altered: bool
 
 
-class Planning:
-    """The planning files of one project.
+class Planning(msgspec.Struct, frozen=True, dict=True):
+    """The planning files of one project, by refs that are read once.
 
-    `land` is how its features land, None where nobody has said it; `chosen_land` is what the
-    command's user says of it, which the command's commit records. `writes_in` is the working tree
-    of the plan branch that the command writes to, None where it writes to the main working tree.
-    `folders` are those of renamed features, by slug.
+    `folders` are those of renamed features, by slug. `chosen_land` is what the command's user says
+    of how features land, which the command's commit records. `writes_in` is the working tree of the
+    plan branch that the command writes to, None where it writes to the main working tree.
     """
 
-    def __init__(
-        self, project: Project, refs: Callable[[], Refs], memo: Callable[[], Memo]
-    ) -> None:
-        """Opens the planning files; `refs` returns the refs as its caller has read them."""
-        self._project = project
-        self._refs = refs
-        self._memo = memo
-        self._seen: tuple[Refs | None, Land | None] = (None, None)
-        self.chosen_land: Land | None = None
-        self._plans: dict[str, OpenPlan | None] = {}
-        self.writes_in: Path | None = None
-        self.folders: Mapping[str, str] = {}
+    project: Project
+    read_refs: Callable[[], Refs]
+    memo: Memo
+    folders: Mapping[str, str] = {}
+    chosen_land: Land | None = None
+    writes_in: Path | None = None
 
-    @property
+    @cached_property
     def land(self) -> Land | None:
-        """How features land, by the configuration here, else by those on plan branches."""
-        refs = self._refs()
-        if self._seen[0] is not refs:
-            planned = planned_configurations(self._project.repo, refs)
-            places = chain((read_configuration(self._project),), planned)
-            self._seen = (refs, next(filter(None, map(land_in, places)), None))
-            self._plans.clear()
-        return self.chosen_land or self._seen[1]
+        """How features land, None where nobody has said it.
+
+        The configuration here says it, else those on plan branches.
+        """
+        if self.chosen_land is not None:
+            return self.chosen_land
+        planned = planned_configurations(self.project.repo, self.read_refs())
+        places = chain((read_configuration(self.project),), planned)
+        return next(filter(None, map(land_in, places)), None)
+
+    @cached_property
+    def _plans(self) -> dict[str, OpenPlan | None]:
+        return {}
 
     @property
     def is_by_pull_request(self) -> bool:
@@ -122,23 +120,23 @@ class Planning:
         """The repository as seen from the working tree that the command writes to."""
         if self.writes_in is not None:
             return repository(self.writes_in)
-        return main_of(self._project.repo, self._project.root)
+        return main_of(self.project.repo, self.project.root)
 
     @property
     def files(self) -> TreeFiles:
         """The files of the working tree that the command writes to."""
-        return TreeFiles(self.writes_in or self._project.root)
+        return TreeFiles(self.writes_in or self.project.root)
 
     def open_plan(self, slug: str) -> OpenPlan | None:
         """Returns a feature's plan branch, unless it has landed; None with `land: merge` too."""
         if not self.is_by_pull_request:
             return None
         if slug not in self._plans:
-            self._plans[slug] = self._find_plan(self._refs(), slug)
+            self._plans[slug] = self._find_plan(slug)
         return self._plans[slug]
 
-    def _find_plan(self, refs: Refs, slug: str) -> OpenPlan | None:
-        repo, branch = self._project.repo, plan_branch(slug)
+    def _find_plan(self, slug: str) -> OpenPlan | None:
+        repo, refs, branch = self.project.repo, self.read_refs(), plan_branch(slug)
         newest = newest_of(repo, own_refs(refs), branch)
         if newest is None:
             return None
@@ -158,7 +156,7 @@ class Planning:
             )
         if aim is not None:
             ask = partial(has_landed, repo, tip, aim)
-            if self._memo().last(f"plan {slug}", f"{tip} {aim}", ask):
+            if self.memo.last(f"plan {slug}", f"{tip} {aim}", ask):
                 return None
         return OpenPlan(name, tip, tree, is_altered)
 
@@ -168,14 +166,14 @@ class Planning:
         A renamed feature whose old folder alone is here, as before a pull, has that.
         """
         folder = self.folders.get(slug, slug)
-        if folder != slug and not _names(self._project.root, f"{SPECS}/{folder}"):
+        if folder != slug and not _names(self.project.root, f"{SPECS}/{folder}"):
             folder = slug
         return f"{SPECS}/{folder}/{name}" if name else f"{SPECS}/{folder}"
 
     def shown(self, slug: str, name: str) -> str:
         """Returns the path of a feature's file that a command writes, from the main tree's top."""
         path, tree = self.path(slug, name), self.writes_in
-        return os.path.relpath(tree / path, self._project.root) if tree else path
+        return os.path.relpath(tree / path, self.project.root) if tree else path
 
     def beside(self, paths: Iterable[str]) -> list[str]:
         """Returns the paths that are committed as they lie beside files of the same features."""
@@ -185,14 +183,14 @@ class Planning:
 
     def feature_here(self) -> str:
         """Returns the feature of the working folder, empty if it belongs to none."""
-        name = self._project.here.name
+        name = self.project.here.name
         named, planned = package_of(name), name.removeprefix(plan_worktree("").rpartition("/")[2])
         if named is not None:
             return named[0]
         if planned != name and is_slug(planned):
             return planned
         try:
-            parts = Path.cwd().relative_to(self._project.here).parts
+            parts = Path.cwd().relative_to(self.project.here).parts
         except (OSError, ValueError):
             return ""
         folder = parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
@@ -201,24 +199,24 @@ class Planning:
 
     def slugs(self) -> list[str]:
         """Returns the features that have a folder in the main working tree, or an open plan."""
-        names = {*_names(self._project.root, SPECS)}
+        names = {*_names(self.project.root, SPECS)}
         if self.is_by_pull_request:
-            names |= {slug for slug in plan_refs(self._refs()) if self.open_plan(slug)}
-            names |= {*self.names(self._refs().default, SPECS)}
+            names |= {slug for slug in plan_refs(self.read_refs()) if self.open_plan(slug)}
+            names |= {*self.names(self.read_refs().default, SPECS)}
         return sorted(name for name in names if number_of(name) or is_slug(name))
 
     def other_folders(self) -> list[str]:
         """Returns the folders beside those of features whose names no feature can have."""
-        names = {*_names(self._project.root, SPECS)} - {*self.slugs()}
+        names = {*_names(self.project.root, SPECS)} - {*self.slugs()}
         folders = (name for name in names if not name.startswith("."))
-        return sorted(n for n in folders if self._project.files.is_folder(self.path(n)))
+        return sorted(n for n in folders if self.project.files.is_folder(self.path(n)))
 
     def branch_of(self, slug: str) -> str:
         """Returns the target branch of a feature whose files name none.
 
         The default branch if that has the files, else the one that is checked out.
         """
-        default, here = self._refs().default, self.branch_here()
+        default, here = self.read_refs().default, self.branch_here()
         if default and (default == here or self.names(default, self.path(slug))):
             return default
         return here or default or _DEFAULT_BRANCH
@@ -236,7 +234,7 @@ class Planning:
                 return None
             except OSError as error:
                 raise _unreadable(place / path, error) from error
-        with objects(self._project.repo) as store:
+        with objects(self.project.repo) as store:
             return self._blob(store, place, path)
 
     def _blob(self, store: Objects, name: str, path: str) -> bytes | None:
@@ -249,7 +247,7 @@ class Planning:
         place = self._place(branch, path)
         if isinstance(place, Path):
             return _names(place, path)
-        with objects(self._project.repo) as store:
+        with objects(self.project.repo) as store:
             return sorted(map(os.fsdecode, _listed(store, place, path)))
 
     def _place(self, branch: str | None, path: str) -> Path | str:
@@ -260,14 +258,14 @@ class Planning:
                 return self.writes_in
             if slug and (plan := self.open_plan(slug)):
                 return plan.tree or plan.tip
-            if branch is None and slug and not _names(self._project.root, self.path(slug)):
-                branch = self._refs().default
-            target = target_in(self._refs(), branch) if branch else None
+            if branch is None and slug and not _names(self.project.root, self.path(slug)):
+                branch = self.read_refs().default
+            target = target_in(self.read_refs(), branch) if branch else None
             if target and target.tip and target.tip != target.local:
                 return target.tip
-        refs = self._refs()
+        refs = self.read_refs()
         if branch is None or (branch not in refs.branches and branch == self.branch_here()):
-            return self._project.root
+            return self.project.root
         return refs.trees.get(branch) or f"{HEADS}{branch}"
 
     def package_files(self, branch: str | None, slug: str) -> Iterator[tuple[str, str]]:
@@ -306,8 +304,8 @@ class Planning:
 
         Git is asked only where no commit is on it yet.
         """
-        here = self._refs().here
-        return here or current_branch(main_of(self._project.repo, self._project.root))
+        here = self.read_refs().here
+        return here or current_branch(main_of(self.project.repo, self.project.root))
 
 
 def _listed(store: Objects, name: str, folder: str) -> set[bytes]:

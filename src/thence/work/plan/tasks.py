@@ -54,13 +54,11 @@ _LISTED_MAX = 50
 
 
 class Subtask(NamedTuple):
-    """One check box of a package; `line` counts from 1, `is_parallel` is its [P]."""
+    """One check box of a package; the text is without its [P]."""
 
     id: str
     text: str
     is_done: bool
-    is_parallel: bool
-    line: int
 
 
 class PlannedPackage(NamedTuple):
@@ -72,7 +70,6 @@ class PlannedPackage(NamedTuple):
     prompt: str = ""
     subtasks: tuple[Subtask, ...] = ()
     dependencies: tuple[str, ...] = ()
-    line: int = 0
 
 
 class PlanningProblem(NamedTuple):
@@ -122,29 +119,6 @@ def refuse(problems: Sequence[PlanningProblem]) -> None:
     )
 
 
-def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") -> bytes:
-    """Returns the file with the check box of a subtask ticked or opened, no other byte changed.
-
-    Raises PlanningError if no package has a subtask of this id.
-    """
-    subtasks = [box for package in parse(data, file).packages for box in package.subtasks]
-    subtask = next((box for box in subtasks if box.id == subtask_id), None)
-    if subtask is None:
-        raise PlanningError(
-            "could not tick the subtask",
-            place=f"{subtask_id} in {file}",
-            cause=f"the subtasks are {', '.join(box.id for box in subtasks) or 'none'}",
-            hint=f"add a line `- [ ] {subtask_id} what to do` to its package",
-        )
-    if subtask.is_done is is_done:
-        return data
-    lines = data.split(b"\n")
-    line = lines[subtask.line - 1]
-    at = line.index(b"[")
-    lines[subtask.line - 1] = line[: at + 1] + (b"x" if is_done else b" ") + line[at + 2 :]
-    return b"\n".join(lines)
-
-
 def section_of(data: bytes, wp_id: str) -> str:
     """Returns a package's section of a tasks.md, its heading first; empty if there is none."""
     begin, end, level = None, data.count(b"\n") + 1, 0
@@ -181,7 +155,6 @@ class _Draft(msgspec.Struct):
             prompt=(prompt[2] if prompt else texts.get("prompt", "")).strip().strip("`").strip(),
             subtasks=tuple(self.subtasks),
             dependencies=tuple(self.dependencies),
-            line=self.line,
         )
 
 
@@ -298,7 +271,7 @@ class _Parser:
         is_parallel = tags is not None and "[P]" in tags[0]
         text = " ".join(rest.replace("[P]", " ", 1).split()) if is_parallel else rest
         self._subtask_lines[subtask_id] = number
-        draft.subtasks.append(Subtask(subtask_id, text, mark != " ", is_parallel, number))
+        draft.subtasks.append(Subtask(subtask_id, text, mark != " "))
 
     def _depends(self, draft: _Draft, number: int, text: str) -> None:
         text = _LINK.sub(r"\1", text)
@@ -312,7 +285,12 @@ class _Parser:
         position, ids = 0, list[str]()
         while listed := _NEXT_ID.match(text, position):
             position = listed.end()
-            ids += _between(listed[1].upper(), (listed[2] or listed[1]).upper())
+            first, last = listed[1].upper(), (listed[2] or listed[1]).upper()
+            start, end = (int(one[2:]) if is_wp_id(one) else 0 for one in (first, last))
+            is_range = 0 < start < end < start + _RANGE_MAX
+            numbers = range(start + 1, end) if is_range else ()
+            between = (f"WP{number:0{len(first) - 2}}" for number in numbers)
+            ids += dict.fromkeys((first, *between, last))
         rest = text[position:]
         if ids and not _NAMES.search(rest) and not _VERB.match(rest):
             for wp_id in ids:
@@ -330,13 +308,3 @@ def _package_heading(line: MarkdownLine) -> re.Match[str] | None:
     if heading is None and line.level == 2:
         heading = _BARE_PACKAGE.match(line.text)
     return heading if heading and (heading[2].strip() or _LIKE_AN_ID.search(heading[1])) else None
-
-
-def _between(first: str, last: str) -> list[str]:
-    """Returns the ids from one to another; only these two where they form no range."""
-    if first == last or not (is_wp_id(first) and is_wp_id(last)):
-        return [first] if first == last else [first, last]
-    start, end = int(first[2:]), int(last[2:])
-    if not start < end < start + _RANGE_MAX:
-        return [first, last]
-    return [f"WP{number:0{len(first) - 2}}" for number in range(start, end + 1)]

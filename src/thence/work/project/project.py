@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.git.commits import FileEdit
 from thence.git.files import NotFollowed, TreeFiles
 from thence.git.refs import refs_of
 from thence.git.repository import Repository, list_worktrees, main_of, repository
@@ -24,7 +23,6 @@ from thence.work.project.project_id import (
     id_of_history,
     ids_in,
     is_id,
-    with_id,
 )
 
 KITTIFY = ".kittify"
@@ -116,21 +114,13 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def own_files(project: Project) -> dict[str, FileEdit]:
-    """Returns the files of each commit: the configuration, with the project's id."""
-    try:
-        config: bytes | None = project.files.read(CONFIG)
-    except OSError:  # the branch that is checked out lacks it
-        config = None
-    return {CONFIG: lambda data: with_id(config if data is None else data, project.uuid)}
-
-
 def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
     configs = configurations(root, here)
     ids = next(filter(None, (ids_in(data, path) for path, data in configs)), [])
     homes = repo.common / _HOMES
     if not ids:
-        ids = _known_homes(homes)  # the branch that is checked out lacks the file
+        with suppress(OSError):  # the branch that is checked out lacks the file
+            ids = [name for name in os.listdir(homes) if is_id(name)]
     refs = refs_of(main_of(repo, root)) if not ids else None
     if refs:
         ids = list(filter(None, (id_of_board(repo, refs),)))
@@ -170,13 +160,6 @@ def _root_of(repo: Repository) -> Path | None:
         (tree.path for tree in list_worktrees(repo) if tree.is_main and not tree.is_missing),
         repo.top,
     )
-
-
-def _known_homes(homes: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(homes) if is_id(name)]
-    except OSError:
-        return []
 
 
 def _not_a_project(folder: Path, cause: str, hint: str) -> ThenceError:

@@ -35,28 +35,15 @@ class YamlFile:
             self._yaml = data[: error.start].decode()
             hint = "save the file as UTF-8"
             raise self._fault(len(self._yaml), "this is not UTF-8", hint) from error
-        self._root = self._compose()
-        self.values = None if self._root is None else self._plain(self._root)
-
-    def fault(self, path: Sequence[str | int], cause: str, hint: str) -> PlanningError:
-        """Returns the error for a value, at the position of the last step that is there."""
-        node = self._root
-        for step in path:
-            steps: dict[str | int, Node] = {}
-            if node is not None and node.id == "mapping":
-                steps = {str(key.value): value for key, value in node.value}
-            elif node is not None and node.id == "sequence":
-                steps = dict(enumerate(node.value))
-            node = steps.get(step, node)
-        return self._fault(node.start_mark.index if node is not None else 0, cause, hint)
-
-    def _compose(self) -> Node:
-        """Returns the root node, None for an empty file."""
+        self.values: Any = None
+        self._root: Node = None
+        if not self._yaml:  # the import of ruamel.yaml takes 10 ms of processor
+            return
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
         try:
-            return reader("safe").compose(self._yaml)
+            self._root = reader("safe").compose(self._yaml)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             cause = (error.problem or error.context or "this is not YAML").splitlines()[0]
@@ -69,6 +56,20 @@ class YamlFile:
         except (YAMLError, ValueError, LookupError, AssertionError) as error:
             cause = (str(error).splitlines() or ["this is not YAML"])[0]
             raise self._fault(0, cause, "correct the YAML there") from error
+        if self._root is not None:
+            self.values = self._plain(self._root)
+
+    def fault(self, path: Sequence[str | int], cause: str, hint: str) -> PlanningError:
+        """Returns the error for a value, at the position of the last step that is there."""
+        node = self._root
+        for step in path:
+            steps: dict[str | int, Node] = {}
+            if node is not None and node.id == "mapping":
+                steps = {str(key.value): value for key, value in node.value}
+            elif node is not None and node.id == "sequence":
+                steps = dict(enumerate(node.value))
+            node = steps.get(step, node)
+        return self._fault(node.start_mark.index if node is not None else 0, cause, hint)
 
     def _plain(self, node: Node) -> Any:
         """Returns the value of a node, whose size and depth the reader of YAML bounds."""

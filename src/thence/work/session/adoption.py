@@ -42,7 +42,8 @@ from thence.work.plan.frontmatter import Fields, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.session.package_code import LandingCheck
-from thence.work.session.session import Session, not_imported
+from thence.work.session.session import Session
+from thence.work.session.snapshot import Snapshot
 
 SOURCE = "kitty-specs"
 _STATUS = "status.events.jsonl"
@@ -123,10 +124,10 @@ def adopt(session: Session, slugs: Sequence[str]) -> tuple[dict[str, int], list[
     unread: list[Unread] = []
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
-        for slug in not_imported(session.board, session.planning):
+        for slug in session.snapshot.not_imported():
             if slug in slugs:
                 feature = read_feature(session.planning, slug)
-                renamed = renamed_from(session, feature)
+                renamed = renamed_from(session.snapshot, feature)
                 if renamed is not None:
                     payload = {
                         "feature_slug": renamed.slug,
@@ -139,13 +140,13 @@ def adopt(session: Session, slugs: Sequence[str]) -> tuple[dict[str, int], list[
                     session.append(WorkEvent("FeatureCreated", payload, renamed.slug, causes))
                     session.warnings.append(f"{slug} is {renamed.name}, renamed")
                 else:
-                    session.append(*_events_of(session, feature))
+                    session.append(*_events_of(session.snapshot, feature))
                 counts[slug] = len(feature.packages)
                 unread += feature.unread
     return counts, unread
 
 
-def renamed_from(session: Session, feature: AdoptedFeature) -> FeatureState | None:
+def renamed_from(snapshot: Snapshot, feature: AdoptedFeature) -> FeatureState | None:
     """Returns the feature of the board that a folder was renamed from, None if it is a new one.
 
     That is the only one that has just these packages, and whose folder the checked-out branch had
@@ -153,15 +154,15 @@ def renamed_from(session: Session, feature: AdoptedFeature) -> FeatureState | No
     """
 
     def is_it(known: FeatureState) -> bool:
-        path, git = session.planning.path(known.slug), session.project.main.git
+        path, git = snapshot.planning.path(known.slug), snapshot.project.main.git
         return (
             {(one.wp_id, one.title) for one in known.packages.values()} == packages
-            and not session.planning.names(None, path)
+            and not snapshot.planning.names(None, path)
             and bool(git.ask("log", "-1", "--format=%H", "HEAD", "--", path).out)
         )
 
     packages = {(one.wp_id, one.title) for one in feature.packages}
-    before = [*filter(is_it, session.board.features.values() if packages else ())]
+    before = [*filter(is_it, snapshot.board.features.values() if packages else ())]
     return before[0] if len(before) == 1 else None
 
 
@@ -300,13 +301,13 @@ class _Files:
         return last
 
 
-def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
+def _events_of(snapshot: Snapshot, feature: AdoptedFeature) -> list[WorkEvent]:
     """Returns the events that bring a feature into the log.
 
     A lane that lines of other tools have set counts, not that of the files.
     """
     slug, events = feature.slug, list[WorkEvent]()
-    known = session.board.features.get(slug)
+    known = snapshot.board.features.get(slug)
 
     def add(kind: str, key: str, cause: str, move: LastMove, payload: Mapping[str, Any]) -> str:
         event = WorkEvent(
@@ -357,12 +358,12 @@ def _events_of(session: Session, feature: AdoptedFeature) -> list[WorkEvent]:
             payload["author"] = move.actor
             add("HistoryAdded", f"{wp_id}/remark", last, move, payload)
         # the code of an approved package, if its branch is here or on a remote
-        tip, target = tip_of(session.refs, branch_of(slug, wp_id)), feature.target_branch
-        if move.lane_name != _APPROVED or tip is None or target not in session.refs.branches:
+        tip, target = tip_of(snapshot.refs, branch_of(slug, wp_id)), feature.target_branch
+        if move.lane_name != _APPROVED or tip is None or target not in snapshot.refs.branches:
             continue
-        state = FeatureState(project_uuid=session.project.uuid, slug=slug, target_branch=target)
+        state = FeatureState(project_uuid=snapshot.project.uuid, slug=slug, target_branch=target)
         package = PackageState(wp_id=wp_id, subject="")
-        code, _ = LandingCheck(session, state).reviewed_at(package, tip)
+        code, _ = LandingCheck(snapshot, state).reviewed_at(package, tip)
         if code:
             add("WPReviewed", f"{wp_id}/reviewed", last, move, reviewed_payload(wp_id, code))
     return events

@@ -54,7 +54,7 @@ def clear(
             if package.lane != DONE or not is_here or (wp_ids and wp_id not in wp_ids):
                 continue
             if landed is None:
-                landed = code_of_packages(session, session.board.features.values())
+                landed = code_of_packages(session.snapshot, session.board.features.values())
             code = landed.get((feature.slug, wp_id))
             local = Cleared(feature.slug, wp_id, branch, worktree)
             try:
@@ -76,7 +76,8 @@ def clear_plans(session: Session, slugs: Sequence[str], *, is_dry: bool) -> Iter
     for slug in slugs if is_said else ():
         branch, worktree = plan_branch(slug), plan_worktree(slug)
         tip = refs.branches.get(branch)
-        aim = target_in(refs, session.target_of(session.board.features[slug])).tip
+        target = session.snapshot.target_of(session.board.features[slug])
+        aim = target_in(refs, target).tip
         if tip is None or aim is None or session.planning.open_plan(slug) is not None:
             continue
         local, path = Cleared(slug, "", branch, worktree), session.project.root / worktree
@@ -109,8 +110,8 @@ def _clear(
         state = code.sentence if code and is_said else "not landed"
         return local._replace(reason=f"it is done, and {state}; see `thence work status`")
     # a commit that contains the branch, and that is in the target or has landed there
-    target, reviewed = target_in(session.refs, session.target_of(feature)), package.reviewed
-    tip, into = session.refs.commits.get(HEADS + local.branch), None
+    target = target_in(session.refs, session.snapshot.target_of(feature))
+    tip, into, reviewed = session.refs.commits.get(HEADS + local.branch), None, package.reviewed
     if target.tip is not None:
         if tip is None or is_ancestor(repo, tip, target.tip):
             into = target.tip

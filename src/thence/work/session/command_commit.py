@@ -1,25 +1,22 @@
 """The commit that a command makes, with the project's own files."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.git.commits import Commit, FileEdit, as_it_is, commit_files
 from thence.git.objects import is_folder, objects
-from thence.git.refs import Refs
 from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
 from thence.work.names import plan_branch
 from thence.work.project.configuration import PULL_REQUEST, with_land
-from thence.work.project.project import own_files
-from thence.work.project.project_id import CONFIG
-
-if TYPE_CHECKING:
-    from thence.work.session.session import Session
+from thence.work.project.project_id import CONFIG, with_id
+from thence.work.session.session import Session
+from thence.work.session.snapshot import Snapshot
 
 
 def commit(
-    session: "Session",
+    session: Session,
     changes: Mapping[str, FileEdit],
     subject: str,
     by: str,
@@ -34,7 +31,13 @@ def commit(
     cause a warning, and lie there. A `target` that is another branch than the one checked out
     causes a warning.
     """
-    changed = {**own_files(session.project), **changes}
+    project, config = session.project, None
+    with suppress(OSError):  # the branch that is checked out lacks it
+        config = project.files.read(CONFIG)
+    changed: dict[str, FileEdit] = {
+        CONFIG: lambda data: with_id(config if data is None else data, project.uuid),
+        **changes,
+    }
     by_pull_request = session.planning.writes_in is not None
     if land := PULL_REQUEST if by_pull_request else session.planning.chosen_land:
         edit = changed[CONFIG]  # all that begins at the commit knows how it lands
@@ -70,18 +73,18 @@ def commit(
     return committed
 
 
-def check_committer(session: "Session") -> None:
+def check_committer(session: Session) -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
     session.project.repo.git.run("var", "GIT_COMMITTER_IDENT", operation="could not commit in")
 
 
-def check_here(session: "Session", feature: FeatureState, target: str) -> None:
+def check_here(snapshot: Snapshot, feature: FeatureState, target: str) -> None:
     """Raises PlanningError if the checked-out branch lacks planning files that the target has."""
-    path = session.planning.path(feature.slug)
-    if session.planning.writes_in is not None:
+    planning = snapshot.planning
+    path = planning.path(feature.slug)
+    if planning.writes_in is not None:
         return
-    is_there = session.planning.names(target, path)
-    if not is_there or session.planning.names(None, path):
+    if not planning.names(target, path) or planning.names(None, path):
         return
     raise PlanningError(
         "could not write the planning files of",
@@ -91,19 +94,19 @@ def check_here(session: "Session", feature: FeatureState, target: str) -> None:
     )
 
 
-def check_at_target(session: "Session", feature: FeatureState, target: str) -> None:
+def check_at_target(snapshot: Snapshot, feature: FeatureState, target: str) -> None:
     """Raises Refused if a feature's target branch lacks its planning files.
 
     Where features land by pull requests, an open plan branch has them too, and the target's
     upstream.
     """
-    path, planning = session.planning.path(feature.slug), session.planning
+    path, planning = snapshot.planning.path(feature.slug), snapshot.planning
     if planning.is_by_pull_request:
         is_there = bool(planning.names(target, path))
         cause = f"its planning files are neither on {target} nor on {plan_branch(feature.slug)}"
         hint = "git fetch, or ask its author to push them: thence work finalize-tasks"
     else:
-        with objects(session.project.repo) as store:
+        with objects(snapshot.project.repo) as store:
             tip = store.commit(f"{HEADS}{target}")
             entry = store.find(tip[1], path) if tip else None
         is_there = entry is not None and is_folder(entry)
@@ -123,15 +126,3 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
             cause=cause,
             hint=hint,
         )
-
-
-def existing_branch(refs: Refs, name: str) -> str:
-    """Returns the name of a local branch; raises PlanningError if there is none of this name."""
-    if name not in refs.branches:
-        raise PlanningError(
-            "could not find the branch",
-            place=repr(name),
-            cause="there is none of this name in the repository",
-            hint="name one that is there (git branch --list), or make it first",
-        )
-    return name

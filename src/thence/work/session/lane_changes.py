@@ -1,19 +1,27 @@
 """Moves of packages and results of gates: decided on a board, appended if it still holds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, Refused, ThenceError
 from thence.git.git import own_variables
 from thence.git.worktrees import state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.move_request import REVIEWS, GuardFailure, Move, MoveContext, gate_change
+from thence.work.board.move_request import (
+    REVIEWS,
+    GuardFailure,
+    LandingStatus,
+    Move,
+    MoveContext,
+    gate_change,
+)
 from thence.work.board.state import (
+    DOING,
     DONE,
+    FOR_REVIEW,
     PASSED,
     Board,
     FeatureState,
@@ -24,109 +32,127 @@ from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
-from thence.work.plan.tasks import PlannedPackage, Subtask, parse
+from thence.work.plan.tasks import Subtask
 from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import keep_commit
-from thence.work.session.package_code import deleted_branch, with_code
+from thence.work.session.package_code import LandingCheck, deleted_branch, handed_in, reverted_in
 from thence.work.session.session import Decision, Session
+from thence.work.session.snapshot import Snapshot
 
 _GATE_TYPES = ("GateCreated", "GateResultChanged")
 RUN_VARIABLE = "THENCE_RUN"  # agents and gates have it, and what they start
 
 
+class LaneRequest(NamedTuple):
+    """A request to move a package to a lane, with what decides it beside the board."""
+
+    wp_id: str
+    to: str
+    context: MoveContext
+
+    def knowing(self, **members: Any) -> "LaneRequest":
+        """Returns the request with other members of its context."""
+        return self._replace(context=replace(self.context, **members))
+
+
+class LaneChanges(NamedTuple):
+    """The moves that a snapshot allows, the refusals by package, and the board afterwards."""
+
+    moves: Sequence[Move]
+    refused: Mapping[str, Refused]
+    board: Board
+
+
+def decide_moves(
+    snapshot: Snapshot, slug: str, requests: Sequence[LaneRequest], *, is_strict: bool = True
+) -> Decision[LaneChanges]:
+    """Decides moves of packages of a feature on a snapshot: nothing is read, nothing written.
+
+    Each is decided on the board after those before it. A package may go through several lanes, one
+    after the other, all or none. With `is_strict` the first refusal ends the moves.
+    """
+    moves, refused, events = list[Move](), dict[str, Refused](), list[WorkEvent]()
+    board = snapshot.board
+    before = board, 0, 0  # the moves of the package
+    for request in requests:
+        wp_id = request.wp_id
+        if wp_id in refused:
+            continue
+        package_of(board.features[slug], wp_id)  # its creation may have been redacted
+        if moves and moves[-1].wp_id == wp_id:
+            request = request.knowing(expected_lane=None)
+        else:
+            before = board, len(moves), len(events)
+        decision = decide(board, slug, wp_id, request.to, request.context)
+        if isinstance(decision, GuardFailure):
+            refused[wp_id] = _error(decision, slug, request)
+            board = before[0]
+            del moves[before[1] :], events[before[2] :]
+            if is_strict:
+                break
+            continue
+        moved = WorkEvent("WPStatusChanged", decision.payload, slug, decision.caused_by)
+        moves.append(decision)
+        events.append(moved)
+        for after in decision.follow_ups:
+            causes = moved.event_id, *after.rests_on
+            events.append(WorkEvent(after.event_type, after.payload, slug, causes))
+        board = after_move(board, decision, moved.event_id, request.context.actor)
+    watched = frozenset(subject for move in moves for subject in move.watched)
+    guard = snapshot.guard(watched, DECIDING_TYPES)
+    return Decision(events, guard, LaneChanges(moves, refused, board))
+
+
 def move(
     session: Session,
     slug: str,
-    wp_id: str,
-    to: str,
-    context: MoveContext,
+    request: LaneRequest,
     also: Sequence[WorkEvent] = (),
     *,
     needs_log: bool = True,
 ) -> Move:
-    """Moves a package, and appends the move, its follow-ups and `also` in one piece.
-
-    When others append meanwhile, the board is read again and the move decided again. Without
-    `needs_log` a log that can't be written only causes a warning. Raises Refused with the guard
-    that refuses the move.
-    """
-    moves, refused = move_all(session, slug, [(wp_id, to, context)], also, needs_log=needs_log)
-    if refused:
-        raise refused[wp_id]
+    """Moves a package as `move_all` does; raises Refused with the guard that refuses the move."""
+    moves, refused = move_all(session, slug, [request], also, needs_log=needs_log)
+    for error in refused.values():
+        raise error
     return moves[0]
 
 
 def move_all(
     session: Session,
     slug: str,
-    requests: Sequence[tuple[str, str, MoveContext]],
+    requests: Sequence[LaneRequest],
     also: Sequence[WorkEvent] = (),
     *,
     needs_log: bool = True,
     is_strict: bool = True,
-) -> tuple[list[Move], dict[str, Refused]]:
-    """Moves packages of a feature, each to a lane, in this order; appends all in one piece.
+) -> tuple[Sequence[Move], Mapping[str, Refused]]:
+    """Moves packages of a feature, and returns the moves, and the refusals by package.
 
-    Each move is decided on the board after the moves before it; a package may go through several
-    lanes, one after the other, all or none. Returns the moves, and the refusals by package; with
-    `is_strict` the first refusal ends the moves. Otherwise as `move`.
+    The moves, their follow-ups and `also` are appended in one piece. When others append meanwhile,
+    all is decided again. Without `needs_log` a log that can't be written only causes a warning.
     """
-    feature = session.board.features.get(slug)
-    if feature is not None:
-        requests = [
-            (wp_id, to, with_code(session, feature, wp_id, to, context))
-            for wp_id, to, context in requests
-        ]
-    moves, refused = list[Move](), dict[str, Refused]()
-    events, board = list[WorkEvent](), session.board
-    lanes: dict[str, str] = {}  # of the packages on the first attempt
+    decision: Decision[LaneChanges]
 
-    def decided() -> Decision:
-        nonlocal board, lanes
-        lanes = lanes or {one.wp_id: one.previous for one in reversed(moves)}
-        board = session.board
-        for before_it in (moves, events, refused):
-            before_it.clear()
-        before = board, 0, 0  # the moves of the package
-        for wp_id, to, context in requests:
-            if wp_id in refused:
-                continue
-            package_of(board.features[slug], wp_id)  # its creation may have been redacted
-            if not moves or moves[-1].wp_id != wp_id:
-                before = board, len(moves), len(events)
-                lane = context.expected_lane or lanes.get(wp_id)
-                context = replace(context, expected_lane=lane)
-            decision = decide(board, slug, wp_id, to, context)
-            if isinstance(decision, GuardFailure):
-                refused[wp_id] = _error(decision, slug, wp_id, to, context)
-                board = before[0]
-                del moves[before[1] :], events[before[2] :]
-                if is_strict:
-                    break
-                continue
-            first, one = new_id(), decision
-            moves.append(one)
-            events.append(
-                WorkEvent("WPStatusChanged", one.payload, slug, one.caused_by, event_id=first)
-            )
-            for after in one.follow_ups:
-                causes = first, *after.rests_on
-                events.append(WorkEvent(after.event_type, after.payload, slug, causes))
-            board = after_move(board, decision, first, context.actor)
-        watched = frozenset(subject for move in moves for subject in move.watched)
-        guard = Unchanged(session.position, watched, DECIDING_TYPES)
-        return [*events, *also] if moves else [], guard
+    def decide_all(snapshot: Snapshot) -> Decision[LaneChanges]:
+        nonlocal decision
+        decision = decide_moves(snapshot, slug, requests, is_strict=is_strict)
+        return decision._replace(events=[*decision.events, *also] if decision.events else [])
 
-    place = f"{slug}/{', '.join(wp_id for wp_id, _, _ in requests)}"
+    place = f"{slug}/{', '.join(request.wp_id for request in requests)}"
     try:
-        session.run(decided, "could not move", place, needs_log=needs_log)
-        session.board = board
+        moves, refused, board = session.run(
+            decide_all, "could not move", place, needs_log=needs_log
+        )
+        session.show(board)
     except ThenceError as error:
         if error.code not in ("append_failed", "log_full"):
             raise
         # what stands before a refused event is recorded, and the same move can't be made again
         session.refresh()
-        packages, ids = session.board.features[slug].packages, {one.event_id for one in events}
+        moves, refused, _ = decision.outcome
+        ids = {event.event_id for event in decision.events}
+        packages = session.board.features[slug].packages
         if any(packages[move.wp_id].lane_event not in ids for move in moves):
             raise
         session.warnings.append(
@@ -145,64 +171,73 @@ def move_all(
     return moves, refused
 
 
-def decide_move(
-    session: Session,
-    slug: str,
-    wp_id: str,
-    to: str,
-    context: MoveContext,
-    board: Board | None = None,
-) -> Move:
-    """Returns the move on a board, by default the present one; raises Refused for a refused one."""
-    decision = decide(board or session.board, slug, wp_id, to, context)
+def check_move(board: Board, slug: str, request: LaneRequest) -> None:
+    """Raises Refused for a move that a board refuses."""
+    decision = decide(board, slug, request.wp_id, request.to, request.context)
     if isinstance(decision, GuardFailure):
-        raise _error(decision, slug, wp_id, to, context)
-    return decision
+        raise _error(decision, slug, request)
 
 
-def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, context: MoveContext) -> Refused:
-    return refusal.error("could not move", f"{slug}/{wp_id} to {to}", is_agent=context.is_agent)
+def _error(refusal: GuardFailure, slug: str, request: LaneRequest) -> Refused:
+    place = f"{slug}/{request.wp_id} to {request.to}"
+    return refusal.error("could not move", place, is_agent=request.context.is_agent)
 
 
-def context_of(
+def request_of(
     session: Session,
     feature: FeatureState,
     wp_id: str,
-    to: str = "",
+    to: str,
     *,
     reason: str = "",
     is_forced: bool = False,
-) -> MoveContext:
-    """Returns the context of a move of a package, from planning files, worktree and branch.
+    code: LandingStatus | None = None,
+) -> LaneRequest:
+    """Returns the request to move a package, with what planning files and git say of the package.
 
-    `to` is the goal lane: for done the configured gates are read as well. Raises PlanningError for
-    a file that can't be read.
+    A move to done needs to know where the code is, unless `code` says it, and which gates are run.
+    Without a lane `to` only subtasks and worktree are looked at. Raises PlanningError for a file
+    that can't be read, GitFailed.
     """
-    package = planned(session, feature).get(wp_id)
-    subtasks = package.subtasks if package else ()
-    slug = feature.slug
+    snapshot, slug = session.snapshot, feature.slug
+    package, plan = feature.packages[wp_id], snapshot.planned(feature).get(wp_id)
+    subtasks, ticked = plan.subtasks if plan else (), package.subtasks
     worktree: Literal["clean", "dirty"] | None = None
-    deleted = deleted_branch(session, slug, wp_id)
+    deleted = deleted_branch(snapshot, slug, wp_id)
     if deleted is None:
         path = session.project.root / worktree_of(slug, wp_id)
         repo, branch = session.project.repo, branch_of(slug, wp_id)
-        state = state_of(repo, branch, path, session.refs.trees)
+        state = state_of(repo, branch, path, snapshot.refs.trees)
         if state.kind == "moved":
             worktree = "dirty" if uncommitted(state.path) else "clean"
         elif state.kind == "clean" or state.kind == "dirty":
             worktree = state.kind
-    return MoveContext(
+    context = MoveContext(
         actor=session.current_actor(),
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
         worktree=worktree,
         deleted=deleted,
-        open_subtasks=tuple(one.id for one in subtasks if not one.is_done),
-        gates_run=gates_run(session.project) if to == DONE else frozenset(),
+        # where the log is silent the file counts
+        open_subtasks=tuple(one.id for one in subtasks if not ticked.get(one.id, one.is_done)),
+        expected_lane=package.lane,
         is_agent=is_started_by_agent(),
         node_id=next_node_id(session.project.home),
     )
+    if to == FOR_REVIEW:
+        reviewed, has_commits = handed_in(snapshot, feature, package)
+        context = replace(context, reviewed=reviewed, has_commits=has_commits)
+    elif to in (DOING, DONE):
+        context = replace(context, reverted=reverted_in(snapshot, feature, package.dependencies))
+    if to == DONE:
+        context = replace(
+            context,
+            code=code or LandingCheck(snapshot, feature).before_done(package),
+            gates_run=gates_run(session.project),
+            author_may_approve=read_rules(session.project).author_may_approve,
+        )
+    return LaneRequest(wp_id, to, context)
 
 
 def is_started_by_agent() -> bool:
@@ -221,22 +256,6 @@ def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
             hint="leave it to a person and their own shell; `thence work orchestrate` runs the"
             " gates of the configuration, and merges what has passed review",
         )
-
-
-def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
-    """Returns the packages of a feature as planned in tasks.md, by id."""
-    path = session.planning.path(feature.slug, "tasks.md")
-    data = session.planning.read(session.target_of(feature), path)
-    packages = parse(data, path).packages if data is not None else ()
-    return {
-        package.wp_id: package for package in packages if not has_lost_its_number(feature, package)
-    }
-
-
-def has_lost_its_number(feature: FeatureState, package: PlannedPackage) -> bool:
-    """Reports whether a section of tasks.md is that of a package which lost its number."""
-    keeper = feature.packages.get(package.wp_id)
-    return keeper is not None and any(lost.title == package.title for lost in keeper.lost)
 
 
 def tick_event(feature: FeatureState, wp_id: str, subtask: Subtask, is_done: bool) -> WorkEvent:
@@ -274,26 +293,23 @@ def set_gates(
     slug: str,
     results: Mapping[str, str],
     reason: str,
-    to: str,
-    context: MoveContext | None,
+    request: LaneRequest | None,
 ) -> list[GateState]:
     """Records the results of gates, and returns the gates.
 
-    With a `context` it records nothing if the move to `to` would be refused, and raises Refused. A
-    result stated for a gate that the configuration runs does not pass it.
+    With a `request` it records nothing if that move would be refused, and raises Refused. A result
+    stated for a gate that the configuration runs does not pass it.
     """
     place = f"{', '.join(results)} of {slug}/{package.wp_id}"
     refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
     if any(results.get(gate_type) == PASSED for gate_type in REVIEWS):
         refuse_author(session, package, "could not set the gate", place)
-    gates: dict[str, GateState] = {}
+    actor = session.current_actor()
 
-    def decided() -> Decision:
-        state = session.board.features[slug]
+    def decide_gates(snapshot: Snapshot) -> Decision[dict[str, GateState]]:
+        state = snapshot.board.features[slug]
         about = package_of(state, package.wp_id)
-        gates.clear()
-        gates.update(about.gates)
-        events = list[WorkEvent]()
+        gates, events = dict(about.gates), list[WorkEvent]()
         for gate_type, result in results.items():
             present = (gate for gate in about.gates.values() if gate.gate_type == gate_type)
             gate, causes = next(present, None), tuple[str, ...]()
@@ -311,19 +327,17 @@ def set_gates(
             if result != gate.status:
                 change = gate_change(gate, result, **({"reason": reason} if reason else {}))
                 events.append(WorkEvent(change.event_type, change.payload, slug, causes))
-                gate = GateState(gate.gate_id, gate_type, result, session.current_actor())
+                gate = GateState(gate.gate_id, gate_type, result, actor)
             gates[gate.gate_id] = gate
-        if context is not None:
-            moving = with_code(session, state, about.wp_id, to, context)
+        if request is not None:
             after = {**state.packages, about.wp_id: replace(about, gates=gates)}
-            features = {**session.board.features, slug: replace(state, packages=after)}
-            board = replace(session.board, features=features)
-            decide_move(session, slug, about.wp_id, to, moving, board)
+            features = {**snapshot.board.features, slug: replace(state, packages=after)}
+            check_move(replace(snapshot.board, features=features), slug, request)
         watched = {about.subject, *(session.store.subject(slug, name) for name in gates)}
-        return events, Unchanged(session.position, watched, _GATE_TYPES)
+        return Decision(events, snapshot.guard(watched, _GATE_TYPES), gates)
 
-    if session.run(decided, "could not set the gate", place):
-        session.refresh()
+    gates = session.run(decide_gates, "could not set the gate", place)
+    session.refresh()
     return [gate for gate in gates.values() if gate.gate_type in results]
 
 

@@ -7,7 +7,6 @@ Commits that came to the worktree from elsewhere, as by a merge of the target in
 not count.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,6 @@ from functools import cached_property, partial
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from thence.core.ids import ulid_value
 from thence.errors import Refused, ThenceError
 from thence.git.landed import (
     Landed,
@@ -43,7 +41,7 @@ from thence.git.repository import (
     repository,
 )
 from thence.git.worktrees import Worktree, commits_made, make
-from thence.work.board.move_request import SHORT, CodeKind, LandingStatus, MoveContext
+from thence.work.board.move_request import SHORT, CodeKind, LandingStatus
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -54,9 +52,7 @@ from thence.work.board.state import (
 )
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
-from thence.work.project.configuration import read_board, read_rules
 from thence.work.project.package_refs import (
-    Target,
     base_of_package,
     kept_commit,
     record_base,
@@ -64,57 +60,34 @@ from thence.work.project.package_refs import (
     target_in,
 )
 from thence.work.session.session import Session
+from thence.work.session.snapshot import Snapshot
 
 NOWHERE = Landing()
-_FETCHED = "FETCH_HEAD"  # git's record of what the last fetch of a working tree brought
-_BROUGHT = b"branch '%b' of "
 
 
-def _target_of(session: Session, feature: FeatureState, refs: Refs) -> Target:
-    """Returns a feature's target; where it lands by pull requests, the upstream alone counts."""
-    target = target_in(refs, session.target_of(feature))
-    is_alone = session.planning.is_by_pull_request and target.tip is not None
-    return target._replace(local=None) if is_alone else target
+def handed_in(
+    snapshot: Snapshot, feature: FeatureState, package: PackageState
+) -> tuple[Reviewed | None, bool | None]:
+    """Returns the code of a package that goes to review, and whether its branch has commits.
 
-
-def with_code(
-    session: Session, feature: FeatureState, wp_id: str, to: str, context: MoveContext
-) -> MoveContext:
-    """Returns the context of a move, completed by the package's code.
-
-    A move to review gets the reviewed code, a move to done the code's present state unless the
-    context has it already: before done the refs are read once more.
+    Each is None where that is unknown.
     """
-    package = feature.packages.get(wp_id)
-    if package is None or to not in (DOING, FOR_REVIEW, DONE):
-        return context
-    if to != FOR_REVIEW:
-        reverted = reverted_in(session, feature, package.dependencies)
-        context = replace(context, reverted=reverted)
-    if to == DONE:
-        is_free = read_rules(session.project).author_may_approve
-        if context.code is None:
-            check = LandingCheck(session, feature, refs_of(session.project.main))
-            context = replace(context, code=check.before_done(package))
-        return replace(context, author_may_approve=is_free)
-    if to == DOING:
-        return context
-    check, branch = LandingCheck(session, feature), branch_of(feature.slug, wp_id)
-    tip, target_tip = tip_of(session.refs, branch), check.target.local or check.target.tip
-    reviewed, is_ahead = check.reviewed_at(package, tip) if tip else (None, False)
-    if tip and target_tip and branch in session.refs.branches:
-        # a package that is handed in again may be in its target by now
-        is_ahead = is_ahead or package.reviewed is not None
-        is_at_base = reviewed is not None and tip == reviewed.base  # such as an open plan branch
-        has_commits = is_ahead or not (
-            is_at_base or is_ancestor(session.project.repo, tip, target_tip)
-        )
-        context = replace(context, has_commits=has_commits)
-    return replace(context, reviewed=reviewed)
+    check, branch = LandingCheck(snapshot, feature), branch_of(feature.slug, package.wp_id)
+    tip, target_tip = tip_of(snapshot.refs, branch), check.target.local or check.target.tip
+    if tip is None:
+        return None, None
+    reviewed, is_ahead = check.reviewed_at(package, tip)
+    if target_tip is None or branch not in snapshot.refs.branches:
+        return reviewed, None
+    # a package that is handed in again may be in its target by now
+    has_commits = is_ahead or package.reviewed is not None
+    is_at_base = reviewed is not None and tip == reviewed.base  # such as an open plan branch
+    repo = snapshot.project.repo
+    return reviewed, has_commits or not (is_at_base or is_ancestor(repo, tip, target_tip))
 
 
 def reverted_in(
-    session: Session, feature: FeatureState, wp_ids: Collection[str] | None = None
+    snapshot: Snapshot, feature: FeatureState, wp_ids: Collection[str] | None = None
 ) -> dict[str, str]:
     """Returns the done packages whose code was reverted, each with the sentence that says so.
 
@@ -125,12 +98,12 @@ def reverted_in(
         for wp_id, package in feature.packages.items()
         if package.lane == DONE and (wp_ids is None or wp_id in wp_ids)
     }
-    codes = code_of_packages(session, [replace(feature, packages=packages)])
+    codes = code_of_packages(snapshot, [replace(feature, packages=packages)])
     return {w: code.sentence for (_, w), code in codes.items() if code.kind == "reverted"}
 
 
 def code_of(
-    session: Session,
+    snapshot: Snapshot,
     feature: FeatureState,
     package: PackageState,
     landed: str | None,
@@ -144,14 +117,14 @@ def code_of(
     """
     if not (landed or no_code):
         return None
-    check = LandingCheck(session, feature, refs_of(session.project.main))
+    check = LandingCheck(snapshot, feature)
     if not landed:
         code = check.before_done(package)
         if code.kind not in ("no_code", "unknown"):
             return code
         stated = Landed("no_code", None, no_code or "")
         return replace(code, kind="landed", landed=stated, is_asserted=True)
-    repo = session.project.repo
+    repo = snapshot.project.repo
     commit = repo.git.commit_of(landed)
     for tip, kind in check.target.commits():
         if commit and not missing_commits(repo, tip, [commit]):
@@ -167,7 +140,7 @@ def code_of(
 
 
 def code_of_packages(
-    session: Session, features: Iterable[FeatureState], lanes: Collection[str] = (DONE,)
+    snapshot: Snapshot, features: Iterable[FeatureState], lanes: Collection[str] = (DONE,)
 ) -> dict[tuple[str, str], LandingStatus]:
     """Returns the state of the code of each package in review or done, by feature and package.
 
@@ -176,16 +149,16 @@ def code_of_packages(
     chosen: list[tuple[LandingCheck, PackageState]] = []
     for feature in features:
         packages = [package for package in feature.packages.values() if package.lane in lanes]
-        if packages and feature.project_uuid == session.board.project_uuid:
+        if packages and feature.project_uuid == snapshot.board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
-                check = LandingCheck(session, feature)
+                check = LandingCheck(snapshot, feature)
                 chosen += [(check, package) for package in packages]
     keys = [(check.feature.slug, package.wp_id) for check, package in chosen]
-    return dict(zip(keys, _statuses(session, chosen), strict=True))
+    return dict(zip(keys, _statuses(snapshot, chosen), strict=True))
 
 
 def _statuses(
-    session: Session, chosen: Sequence[tuple["LandingCheck", PackageState]]
+    snapshot: Snapshot, chosen: Sequence[tuple["LandingCheck", PackageState]]
 ) -> list[LandingStatus]:
     """Returns the states of packages' code; git is asked of all of a target at once."""
     statuses, questions = dict[int, LandingStatus](), dict[int, Question]()
@@ -208,8 +181,8 @@ def _statuses(
                 by_tip[f"{check.target.name} {place}", commits[place][0]].append(number)
         for (branch, tip), numbers in by_tip.items():
             asked = [questions[number] for number in numbers]
-            kept = session.memo.table(f"landings {branch}", "")
-            found = landings(session.project.repo, tip, asked, kept)
+            kept = snapshot.memo.table(f"landings {branch}", "")
+            found = landings(snapshot.project.repo, tip, asked, kept)
             for number, answer in zip(numbers, found, strict=True):
                 before = best[number][1] if number in best else Landing()
                 # what is not pushed takes out what the upstream has, or has what that lacks
@@ -224,19 +197,19 @@ def _statuses(
         else:
             lacking.append(number)
     rows = [(*chosen[number], questions[number]) for number in lacking]
-    statuses |= dict(zip(lacking, _lacking(session, rows), strict=True))
+    statuses |= dict(zip(lacking, _lacking(snapshot, rows), strict=True))
     return [statuses[number] for number in range(len(chosen))]
 
 
 def _lacking(
-    session: Session, rows: Sequence[tuple["LandingCheck", PackageState, Question]]
+    snapshot: Snapshot, rows: Sequence[tuple["LandingCheck", PackageState, Question]]
 ) -> Iterator[LandingStatus]:
     """Yields the states of code that was not found; what was never seen here is not gone."""
-    repo, refs = session.project.repo, session.refs
+    repo, refs = snapshot.project.repo, snapshot.refs
     commits: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for check, _, question in rows:
         if landed := question.landed:
-            branch = session.target_of(check.feature)
+            branch = snapshot.target_of(check.feature)
             names = (f"{REMOTES}{check.target.name}", f"{HEADS}{branch}")
             places = (*(name for name in names if name in refs.commits),)
             commits[places] |= {landed.commit} if landed.commit else set()
@@ -247,7 +220,7 @@ def _lacking(
         state = [refs.commits[place] for place in places]
         with suppress(OSError):  # a branch may have moved there and back
             state += [f"{(repo.common / 'logs' / place).stat().st_size}" for place in places]
-        table = session.memo.table(f"seen in {' '.join(places)}", " ".join(state))
+        table = snapshot.memo.table(f"seen in {' '.join(places)}", " ".join(state))
         if places:
             new = named - table.keys()
             here = was_in(repo, places, new) if new else set()
@@ -256,7 +229,6 @@ def _lacking(
             here = new - absent_of(repo, new) if new else set()
         table |= {commit: commit in here for commit in new}
         is_seen |= {(bool(places), commit): table[commit] for commit in named}
-    fetched: list[tuple[float, bytes]] | None = None  # the last whole fetches
     for check, package, question in rows:
         code, landed = question.code, question.landed
         bases = [one.base for one in (code, package.reviewed) if one and one.base]
@@ -269,36 +241,23 @@ def _lacking(
             yield check.status(package, "unknown")
         else:
             commit = landed.commit if landed else code.commit if code else None
+            is_known = is_seen.get((landed is not None, commit or ""))
             kind: CodeKind = "gone" if landed else "missing"
-            if not is_seen.get((landed is not None, commit or "")):
-                if fetched is None:
-                    fetched, name = [], read_board(session.project).branch
-                    ends = (ref for ref in refs.commits if ref.startswith(REMOTES))
-                    has_board = any(ref.endswith(f"/{name}") for ref in ends)
-                    board = _BROUGHT % os.fsencode(name)
-                    trees = repo.common.glob(f"worktrees/*/{_FETCHED}")
-                    for path in (repo.common / _FETCHED, *trees):
-                        with suppress(OSError):
-                            data = path.read_bytes()
-                            if board in data or not has_board:
-                                fetched.append((path.stat().st_mtime, data))
-                target = check.target.name.partition("/")[2] or check.target.name
-                brought = _BROUGHT % os.fsencode(target)
-                moved_s = (ulid_value(package.lane_event or "") or 0) / (1 << 80) / 1_000
-                is_absent = any(at_s > moved_s and brought in data for at_s, data in fetched)
-                kind = "absent" if is_absent else "unfetched"
+            kind = kind if is_known else "unfetched"
             yield check.status(package, kind, Landing(landed), code)
 
 
 class LandingCheck:
     """A search for the code of a feature's packages in its target, by refs that were read."""
 
-    def __init__(self, session: Session, feature: FeatureState, refs: Refs | None = None) -> None:
-        self._session = session
-        self._repo: Repository = session.project.repo
-        self._refs = refs or session.refs
+    def __init__(self, snapshot: Snapshot, feature: FeatureState) -> None:
+        self._snapshot = snapshot
+        self._repo: Repository = snapshot.project.repo
+        self._refs = snapshot.refs
         self.feature = feature
-        self.target = _target_of(session, feature, self._refs)
+        self.target = target_in(self._refs, snapshot.target_of(feature))
+        if snapshot.planning.is_by_pull_request and self.target.tip:  # the upstream alone counts
+            self.target = self.target._replace(local=None)
 
     @cached_property
     def is_ahead(self) -> bool:
@@ -307,11 +266,11 @@ class LandingCheck:
         if local is None or tip is None or tip == local:
             return False
         ask = partial(is_ancestor, self._repo, tip, local)
-        return self._session.memo.last(f"ahead of {self.target.name}", f"{local} {tip}", ask)
+        return self._snapshot.memo.last(f"ahead of {self.target.name}", f"{local} {tip}", ask)
 
     def of(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package, by its lane."""
-        return _statuses(self._session, [(self, package)])[0]
+        return _statuses(self._snapshot, [(self, package)])[0]
 
     def before_done(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package that is to be done.
@@ -328,11 +287,8 @@ class LandingCheck:
 
     def code(self, package: PackageState) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
-        branch, target, reviewed = (
-            branch_of(self.feature.slug, package.wp_id),
-            self.target,
-            package.reviewed,
-        )
+        branch = branch_of(self.feature.slug, package.wp_id)
+        target, reviewed = self.target, package.reviewed
         places = [
             self._refs.commits[ref]
             for ref in (HEADS + branch, *self._refs.on_remotes(branch))
@@ -351,7 +307,7 @@ class LandingCheck:
 
         ends = (one.commit for one in package.reviews)
         known = repr((package.lane, *places, target.local, target.tip, *ends, bool(reviewed)))
-        return convert(self._session.memo.last(f"code {branch}", known, ask), Reviewed | None)
+        return convert(self._snapshot.memo.last(f"code {branch}", known, ask), Reviewed | None)
 
     def reviewed_at(self, package: PackageState, commit: str) -> tuple[Reviewed | None, bool]:
         """Returns a package's code up to a commit, and whether the target lacks commits of it.
@@ -375,15 +331,15 @@ class LandingCheck:
         """Returns what an answer of git says of a package's code, which is `code` now."""
         name = self.target.name
         if answer.reverts and kind == "local":
-            name = self._session.target_of(self.feature)
+            name = self._snapshot.target_of(self.feature)
         status = LandingStatus(
             "reverted" if answer.reverts else kind,
             name,
             branch_of(self.feature.slug, package.wp_id),
             answer.landed,
             reverts=answer.reverts,
-            revert=revert_command(self._session, name, answer.reverts),
-            push=push_command(self._refs, self._session.target_of(self.feature)),
+            revert=revert_command(self._snapshot, name, answer.reverts),
+            push=push_command(self._refs, self._snapshot.target_of(self.feature)),
         )
         reviewed = package.reviewed
         if code is None or reviewed is None or package.lane != FOR_REVIEW:
@@ -410,44 +366,44 @@ class LandingCheck:
         return tip if is_later else reviewed.commit
 
 
-def revert_command(session: Session, target: str, commits: Sequence[str]) -> str:
+def revert_command(snapshot: Snapshot, target: str, commits: Sequence[str]) -> str:
     """Returns the command that takes reverts back, in a package's worktree; "" without reverts."""
     if not commits:
         return ""
 
     def ask() -> list[list[str]]:
         listing = ("rev-list", "--no-walk=unsorted", "--parents", *commits, "--")
-        return [*map(str.split, session.project.repo.git.run(*listing).decode().splitlines())]
+        return [*map(str.split, snapshot.project.repo.git.run(*listing).decode().splitlines())]
 
-    lines = session.memo.last(f"parents {' '.join(commits)}", "", ask)
+    lines = snapshot.memo.last(f"parents {' '.join(commits)}", "", ask)
     merges = [" -m 1" if len(line) > 2 else "" for line in lines]
     steps = [f"git revert{merge} {commit}" for merge, commit in zip(merges, commits, strict=True)]
     return " && ".join((f"git merge {target}", *steps))
 
 
 def check_whole(
-    session: Session, feature: FeatureState, packages: Mapping[str, PackageState], plan: MergePlan
+    snapshot: Snapshot, feature: FeatureState, packages: Mapping[str, PackageState], plan: MergePlan
 ) -> None:
     """Raises Refused if the target would lack code of packages after a planned merge.
 
     `packages` are by their branches. Code may have been merged once, and reverted: merging its
     branch again does not bring back what was handed in before.
     """
-    check, target = LandingCheck(session, feature), session.target_of(feature)
+    check, target = LandingCheck(snapshot, feature), snapshot.target_of(feature)
     branches = {step.branch for step in plan.steps if step.status != "conflict"}
     codes = {branch: check.code(packages[branch]) for branch in branches & packages.keys()}
     asked = [(branch, Question(code)) for branch, code in codes.items() if code and code.chain]
     asked += [
         (b, one._replace(is_before=True)) for b, one in asked if one.code and one.code.earlier
     ]
-    answers = landings(session.project.repo, plan.end, [one for _, one in asked])
+    answers = landings(snapshot.project.repo, plan.end, [one for _, one in asked])
     for (branch, question), answer in zip(asked, answers, strict=True):
         if answer.is_there or (question.is_before and not answer.reverts):
             continue
         wp_id = packages[branch].wp_id
         what = "what was handed in of it before" if question.is_before else "its code"
         by = f", reverted by {', '.join(commit[:SHORT] for commit in answer.reverts)}"
-        revert = revert_command(session, target, answer.reverts)
+        revert = revert_command(snapshot, target, answer.reverts)
         how = f"in its worktree: {revert}" if revert else "commit it again in its worktree"
         raise Refused(
             "could not merge",
@@ -458,7 +414,7 @@ def check_whole(
         )
 
 
-def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
+def in_target_before_done(snapshot: Snapshot, board: Board) -> dict[tuple[str, str], str]:
     """Returns the packages at work or in review whose code is in their target already.
 
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
@@ -470,19 +426,19 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
         for wp_id, package in packages.items():
             if package.lane not in (DOING, FOR_REVIEW):
                 continue
-            commits = commits_made(session.project.root / worktree_of(feature.slug, wp_id))
+            commits = commits_made(snapshot.project.root / worktree_of(feature.slug, wp_id))
             if not commits and package.reviewed is not None:
                 commits = (package.reviewed.commit,)
-            name = session.target_of(feature)
-            target = _target_of(session, feature, session.refs)
+            name = snapshot.target_of(feature)
+            target = LandingCheck(snapshot, feature).target
             if commits and (tip := target.local or target.tip) is not None:
                 by_target[name, tip][feature.slug, wp_id] = commits
     landed: dict[tuple[str, str], str] = {}
     for (name, tip), rows in by_target.items():
         every = {commit for commits in rows.values() for commit in commits}
-        table = session.memo.table(f"in {name}", tip)
+        table = snapshot.memo.table(f"in {name}", tip)
         if new := every - table.keys():
-            absent = missing_commits(session.project.repo, tip, new)
+            absent = missing_commits(snapshot.project.repo, tip, new)
             table |= {commit: commit not in absent for commit in new}
         landed |= {key: name for key, commits in rows.items() if any(map(table.get, commits))}
     return landed
@@ -497,23 +453,24 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     """
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
-    refs = session.refs
-    newest = newest_branch(session, feature, package.wp_id)
+    snapshot = session.snapshot
+    refs = snapshot.refs
+    newest = newest_branch(snapshot, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else []
     if not bases:
-        target, needed = session.target_of(feature), package.dependencies
+        target, needed = snapshot.target_of(feature), package.dependencies
         at = refs.branches.get(target)
-        if session.planning.is_by_pull_request:
+        if snapshot.planning.is_by_pull_request:
             # what has landed is in the upstream, where without others a package begins
-            aim, plan = target_in(refs, target), session.planning.open_plan(feature.slug)
+            aim, plan = target_in(refs, target), snapshot.planning.open_plan(feature.slug)
             at, target = aim.tip, plan.name if plan else aim.name
             part = {wp_id: one for wp_id, one in feature.packages.items() if wp_id in needed}
             asked = [replace(feature, packages=part)]
-            codes = code_of_packages(session, asked, (FOR_REVIEW, DONE))
+            codes = code_of_packages(snapshot, asked, (FOR_REVIEW, DONE))
             landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
             needed = tuple(wp_id for wp_id in needed if wp_id not in landed)
-        newest_ones = [newest_branch(session, feature, wp_id) for wp_id in needed]
+        newest_ones = [newest_branch(snapshot, feature, wp_id) for wp_id in needed]
         bases = [
             found[0]
             for found in newest_ones
@@ -525,7 +482,7 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     if worktree.is_new and not is_begun:
         record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)
     else:
-        target = session.target_of(feature)
+        target = snapshot.target_of(feature)
         record_base_if_missing(
             session.project.repo, refs, feature.slug, package.wp_id, worktree.head, target
         )
@@ -541,18 +498,18 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
     return worktree
 
 
-def deleted_branch(session: Session, slug: str, wp_id: str) -> tuple[str, str] | None:
+def deleted_branch(snapshot: Snapshot, slug: str, wp_id: str) -> tuple[str, str] | None:
     """Returns what is to be said, and typed, of a branch that was deleted under its worktree.
 
     None where it is there, or no worktree is on it.
     """
-    branch, path = branch_of(slug, wp_id), session.project.root / worktree_of(slug, wp_id)
-    if branch in session.refs.branches or not is_standing(path):
+    branch, path = branch_of(slug, wp_id), snapshot.project.root / worktree_of(slug, wp_id)
+    if branch in snapshot.refs.branches or not is_standing(path):
         return None
     here = repository(path)
-    if here.common != session.project.repo.common or current_branch(here) != branch:
+    if here.common != snapshot.project.repo.common or current_branch(here) != branch:
         return None
-    if branch in refs_of(session.project.main).branches:
+    if branch in refs_of(snapshot.project.main).branches:
         return None  # another command has made both since the refs were read
     commit = "COMMIT"
     with suppress(OSError, IndexError):
@@ -576,13 +533,13 @@ def refs_of_package(repo: Repository, refs: Refs, slug: str, package: PackageSta
     return refs._replace(commits={one: oid for one, oid in refs.commits.items() if one != name})
 
 
-def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
+def newest_branch(snapshot: Snapshot, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
     """Returns the name and the tip of the newest branch of a package.
 
     Branches on remotes count, unless the number was given twice: they may be the other package's.
     """
     branch, package = branch_of(feature.slug, wp_id), feature.packages.get(wp_id)
-    repo, refs = session.project.repo, session.refs
+    repo, refs = snapshot.project.repo, snapshot.refs
     if package is not None and package.lost:
         commit = refs.branches.get(branch)
         return (branch, commit) if commit else None

@@ -29,9 +29,10 @@ from thence.work.plan.planning_files import has_landed
 from thence.work.project.package_refs import base_of_package, target_in
 from thence.work.project.plan_refs import own_refs, plan_refs
 from thence.work.project.project import Project
-from thence.work.session.lane_changes import context_of, move_all
+from thence.work.session.lane_changes import move_all, request_of
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import Session
+from thence.work.session.snapshot import Snapshot
 
 ATTEMPTS_MAX = 5
 
@@ -86,7 +87,7 @@ def begin_plan(session: Session, slug: str, target: str) -> None:
             if not error.recoverable:
                 raise  # otherwise the user's changes are committed first
     session.forget_refs()
-    session.planning.writes_in = tree
+    session.plan(writes_in=tree)
 
 
 def _merge(project: Project, tree: Path, branch: str, other: str) -> None:
@@ -128,7 +129,7 @@ def take_plan_in(session: Session, feature: FeatureState, wp_id: str) -> None:
     for a conflict, with nothing changed.
     """
     refs, project, slug = session.refs, session.project, feature.slug
-    repo, branch, target = project.repo, branch_of(slug, wp_id), session.target_of(feature)
+    repo, branch, target = project.repo, branch_of(slug, wp_id), session.snapshot.target_of(feature)
     aim, tip, tree = target_in(refs, target), refs.branches.get(branch), refs.trees.get(branch)
     if not (session.planning.is_by_pull_request and tip and tree and aim.tip):
         return
@@ -188,15 +189,14 @@ def record_landings(session: Session) -> None:
     for feature in session.board.features.values():
         packages = {wp_id: one for wp_id, one in feature.packages.items() if one.is_approved}
         parts += [replace(feature, packages=packages)] if packages else []
-    for (slug, wp_id), code in code_of_packages(session, parts, (FOR_REVIEW,)).items():
+    for (slug, wp_id), code in code_of_packages(session.snapshot, parts, (FOR_REVIEW,)).items():
         feature = session.board.features[slug]
         package = feature.packages[wp_id]
         if code.kind != "landed" or code.changed_since is not None:
             continue
         with session.acting_as(package.approved_by or NOBODY):
-            context = context_of(session, feature, wp_id, DONE)
-            context = replace(context, code=code, rests_on=package.events_of("approved"))
-            requests = [(wp_id, DONE, context)]
+            request = request_of(session, feature, wp_id, DONE, code=code)
+            requests = [request.knowing(rests_on=package.events_of("approved"))]
             moves, _ = move_all(session, slug, requests, needs_log=False, is_strict=False)
         if moves:
             session.recorded.append((slug, wp_id))
@@ -206,10 +206,10 @@ def record_landings(session: Session) -> None:
         session.refresh()
 
 
-def unpushed(session: Session, slug: str, target: str) -> list[str]:
+def unpushed(snapshot: Snapshot, slug: str, target: str) -> list[str]:
     """Returns the command that takes commits off a target that a plan branch has, if there are."""
-    refs, aim = session.refs, target_in(session.refs, target)
-    repo, plan = session.project.repo, plan_branch(slug)
+    refs, aim = snapshot.refs, target_in(snapshot.refs, target)
+    repo, plan = snapshot.project.repo, plan_branch(slug)
     if not aim.local or not aim.tip or is_ancestor(repo, aim.local, aim.tip):
         return []
     if not is_ancestor(repo, aim.local, refs.branches[plan]):
@@ -219,12 +219,13 @@ def unpushed(session: Session, slug: str, target: str) -> list[str]:
     return [f"{plan} has all commits that {aim.name} lacks; to take them off {target}: {move}"]
 
 
-def not_pushed(session: Session, target: str, end: str) -> tuple[str | None, list[str]]:
+def not_pushed(snapshot: Snapshot, target: str, end: str) -> tuple[str | None, list[str]]:
     """Returns the upstream that lacks a merge, None if there is none, and lines on what to do."""
-    push, upstream = push_command(session.refs, target), session.refs.upstreams.get(HEADS + target)
+    refs = snapshot.refs
+    push, upstream = push_command(refs, target), refs.upstreams.get(HEADS + target)
     if push is None or upstream is None:
         return None, []
-    if is_ancestor(session.project.repo, end, session.refs.commits[upstream]):
+    if is_ancestor(snapshot.project.repo, end, refs.commits[upstream]):
         return None, []
     lacking = upstream.removeprefix(REMOTES)
     switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
@@ -238,7 +239,7 @@ def push_packages(
 
     Raises GitFailed if the remote refuses one.
     """
-    target = session.target_of(feature)
+    target = session.snapshot.target_of(feature)
     remote, main = reached(session, target), session.project.main
     requests: dict[str, PullRequest | None] = {}
     for name in names:

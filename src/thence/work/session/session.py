@@ -1,33 +1,45 @@
-"""The session of one command in one project: the board it read, the events it appends."""
+"""The session of one command in one project: it reads, appends, and reads again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.new_event import Position, Unchanged
-from thence.errors import HeadsMoved, InvalidEvent, PlanningError, Refused, ThenceError
+from thence.core.new_event import Unchanged
+from thence.errors import HeadsMoved, InvalidEvent, Refused, ThenceError
 from thence.git.memo import Memo
 from thence.git.refs import Refs, refs_of
-from thence.git.repository import branch_of, user_of
+from thence.git.repository import user_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal import day_files
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.names import is_slug, resolve, wp_id_of
+from thence.work.names import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
+from thence.work.session.snapshot import Snapshot
 
-# a command decides on the board: the events to append, as long as the guard holds
-Decision = tuple[Sequence[WorkEvent], Unchanged]
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
+Outcome = TypeVar("Outcome")
+
+
+class Decision(NamedTuple, Generic[Outcome]):
+    """What a command decides on a snapshot: events to append, as long as the guard holds.
+
+    `outcome` is what the command reports of them.
+    """
+
+    events: Sequence[WorkEvent]
+    guard: Unchanged
+    outcome: Outcome
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -61,24 +73,11 @@ def moved_meanwhile(
     return Refused(operation, guard="moved_meanwhile", place=place, cause=cause, hint=hint)
 
 
-def not_imported(board: Board, planning: Planning) -> list[str]:
-    """Returns the features that have planning files, and whose beginning is not in the log.
-
-    `thence work finalize-tasks` adopts them.
-    """
-    known = {feature.folder for feature in board.features.values() if feature.folder}
-    for slug, feature in board.features.items():
-        created = (package.created_event for package in feature.packages.values())
-        if any((feature.spec_event, feature.created_event, *created)):
-            known.add(slug)
-    return [slug for slug in planning.slugs() if is_slug(slug) and slug not in known]
-
-
 class Session:
     """A project opened for one command. Close it, or use it as a context manager.
 
-    `board` is the board that the command has read; appends are guarded by it. `warnings` are for
-    the command's user. `appended` are the command's own events, `events_received` counts the events
+    `snapshot` is what the command has read; appends are guarded by it. `warnings` are for the
+    command's user. `appended` are the command's own events, `events_received` counts the events
     received from others. `journal_error` is set once the journal could not be written, `is_online`
     is unset once others could not be asked. `feature_slug` names the feature that the command has
     chosen. `after_first_look` is called at the end of the first `refresh`. `remotes` are those that
@@ -92,21 +91,34 @@ class Session:
         self.project = find_project(Path(folder), create=create)
         self.actor = actor
         self.store = EventStore(self.project, actor=actor or ACTOR)
-        self.planning = Planning(self.project, lambda: self.refs, lambda: self.memo)
+        memo = Memo(self.project.repo, self.project.home)
+        planning = Planning(self.project, self._refs_once(), memo)
+        self.snapshot = Snapshot(self.project, memo, planning)
         self.warnings: list[str] = []
         self.appended: list[Event] = []
+        self._appended_count = 0  # since the journal was read
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
         self.is_online = True
-        self.board = Board()
-        self._events: list[Event] = []
-        self._appended_count = 0  # since the events were read
-        self._position: Position | None = None
         self.feature_slug: str | None = None
-        self._refs: Refs | None = None
         self.remotes: dict[str, str | None] = {}
         self.recorded: list[tuple[str, str]] = []
         self.after_first_look: Callable[[Session], object] | None = None
+
+    @property
+    def board(self) -> Board:
+        """The board of the snapshot."""
+        return self.snapshot.board
+
+    @property
+    def refs(self) -> Refs:
+        """The refs of the snapshot; raises GitFailed."""
+        return self.snapshot.refs
+
+    @property
+    def planning(self) -> Planning:
+        """The planning files of the snapshot."""
+        return self.snapshot.planning
 
     def current_actor(self) -> str:
         """Returns the actor: the named one, else the user as git knows them, else `user`."""
@@ -133,37 +145,27 @@ class Session:
         return user_of(self.project.repo) or ACTOR
 
     @property
-    def refs(self) -> Refs:
-        """The refs as read by the last `refresh` or `refresh_events`; raises GitFailed."""
-        if self._refs is None:
-            self._refs = refs_of(self.project.main)
-        return self._refs
-
-    @cached_property
-    def memo(self) -> Memo:
-        """The cache of git's answers about commits."""
-        return Memo(self.project.repo, self.project.home)
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """The events that the board was folded from, in order of arrival."""
-        return self._events
-
-    @property
     def events_count(self) -> int:
         """The number of the journal's events, with those appended since they were read."""
-        return len(self._events) + self._appended_count
+        return len(self.snapshot.events) + self._appended_count
 
-    @property
-    def position(self) -> Position:
-        """The position behind all events that the board was folded from."""
-        if self._position is None:
-            self._position = Position().after(self._events)
-        return self._position
+    def feature(self, name: str | None, *packages: str) -> FeatureState:
+        """Returns the command's feature and notes it; raises as `Snapshot.feature` does.
+
+        Raises Refused for a package that was made here and has lost its number, too.
+        """
+        feature = self.snapshot.feature(name, *packages)
+        self.feature_slug = feature.slug
+        for package in filter(None, map(feature.packages.get, map(wp_id_of, packages))):
+            node_id = next_node_id(self.project.home) if package.lost else None
+            if refusal := number_given_twice(feature, package, node_id):
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not use the package", place, is_agent=False)
+        return feature
 
     def refresh(self) -> Board:
-        """Takes in the events that others have shared, reads the journal and folds it."""
-        self._refs = None
+        """Takes in the events that others have shared, and reads journal and git again."""
+        self.forget_refs()
         self._read()
         if self._take_in():
             self._read()
@@ -174,102 +176,54 @@ class Session:
             step(self)
         return self.board
 
-    def forget_refs(self) -> None:
-        """Has the refs read again, as after a fetch."""
-        self._refs = None
-
     def refresh_events(self) -> Sequence[Event]:
         """Takes in the events that came since `refresh`, and returns all events."""
-        self._refs = None
+        self.forget_refs()
         self._take_in()
-        return self._read()
+        self._read()
+        return self.snapshot.events
 
-    def _read(self) -> list[Event]:
-        self._events = self.store.arrived()
-        self._appended_count = 0
-        self._position = None
-        self.show(fold(self._events, self.project.uuid, self.project.aliases))
-        return self._events
+    def forget_refs(self) -> None:
+        """Has the refs read again, as after a fetch."""
+        self.plan(read_refs=self._refs_once())
+
+    def plan(self, **members: Any) -> None:
+        """Sets members of the snapshot's planning files."""
+        planning = replace(self.planning, **members)
+        self.snapshot = replace(self.snapshot, planning=planning)
 
     def show(self, board: Board) -> None:
-        """Sets the board that the session works with."""
-        self.board = board
+        """Sets the board that the session works with, such as that after its moves."""
         features = board.features.values()
-        self.planning.folders = {one.slug: one.folder for one in features if one.folder}
+        folders = {one.slug: one.folder for one in features if one.folder}
+        if folders != self.planning.folders:
+            self.plan(folders=folders)
+        self.snapshot = replace(self.snapshot, board=board)
 
-    def feature(self, name: str | None, *packages: str) -> FeatureState:
-        """Returns the command's feature: the named one, that of this worktree, the only one.
+    def _refs_once(self) -> Callable[[], Refs]:
+        return cache(partial(refs_of, self.project.main))
 
-        That is the only open one, or the only one that has the named packages. Raises Refused for
-        one that is not on the board, and for a package that was made here and has lost its number,
-        PlanningError where several are possible or none is open.
-        """
-        features, here = self.board.features, self.planning.feature_here()
-        wp_ids = [wp_id_of(package) for package in packages]
-        remaining = [slug for slug, one in features.items() if not one.is_completed]
-        owners = [slug for slug in features if wp_ids and {*wp_ids} <= {*features[slug].packages}]
-        if name is not None:
-            feature = self._feature_named(name)
-        elif here in features:
-            feature = features[here]
-        elif len(remaining) == 1 or len(owners) == 1:
-            feature = features[remaining[0] if len(remaining) == 1 else owners[0]]
-        else:
-            cause, hint = f"there are {', '.join(remaining)}", "name one with --feature"
-            if owners:
-                cause = f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
-            elif not remaining:
-                unlogged = not_imported(self.board, self.planning)
-                cause = "there is none that is not completed"
-                hint = f"thence work {'finalize-tasks' if unlogged else 'setup-spec TITLE'}"
-            raise PlanningError("could not decide which feature is meant", cause=cause, hint=hint)
-        self.feature_slug = feature.slug
-        for package in filter(None, map(feature.packages.get, wp_ids)):
-            node_id = next_node_id(self.project.home) if package.lost else None
-            refusal = number_given_twice(feature, package, node_id)
-            if refusal is not None:
-                place = f"{feature.slug}/{package.wp_id}"
-                raise refusal.error("could not use the package", place, is_agent=False)
-        return feature
+    def _read(self) -> None:
+        events = self.store.arrived()
+        self._appended_count = 0
+        self.snapshot = replace(self.snapshot, events=events)
+        self.show(fold(events, self.project.uuid, self.project.aliases))
 
-    def _feature_named(self, name: str) -> FeatureState:
-        features = self.board.features
+    def _take_in(self) -> bool:
+        """Takes in what others have shared; reports whether events were received."""
+        count, snapshot = self.events_received, self.snapshot
+        if not self.project.uuid:
+            return False
         try:
-            return features[resolve(name, features)]
-        except Refused:
-            renamed = {one.folder: one for one in features.values() if one.folder}
-            with suppress(Refused):
-                return renamed[resolve(name, renamed)]
-            slug = resolve(name, [*features, *not_imported(self.board, self.planning)])
-            raise Refused(
-                "could not use the feature",
-                guard="not_imported",
-                place=slug,
-                cause="its planning files were never brought into the log",
-                hint=f"thence work finalize-tasks --feature {slug}",
-            ) from None
-
-    def target_of(self, feature: FeatureState) -> str:
-        """Returns the branch that a feature goes to.
-
-        Raises PlanningError where it is neither here nor on a remote, as after it was renamed.
-        """
-        name = feature.target_branch
-        if not name:
-            here = branch_of(self.project.main)
-            meta = self.planning.meta(here, feature.slug)
-            if meta is None or not meta.target_branch:
-                return here
-            name = meta.target_branch
-        refs = self.refs
-        if name in refs.branches or refs.on_remotes(name) or not refs.commits:
-            return name
-        raise PlanningError(
-            "could not find the branch of the feature",
-            place=feature.slug,
-            cause=f"{name}, its target, is neither here nor on a remote",
-            hint=f"git fetch, or make it again: git branch {name} COMMIT",
-        )
+            for received in day_files.take_in(
+                self.project, self.store, snapshot.planning.read_refs, snapshot.board.targets
+            ):
+                self.events_received += received.events
+                self.warnings += [note for note in received.notes() if note not in self.warnings]
+        except (OSError, ThenceError) as error:
+            note = f"what others have shared was not read: {error}"
+            self.warnings += [note] if note not in self.warnings else []
+        return self.events_received > count
 
     def result(
         self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0
@@ -280,23 +234,25 @@ class Session:
 
     def run(
         self,
-        decide: Callable[[], Decision],
+        decide: Callable[[Snapshot], Decision[Outcome]],
         operation: str,
         place: str,
         *,
         needs_log: bool = True,
-    ) -> list[Event]:
-        """Appends the events that are decided on the present board; none where there are none.
+    ) -> Outcome:
+        """Appends the events that are decided on the snapshot, and returns the outcome.
 
-        When others append meanwhile, the board is read again and decided on anew. Without
-        `needs_log` a log that can't be written only causes a warning. Raises Refused
-        (moved_meanwhile) after ATTEMPTS_MAX times, and what `decide` and `append` raise.
+        When others append meanwhile, all is read again and decided on anew. Without `needs_log` a
+        log that can't be written only causes a warning. Raises Refused (moved_meanwhile) after
+        ATTEMPTS_MAX times, and what `decide` and `append` raise.
         """
+        append = self.append if needs_log else self.append_or_warn
         for _ in range(ATTEMPTS_MAX):
-            events, guard = decide()
-            append = self.append if needs_log else self.append_or_warn
+            decision = decide(self.snapshot)
             try:
-                return append(*events, guard=guard) if events else []
+                if decision.events:
+                    append(*decision.events, guard=decision.guard)
+                return decision.outcome
             except HeadsMoved:
                 self.refresh()
         cause = f"the board changed {ATTEMPTS_MAX} times meanwhile"
@@ -335,35 +291,13 @@ class Session:
             self.journal_error = error
             return []
 
-    def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
-        """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""
-        subjects = {self.store.subject(feature, name) for feature, name in aggregates}
-        return Unchanged(self.position, subjects, types)
-
     def close(self) -> None:
         """Closes the journal, and saves the cache of git's answers."""
         self.store.close()
-        if memo := vars(self).get("memo"):
-            memo.save()
+        self.snapshot.memo.save()
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _take_in(self) -> bool:
-        """Takes in what others have shared; reports whether events were received."""
-        count = self.events_received
-        if not self.project.uuid:
-            return False
-        try:
-            for received in day_files.take_in(
-                self.project, self.store, lambda: self.refs, self.board.targets
-            ):
-                self.events_received += received.events
-                self.warnings += [note for note in received.notes() if note not in self.warnings]
-        except (OSError, ThenceError) as error:
-            note = f"what others have shared was not read: {error}"
-            self.warnings += [note] if note not in self.warnings else []
-        return self.events_received > count

@@ -24,6 +24,7 @@ from thence.sync.target import (
     SyncReport,
     read_status,
     recorded,
+    sync_folder,
     team_of,
 )
 from thence.work.board.board import is_claim, person
@@ -50,7 +51,7 @@ def remote_of(session: Session) -> BoardRemote:
 
 def is_on_remote(session: Session) -> bool:
     """Reports whether the board is shared over a git remote. Raises GitFailed, PlanningError."""
-    if background.is_private(_private(session.project)):
+    if _private(session.project).exists():
         return False
     return board_tip(session.project, session.refs, session.board.targets) is not None
 
@@ -146,10 +147,10 @@ def status_words(session: Session) -> str | None:
     """Returns what is to be said of the sharing beside the board, if anything."""
     if is_shared(session):
         last, home = read_status(session.project.home, _way(session)), session.project.home
-        is_sent = is_locked(home / EXCHANGING) or background.is_waiting(home)
+        is_sent = is_locked(home / EXCHANGING) or is_locked(sync_folder(home) / background.WAITING)
         return None if is_sent and last and not last.error_text else _unshared_words(session)
     is_alone = not any(ref.startswith(REMOTES) for ref in session.refs.commits)
-    return None if is_alone or not session.events else "not shared yet: thence sync now"
+    return None if is_alone or not session.snapshot.events else "not shared yet: thence sync now"
 
 
 def _way(session: Session) -> str:
@@ -235,7 +236,12 @@ def unshared(session: Session) -> int:
 
 def set_private(project: Project, *, is_private: bool) -> None:
     """Ends the sharing over a git remote here, or allows it again. Raises OSError."""
-    background.set_private(_private(project), is_private=is_private)
+    marker = _private(project)
+    if is_private:
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
+    else:
+        marker.unlink(missing_ok=True)
 
 
 @contextmanager

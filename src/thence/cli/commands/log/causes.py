@@ -14,12 +14,7 @@ from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import places
-from thence.cli.shared.logs import (
-    command,
-    find_event,
-    names_event,
-    open_for_reading,
-)
+from thence.cli.shared.logs import command, find_event, names_event, open_for_reading
 from thence.cli.shared.render import counted, numbered
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone

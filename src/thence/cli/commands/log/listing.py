@@ -4,7 +4,6 @@
 """
 
 import os
-import shlex
 import stat
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,6 @@ from thence.cli.output import current, wrapped
 from thence.cli.shared.locate import is_log_of_agents
 from thence.cli.shared.logs import (
     OptionValue,
-    command,
     event_printer,
     filter_options,
     find_event,
@@ -72,16 +70,14 @@ OPEN_SHOWN_MAX = 20
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="A page: the first N events, and the command for the next page; 0 for all.",
+    help="A page: the first N events; 0 for all.",
 )
-@click.option("--cursor", metavar="CURSOR", help="Continue after the page that gave this cursor.")
 @log_options
 def log_command(
     last: int | None,
     is_descending: bool,
     is_count: bool,
     limit: int | None,
-    cursor: str | None,
     log_name: str | None,
     **conditions: OptionValue,
 ) -> None:
@@ -93,13 +89,11 @@ def log_command(
     file. `thence query` is another name of it.
     """
     out = current()
-    bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
-    names = [name for name, bound in bounds.items() if bound is not None]
-    if is_count and names:
-        raise click.UsageError(f"--count counts all events, without {names[0]}")
-    if last is not None and len(names) > 1:
-        raise click.UsageError(f"--last and {names[1]} exclude each other")
-    if not names and not out.is_json and out.columns:
+    if is_count and (last or limit is not None):
+        raise click.UsageError("--count counts all events, without --last or --limit")
+    if last and limit is not None:
+        raise click.UsageError("--last and --limit exclude each other")
+    if not last and limit is None and not out.is_json and out.columns:
         last = SCREEN_EVENTS
     is_small = last is not None and not is_count and not any(conditions.values())
     named = names_events(conditions)
@@ -123,7 +117,7 @@ def log_command(
             only = log.page(**keys(conditions), last=last, descending=is_descending)
             pages = iter((only,))
         else:
-            pages = log.pages(limit or None, cursor, is_descending, **keys(conditions))
+            pages = log.pages(limit or None, None, is_descending, **keys(conditions))
         for batch in pages:
             show(batch.events)
             listed += len(batch.events)
@@ -131,16 +125,7 @@ def log_command(
     if last is not None and listed < batch.total:
         out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
     elif batch.next_cursor is not None:
-        words = f"{click.get_current_context().info_name} "
-        for key, value in conditions.items():
-            if value is True:
-                words += f"--{key} "
-            else:
-                texts = (value,) if isinstance(value, str) else value or ()
-                words += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
-        words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
-        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log_name)
-        out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
+        out.notice(f"{listed:,} of {counted(batch.total, 'event')}; --limit 0 shows all")
 
 
 query_command = log_command

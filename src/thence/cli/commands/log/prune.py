@@ -135,13 +135,11 @@ def _unsynced(log: Log) -> Mapping[str, int]:
     """Returns how many lines of each segment the server of a synced log may lack."""
     from thence.sync.target import read_target
 
-    target = read_target(log.folder)
-    if target is None:
+    if read_target(log.folder) is None:
         return {}
-    from thence.sync.outbox import Outbox
+    from thence.sync.outbox import outbox_of
 
-    with closing(Outbox(log.folder, log.vocabulary, target.key)) as outbox:
-        outbox.update()
+    with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
         return outbox.unsynced()
 
 

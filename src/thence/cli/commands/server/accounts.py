@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from thence.cli.commands.server.opened_server import (
-    OpenedServer,
-    server_command,
-    team_option,
-)
+from thence.cli.commands.server.opened_server import OpenedServer, server_command, team_option
 from thence.cli.frame import command_group
 from thence.cli.output import current
 

@@ -31,13 +31,8 @@ _TEAM = "team"
     callback=checked_name,
     help=f"The name of the team; default: {_TEAM}.",
 )
-@click.option(
-    "--reader-role",
-    metavar="ROLE",
-    help="The PostgreSQL role that reads for one team; default: thence_reader.",
-)
 @output_options
-def init_command(data: str, team: str, reader_role: str | None) -> None:
+def init_command(data: str, team: str) -> None:
     """Make the database of a server, with its first team.
 
     It lies in a folder that only you can read, or in an empty database of PostgreSQL.
@@ -47,7 +42,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     from thence.server.team.engines import make_database, shown
 
     check_slug(team)
-    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role, team)
+    make_database(place, os.urandom(_EPOCH_BYTES).hex(), team)
     audit(data, "server.made", team=team)
     folder = "" if data == DEFAULT else f" --data {data}"
     current().result(

@@ -1,7 +1,6 @@
 """The commands `sync login` and `sync logout`: a login begins, and ends."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -19,27 +18,8 @@ _PASSWORD_CHARACTERS_MAX = 4_096
 @click.option(
     "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
 )
-@click.option(
-    "--new-password",
-    "is_changing",
-    is_flag=True,
-    help="Also change your password: it is asked for, or the second line of stdin.",
-)
-@click.option(
-    "--ca",
-    "ca_file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Trust the certificates in this file (PEM) instead of the system's.",
-)
 @output_options
-def login_command(
-    url: str,
-    username: str | None,
-    is_piped: bool,
-    is_changing: bool,
-    ca_file: str | None,
-) -> None:
+def login_command(url: str, username: str | None, is_piped: bool) -> None:
     """Log in to a team's server, and keep the login for this user.
 
     It asks for the password on a terminal, and stores it nowhere. The tokens are stored in
@@ -50,38 +30,24 @@ def login_command(
     from thence.sync.credentials import CredentialStore
 
     server = server_address(url)
-    ca_path = str(Path(ca_file).absolute()) if ca_file else None
     store = CredentialStore()
-    # a file that can't be used is reported before a password is typed
-    logins = [login for login in store.logins() if login.server == server]
-    name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
-    name = name or _asked("--username", "Username")
-
-    def secret(text: str) -> str:
-        if not is_piped:
-            return _asked("--password-stdin", text, is_hidden=True)
-        line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).removesuffix("\n").removesuffix("\r")
-        if not line:
+    store.logins()  # a file that can't be used is reported before a password is typed
+    name = username or _asked("--username", "Username")
+    if is_piped:
+        line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX)
+        password = line.removesuffix("\n").removesuffix("\r")
+        if not password:
             raise click.UsageError("stdin holds no password")
-        return line
-
-    password = secret("Password")
-    new_password = secret("New password") if is_changing else ""
-    if is_changing and not is_piped and secret("New password, again") != new_password:
-        raise click.UsageError("the two passwords differ; nothing has changed")
-    if is_changing and ca_path is None:
-        ca_path = next((login.ca_file for login in logins if login.username == name), None)
-    login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
-    out = current()
+    else:
+        password = _asked("--password-stdin", "Password", is_hidden=True)
+    login = log_in(server, name, password)
     store.save(login)
     team = login.team_slug
-    out.result(
+    current().result(
         {"server": login.server, "username": login.username, "team": team},
         [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
         () if team else ["you are not in a team yet: events are kept, not sent"],
     )
-    if is_changing:
-        out.notice("the password is changed, and all other logins of this user have ended")
 
 
 @click.command("logout", **help_with("thence sync logout https://thence.example"))

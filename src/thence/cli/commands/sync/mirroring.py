@@ -61,14 +61,14 @@ def mirror_command(
                 report = mirror(root, target, store, lambda log, pulled: show(pulled, 0, log))
             if said != "" or report.pulled or report.redacted:
                 counts = report._asdict() | {
-                    "unmirrored": {one.log: str(one.error) for one in report.unmirrored}
+                    "unmirrored": {log: str(error) for log, error in report.unmirrored.items()}
                 }
                 pulled = counted(report.pulled, "event")
                 out.result(
                     counts,
                     [f"mirrored {counted(report.logs, 'log')}: pulled {pulled}"],
                     [
-                        *(f"not mirrored: {one.error}" for one in report.unmirrored),
+                        *(f"not mirrored: {error}" for error in report.unmirrored.values()),
                         *(f"not at the server any more: {log}" for log in report.withdrawn),
                         f"look at them: thence serve {root}",
                     ],

@@ -7,13 +7,9 @@ import click
 from thence.cli.commands.sync.syncing import check_packages, project_of
 from thence.cli.frame import check_agreed, help_with, log_options
 from thence.cli.output import current
-from thence.cli.shared.logs import (
-    command,
-    find_event,
-    names_event,
-    open_for_reading,
-)
-from thence.errors import SyncRefused
+from thence.cli.shared.logs import command, find_event, names_event, open_for_reading
+from thence.core.redaction import BODY_DIGEST, same_line_key
+from thence.errors import ThenceError
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
@@ -42,7 +38,7 @@ def redact_command(
     from thence.cli.shared.progress import bar
     from thence.sync.client import client_to
     from thence.sync.credentials import CredentialStore
-    from thence.sync.redactions import check_right, is_redacted, redact
+    from thence.sync.redactions import check_right, redact
     from thence.sync.target import read_target
     from thence.work.journal.redacted_views import redact_files
 
@@ -56,11 +52,12 @@ def redact_command(
             try:
                 with closing(client_to(enabled, CredentialStore())) as client:
                     right = client.node_owner(stored.node_id)
-            except SyncRefused as error:
+            except ThenceError as error:
                 cause = error.cause or error
                 out.notice(f"note: the server was not asked whose event it is: {cause}")
         check_right(log, stored, right, is_synced=enabled is not None)
-        is_done = is_redacted(log, stored)
+        is_done = BODY_DIGEST in stored.members
+        is_done = is_done and same_line_key(stored) in log.redactions.digests()
         if not is_done:
             out.notice(f"to be redacted: {log.vocabulary.sentence(stored)}")
             if not (is_sure or is_dry):

@@ -14,18 +14,10 @@ from thence.cli.shared.locate import find_log, named_log, places
 from thence.cli.shared.logs import take_in_hooks
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
-from thence.errors import (
-    InvalidEvent,
-    LogBusy,
-    NotALog,
-    NotLoggedIn,
-    SuppressCodes,
-    SyncRefused,
-    ThenceError,
-)
+from thence.errors import LogBusy, NotALog, NotLoggedIn, SuppressCodes, SyncRefused, ThenceError
 from thence.git.git import Git
-from thence.log.open import OS_DISK, Log, open_log
-from thence.sync.target import read_target, target_path, team_of
+from thence.log.open import Log, open_log
+from thence.sync.target import TARGET, read_target, sync_folder, team_of
 
 if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore
@@ -53,7 +45,7 @@ def _place_of_target(out: Output, log_name: str | None) -> Path | None:
     """Returns the first of this folder's logs that sync was enabled for, unless one is named."""
     if named_log(out, log_name) is None:
         for number, place in enumerate(places(out)):
-            if target_path(place.folder).is_file():
+            if (sync_folder(place.folder) / TARGET).is_file():
                 if number or place.is_noted:
                     place.note(out)
                 return place.folder
@@ -365,21 +357,15 @@ def _missing(log: Log, store: "CredentialStore") -> tuple[int, int]:
     It is asked about each line; pruned ones don't count, nor such as other logins are to push.
     Lines that are pushed or pulled meanwhile may be counted. Raises what a round does.
     """
-    from thence.core.codec import BadLine
-    from thence.log.read.reader import lines
     from thence.sync.client import client_to
-    from thence.sync.outbox import key_of, outbox_of
+    from thence.sync.outbox import outbox_of
     from thence.sync.target import enabled_target
     from thence.sync.wire.messages import PAGE_EVENTS_MAX
 
-    keys = set()
-    for line in lines(OS_DISK, log.folder, log.vocabulary):
-        if line.is_whole and not isinstance(line.content, BadLine):
-            with suppress(InvalidEvent):  # a server takes no such line
-                keys.add(key_of(line.content))
-    own = sorted({key.digest for key in keys})
     with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
+        keys = outbox.keys()
         leaving = {one.key.digest.hex() for one in outbox.left()}
+    own = sorted({key.digest for key in keys})
     pruned = log.pruned()
     numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
     gone = numbers - sum(pruned.holds(key.node, key.seq) for key in keys)

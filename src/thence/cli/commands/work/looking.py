@@ -18,7 +18,7 @@ from thence.git.refs import tip_of
 from thence.git.repository import git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.attempts import attempt_histories, next_steps, trouble
-from thence.work.board.board import as_json, conflict_json, package_name
+from thence.work.board.board import as_json, conflict_json
 from thence.work.board.move_request import LandingStatus, can_begin_on
 from thence.work.board.remarks import remarks, waiting_for, waits_for
 from thence.work.board.state import (
@@ -44,8 +44,9 @@ from thence.work.session.package_code import (
     deleted_branch,
     in_target_before_done,
 )
-from thence.work.session.session import CommandResult, Session, not_imported
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import is_shared, status_words, unshared
+from thence.work.session.snapshot import Snapshot
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
@@ -129,29 +130,28 @@ def status(
     """Show the board: the packages of features in work, a line for each other feature.
 
     It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
-    that settled them, and the command that settles them otherwise. So are packages at work whose
-    branches change the same files.
+    that settled them, and the command that settles them otherwise.
     """
     board = session.refresh()
-    unlogged = not_imported(session.board, session.planning) if feature is None else []
+    unlogged = session.snapshot.not_imported() if feature is None else []
     if feature is not None:
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     codes: Mapping[tuple[str, str], LandingStatus] = {}
     early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_of_packages(session, board.features.values(), (DONE, FOR_REVIEW))
+        codes = code_of_packages(session.snapshot, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target
-        early = in_target_before_done(session, board)
-    conflicts = [_conflict_here(session, conflict) for conflict in board.conflicts]
+        early = in_target_before_done(session.snapshot, board)
+    conflicts = [_conflict_here(session.snapshot, conflict) for conflict in board.conflicts]
     node_id = next_node_id(session.project.home)
-    own = {event.event_id for event in session.events if event.node_id == node_id}
+    own = {event.event_id for event in session.snapshot.events if event.node_id == node_id}
     parts = []
     for state in board.features.values():
         open_ones = [one for one in conflicts if one["open"] and state.is_about(one["subject"])]
-        parts.append(_feature_status(session, state, codes, early, open_ones, own))
+        parts.append(_feature_status(session.snapshot, state, codes, early, open_ones, own))
     rows = [
         ({"feature_slug": part.feature.slug, "wp_id": wp_id}, row)
         for part in parts
@@ -227,7 +227,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _feature_status(
-    session: Session,
+    snapshot: Snapshot,
     feature: FeatureState,
     codes: Mapping[tuple[str, str], LandingStatus],
     early: Mapping[tuple[str, str], str],
@@ -235,20 +235,20 @@ def _feature_status(
     own: Collection[str],
 ) -> _FeatureStatus:
     """Returns what status shows of a feature; `own` are the events of this clone."""
-    slug, where = feature.slug, session.board.option_of(feature.slug)
+    slug, where = feature.slug, snapshot.board.option_of(feature.slug)
     notes, half_added = list[str](), list[str]()
     with suppress(GitFailed):
         try:
-            target, folder = session.target_of(feature), session.planning.path(slug)
+            target, folder = snapshot.target_of(feature), snapshot.planning.path(slug)
             trees = (None, target)
-            has_files = any(session.planning.names(tree, folder) for tree in trees)
+            has_files = any(snapshot.planning.names(tree, folder) for tree in trees)
             if feature.spec_event in own and not feature.packages and not has_files:
                 notes = [
                     f"{folder} is not there: what began it ended half-way",
                     f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                 ]
-            if plan := session.planning.open_plan(slug):
-                notes += _plan_notes(session, slug, target, plan)
+            if plan := snapshot.planning.open_plan(slug):
+                notes += _plan_notes(snapshot, slug, target, plan)
             half_added = [
                 wp_id
                 for wp_id, package in feature.packages.items()
@@ -256,7 +256,7 @@ def _feature_status(
             ]
             if half_added:
                 files = [
-                    file for tree in trees for file in session.planning.package_files(tree, slug)
+                    file for tree in trees for file in snapshot.planning.package_files(tree, slug)
                 ]
                 half_added = [
                     wp_id
@@ -265,10 +265,10 @@ def _feature_status(
                 ]
         except PlanningError as error:  # no target
             notes = [error.cause, f"next: {error.hint}"]
-    rows, histories = dict[str, _Row](), attempt_histories(session.events, slug)
+    rows, histories = dict[str, _Row](), attempt_histories(snapshot.events, slug)
     for wp_id, package in feature.packages.items():
         code, history, pid = codes.get((slug, wp_id)), histories.get(wp_id), None
-        has_branch = code is not None and tip_of(session.refs, code.branch) is not None
+        has_branch = code is not None and tip_of(snapshot.refs, code.branch) is not None
         steps = next_steps(package, history, code, where=where, has_branch=has_branch)
         troubles = [trouble(package, history)]
         if wp_id in half_added:
@@ -276,13 +276,13 @@ def _feature_status(
             why = f"its file is not there: what added it ended half-way; {reject} takes it back"
             troubles = [why]
         is_begun = package.lane in (DOING, FOR_REVIEW)
-        if (steps or is_begun) and (pid := holder(session.project.home, package.subject)):
+        if (steps or is_begun) and (pid := holder(snapshot.project.home, package.subject)):
             steps = ()
             troubles.append(holder_sentence(pid))
         if is_begun:
-            troubles.append(_stray(session, slug, wp_id))
+            troubles.append(_stray(snapshot, slug, wp_id))
         if package.lane == DOING and package.workspace is None and package.lane_event in own:
-            tree = session.project.root / worktree_of(slug, wp_id)
+            tree = snapshot.project.root / worktree_of(slug, wp_id)
             # a reopened package may have kept it; one that is half made has no files yet
             with suppress(OSError):
                 has_files = is_standing(tree) and (git_dir_of(tree) / "index").exists()
@@ -292,23 +292,23 @@ def _feature_status(
     return _FeatureStatus(feature, rows, conflicts, notes)
 
 
-def _plan_notes(session: Session, slug: str, target: str, plan: OpenPlan) -> Iterator[str]:
+def _plan_notes(snapshot: Snapshot, slug: str, target: str, plan: OpenPlan) -> Iterator[str]:
     if not plan.is_altered:
         yield f"its planning files are on {plan.name}, and not in {target} yet"
         return
     yield f"its planning files are on {plan.name}, and {target} has another state of them"
-    refs, branch = session.refs, plan_branch(slug)
+    refs, branch = snapshot.refs, plan_branch(slug)
     if {refs.commits[ref] for ref in refs.on_remotes(branch)} <= {plan.tip}:  # all is pushed
         away = f"git worktree remove {plan_worktree(slug)}; " if plan.tree else ""
         yield f"if they landed with changes: git fetch --prune; {away}git branch -D {branch}"
 
 
-def _stray(session: Session, slug: str, wp_id: str) -> str:
+def _stray(snapshot: Snapshot, slug: str, wp_id: str) -> str:
     """Returns the sentence on a package's worktree that is not on its branch, else ""."""
-    if deleted := deleted_branch(session, slug, wp_id):
+    if deleted := deleted_branch(snapshot, slug, wp_id):
         return ": ".join(deleted)
-    path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
-    trees = session.refs.trees
+    path, branch = snapshot.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
+    trees = snapshot.refs.trees
     if not is_standing(path) or trees.get(branch) == path:
         return ""
     try:
@@ -448,11 +448,11 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
         yield from (f"    next: {step}" for step in conflict["next"])
 
 
-def _conflict_here(session: Session, conflict: Conflict) -> dict[str, Any]:
+def _conflict_here(snapshot: Snapshot, conflict: Conflict) -> dict[str, Any]:
     """Returns a conflict as JSON, with the steps by which a person settles it otherwise."""
-    slug = conflict.subject.rpartition("/")[0].rpartition("/")[2]
-    name, where = package_name(conflict), f" --feature {slug}"
-    package = session.board.package(slug, name)
+    _, slug, name = conflict.subject.rsplit("/", 2)
+    where = f" --feature {slug}"
+    package = snapshot.board.package(slug, name)
     steps = [
         f"where it was made: thence work finalize-tasks --add {quote(one.title)}{where}"
         for one in (package.lost if package and conflict.slot == PACKAGE.name else ())

@@ -1,6 +1,6 @@
 """The commands of `thence work` by which the code of packages gets into its target."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,6 @@ from thence.cli.commands.work.command_runner import (
     session_command,
 )
 from thence.cli.shared.render import counted
-from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
@@ -24,7 +23,6 @@ from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
     LandingStatus,
-    MoveContext,
     changed_since,
 )
 from thence.work.board.state import (
@@ -36,7 +34,7 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.board.transitions import DECIDING_TYPES, landed_payload, refusals
+from thence.work.board.transitions import DECIDING_TYPES, landed_payload
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
@@ -44,19 +42,21 @@ from thence.work.project.configuration import gates_run, read_rules
 from thence.work.project.package_refs import target_in
 from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
-    context_of,
-    decide_move,
+    LaneRequest,
+    check_move,
+    decide_moves,
     move_all,
     package_of,
     refuse_agents,
+    request_of,
 )
 from thence.work.session.package_code import (
     check_whole,
     code_of,
     code_of_packages,
     deleted_branch,
+    handed_in,
     newest_branch,
-    with_code,
 )
 from thence.work.session.pull_requests import (
     not_pushed,
@@ -168,21 +168,21 @@ def _merge(
 
     Raises Refused, PlanningError, and GitFailed for a conflict, with nothing merged.
     """
-    target = session.target_of(state)
+    target = session.snapshot.target_of(state)
     if by_pull_request and not is_dry:
         reached(session, target)
     # the newest commits by their branches, those on remotes with them
-    branches = ((wp_id, newest_branch(session, state, wp_id)) for wp_id in state.packages)
+    branches = ((wp_id, newest_branch(session.snapshot, state, wp_id)) for wp_id in state.packages)
     tips = {branch_of(state.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
     waived = frozenset[str]() if by_pull_request else _WITHOUT_COMMIT
-    contexts, codes, stays = _chosen(
+    requests, codes, stays = _chosen(
         session, state, wp_ids, tips, reason, is_forced=is_forced, waived=waived
     )
-    if not contexts and not stays:
+    if not requests and not stays:
         return None
     names = [
         branch_of(state.slug, wp_id)
-        for wp_id in contexts
+        for wp_id in requests
         if wp_id not in codes or not _is_landed(codes[wp_id])
     ]
     if by_pull_request and (aim := target_in(session.refs, target).tip):
@@ -200,11 +200,11 @@ def _merge(
             data["steps"].append(one)
         lines += [*_notes(codes), *staying]
     elif by_pull_request:
-        data, lines = _hand_over(session, state, names, contexts, codes)
+        data, lines = _hand_over(session, state, names, requests, codes)
         lines += [*staying, f"then: git fetch; thence work accept --feature {state.slug}"]
     else:
-        by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in contexts}
-        check = partial(check_whole, session, state, by_branch)
+        by_branch = {branch_of(state.slug, wp_id): state.packages[wp_id] for wp_id in requests}
+        check = partial(check_whole, session.snapshot, state, by_branch)
         merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
         if merged.conflict is not None:
             branch = merged.conflict.branch
@@ -218,7 +218,7 @@ def _merge(
                 cause=f"both changed {', '.join(merged.conflict.files)}; nothing is merged",
                 hint=f"{place}: {then}",
             )
-        data, lines = _finish(session, state, merged, contexts, codes, staying)
+        data, lines = _finish(session, state, merged, requests, codes, staying)
     about = {"feature_slug": state.slug, "target_branch": target, "stays": stays}
     return session.result(about | data, lines)
 
@@ -253,8 +253,8 @@ def _chosen(
     *,
     is_forced: bool,
     waived: frozenset[str],
-) -> tuple[dict[str, MoveContext], dict[str, LandingStatus], dict[str, str]]:
-    """Returns contexts and code of the packages to merge, and the reasons of those that stay.
+) -> tuple[dict[str, LaneRequest], dict[str, LandingStatus], dict[str, str]]:
+    """Returns requests and code of the packages to merge, and the reasons of those that stay.
 
     Of those named what is done and has landed is left out, and Refused is raised for the first that
     can't be merged. A package in doing is handed in by the guards of `move-task`.
@@ -266,12 +266,13 @@ def _chosen(
         and branch_of(feature.slug, package.wp_id) in branches
     ]
     part = replace(feature, packages={package.wp_id: package for package in packages})
-    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW, DONE))
-    contexts: dict[str, MoveContext] = {}
+    codes = code_of_packages(session.snapshot, [part], (DOING, FOR_REVIEW, DONE))
+    requests: dict[str, LaneRequest] = {}
+    own = (None, session.current_actor(), session.changed_by())
     in_work: dict[str, LandingStatus] = {}
     stays: dict[str, str] = {}
     for package in in_order(packages):
-        wp_id, lane, why = package.wp_id, package.lane, ""
+        wp_id, lane = package.wp_id, package.lane
         code, branch = codes.get((feature.slug, wp_id)), branch_of(feature.slug, wp_id)
         about = f"{wp_id} --feature {feature.slug}"
         if lane == DONE and code is not None and code.kind == "landed":
@@ -282,36 +283,38 @@ def _chosen(
             reviewed = package.reviewed
             if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
                 hint = f"git branch {branch} {reviewed.commit} puts it back"
-            if deleted := deleted_branch(session, feature.slug, wp_id):
+            if deleted := deleted_branch(session.snapshot, feature.slug, wp_id):
                 hint = f"{deleted[1]} puts it back"
             cause = f"it is in {lane}, and has no branch {branch}"
             raise _refused("no_branch", feature, wp_id, cause, hint)
         if lane in (PLANNED, REJECTED):
             cause, hint = f"it is in {lane}: nobody works on it", f"thence work implement {about}"
             raise _refused("not_in_lane", feature, wp_id, cause, f"{hint} takes it up")
-        context = context_of(session, feature, wp_id, reason=reason, is_forced=is_forced)
-        context = replace(context, waived_guards=waived)
-        is_mine = package.agent in (None, context.actor, context.changed_by)
-        if lane == DOING and not wp_ids and not is_mine:
-            why = f"{package.agent} is at it"
-        elif lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
-            why = "it has no commit of its own"
-        elif lane == DOING:
-            for refusal in refusals(session.board, feature.slug, wp_id, FOR_REVIEW, context):
-                if is_forced and refusal.may_be_forced:
-                    continue
-                if wp_ids:
-                    place = f"{feature.slug}/{wp_id}"
-                    raise refusal.error("could not merge", place, is_agent=context.is_agent)
-                why = f"{refusal.message}; {refusal.remedy}"
-                break
-        if why:
-            stays[wp_id] = why
+        if lane == DOING and not wp_ids and package.agent not in own:
+            stays[wp_id] = f"{package.agent} is at it"
             continue
-        contexts[wp_id] = context
+        if lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
+            stays[wp_id] = "it has no commit of its own"
+            continue
+        to = FOR_REVIEW if lane == DOING else ""
+        request = request_of(session, feature, wp_id, to, reason=reason, is_forced=is_forced)
+        request = request.knowing(waived_guards=waived)
+        if lane == DOING:
+            try:
+                check_move(session.board, feature.slug, request)
+            except Refused as refusal:
+                if wp_ids:
+                    raise
+                stays[wp_id] = _reason(refusal)
+                continue
+        requests[wp_id] = request
         if code is not None and lane != DONE:
             in_work[wp_id] = code
-    return contexts, in_work, stays
+    return requests, in_work, stays
+
+
+def _reason(error: Refused) -> str:
+    return f"{error.cause}; {error.hint}"
 
 
 def _refused(guard: str, feature: FeatureState, wp_id: str, cause: str, hint: str) -> Refused:
@@ -323,27 +326,29 @@ def _hand_over(
     session: Session,
     feature: FeatureState,
     names: Sequence[str],
-    contexts: Mapping[str, MoveContext],
+    requests: Mapping[str, LaneRequest],
     codes: Mapping[str, LandingStatus],
 ) -> tuple[dict[str, Any], list[str]]:
     """Pushes the branches of packages for pull requests, and moves the packages to for_review."""
-    doing = {w: one for w, one in contexts.items() if feature.packages[w].lane == DOING}
-    for wp_id, context in doing.items():
-        context = with_code(session, feature, wp_id, FOR_REVIEW, context)
-        decide_move(session, feature.slug, wp_id, FOR_REVIEW, context)
+    packages = feature.packages
+    doing = {w: one for w, one in requests.items() if packages[w].lane == DOING}
+    for wp_id in doing:
         take_plan_in(session, feature, wp_id)
-    requests = push_packages(session, feature, names)
-    moved = _to_review(session, feature, doing)
+    pull_requests = push_packages(session, feature, names)
+    for wp_id, request in doing.items():  # a plan that was taken in is part of the code
+        reviewed, has_commits = handed_in(session.snapshot, feature, packages[wp_id])
+        doing[wp_id] = request.knowing(reviewed=reviewed, has_commits=has_commits)
+    moved = _to_review(session, feature, doing.values())
     data = {
-        "pushed": [name for name, request in requests.items() if request],
-        "pull_requests": {name: one.page for name, one in requests.items() if one},
+        "pushed": [name for name, request in pull_requests.items() if request],
+        "pull_requests": {name: one.page for name, one in pull_requests.items() if one},
         "already_there": [wp_id for wp_id, code in codes.items() if _is_landed(code)],
         "moved": moved,
     }
     lines = _notes(codes)
-    for name, request in requests.items():
-        done = f"{name} is pushed" if request else f"{name} is not pushed"
-        lines += [done, f"next: {request or f'git push -u origin {name}'}"]
+    for name, pull_request in pull_requests.items():
+        done = f"{name} is pushed" if pull_request else f"{name} is not pushed"
+        lines += [done, f"next: {pull_request or f'git push -u origin {name}'}"]
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if plan := session.planning.open_plan(feature.slug):
         lines.append(f"{plan.name} has not landed yet: its pull request goes first")
@@ -351,11 +356,10 @@ def _hand_over(
 
 
 def _to_review(
-    session: Session, feature: FeatureState, contexts: Mapping[str, MoveContext]
+    session: Session, feature: FeatureState, requests: Iterable[LaneRequest]
 ) -> list[str]:
     """Moves packages from doing to for_review, and returns their ids; raises Refused."""
-    requests = [(wp_id, FOR_REVIEW, context) for wp_id, context in contexts.items()]
-    moves, refused = move_all(session, feature.slug, requests, needs_log=False)
+    moves, refused = move_all(session, feature.slug, [*requests], needs_log=False)
     for error in refused.values():
         raise error
     return [move.wp_id for move in moves]
@@ -365,7 +369,7 @@ def _finish(
     session: Session,
     feature: FeatureState,
     plan: MergePlan,
-    contexts: Mapping[str, MoveContext],
+    requests: Mapping[str, LaneRequest],
     codes: Mapping[str, LandingStatus],
     staying: Sequence[str],
 ) -> tuple[dict[str, Any], list[str]]:
@@ -376,13 +380,15 @@ def _finish(
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = [*(name[1] for name in filter(None, map(package_named, merged))), *landed]
-    doing = {wp_id: contexts[wp_id] for wp_id in names if packages[wp_id].lane == DOING}
+    doing = [requests[wp_id] for wp_id in names if packages[wp_id].lane == DOING]
     moved = _to_review(session, feature, doing)
-    approved = [wp_id for wp_id in names if packages[wp_id].is_approved]
-    requests = [(wp_id, DONE, context_of(session, feature, wp_id, DONE)) for wp_id in approved]
-    moves, waiting = move_all(session, slug, requests, needs_log=False, is_strict=False)
+    session.forget_refs()  # the merge has moved the target
+    approved = {wp_id: packages[wp_id] for wp_id in names if packages[wp_id].is_approved}
+    code_of_packages(session.snapshot, [replace(feature, packages=approved)], (FOR_REVIEW,))
+    closing = [request_of(session, feature, wp_id, DONE) for wp_id in approved]
+    moves, waiting = move_all(session, slug, closing, needs_log=False, is_strict=False)
     accepted = [move.wp_id for move in moves]
-    lacking, steps = not_pushed(session, plan.target, plan.end)
+    lacking, steps = not_pushed(session.snapshot, plan.target, plan.end)
     changed = {wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since}
     data = {
         "merged": merged,
@@ -398,28 +404,25 @@ def _finish(
         f"--feature {slug} --to doing --reason TEXT",
         f"--feature {slug} --no-code REASON",
     )
-    rules, run = read_rules(session.project), gates_run(session.project)
-    is_free, held, ready = rules.author_may_approve, dict[str, str](), set[str]()
-    now = session.board.features[slug].packages
-    for wp_id in [one for one in names if one not in (*changed, *empty.values(), *accepted)]:
-        context = replace(contexts[wp_id], author_may_approve=is_free, gates_run=run)
-        found = refusals(session.board, slug, wp_id, DONE, context)
-        before = {one for one in now[wp_id].dependencies if one in now and now[one].lane != DONE}
-        if before and before <= ready:  # one acceptance takes these first
-            found = tuple(one for one in found if one.guard != "dependencies_open")
-        if wp_id in waiting and waiting[wp_id].guard != "not_landed":
-            held[wp_id] = waiting[wp_id].cause
-        elif found:
-            held[wp_id] = f"{found[0].message}; {found[0].remedy}"
-        else:
-            ready.add(wp_id)
+    is_free, run = read_rules(session.project).author_may_approve, gates_run(session.project)
+    accepting = [
+        requests[wp_id]
+        ._replace(to=DONE)
+        .knowing(expected_lane=None, is_forced=False, author_may_approve=is_free, gates_run=run)
+        for wp_id in names
+        if wp_id not in (*changed, *empty.values(), *accepted)
+    ]
+    # what one acceptance would do with them, wherever their code is
+    ready, refused, _ = decide_moves(session.snapshot, slug, accepting, is_strict=False).outcome
+    waiting = {wp_id: one for wp_id, one in waiting.items() if one.guard != "not_landed"}
+    held = {**refused, **waiting}
     lines = [
         *(f"{name} is merged into {plan.target}" for name in merged if name not in empty),
         *(f"{name} changes nothing: no merge" for name in empty),
         *_notes(codes),
         *(f"{wp_id} of {slug}: doing -> for_review" for wp_id in moved),
         *(f"{wp_id} of {slug} is done" for wp_id in accepted),
-        *(f"{wp_id} stays in review: {why}" for wp_id, why in held.items()),
+        *(f"{wp_id} stays in review: {_reason(one)}" for wp_id, one in held.items()),
         *staying,
         *steps,
         *(f"next: thence work move-task {wp_id} {back}" for wp_id in changed),
@@ -477,23 +480,25 @@ def accept(
             cause=f"no package is in for_review: {lanes or 'it has none'}",
             hint="thence work status",
         )
-    requests: list[tuple[str, str, MoveContext]] = []
+    # git is asked of all at once, and what it answers is kept
+    part = replace(state, packages={package.wp_id: package for package in chosen})
+    code_of_packages(session.snapshot, [part], (FOR_REVIEW,))
+    requests: list[LaneRequest] = []
     for package in in_order(chosen):
-        code = code_of(session, state, package, landed, no_code, reason)
+        code = code_of(session.snapshot, state, package, landed, no_code, reason)
         if package.lane == DONE and code is not None and code.landed is not None:
             return _state_landing(session, state, package, code.landed)
         for lane in _TO_DONE.get(package.lane, (DONE,)) if code is not None else (DONE,):
-            context = context_of(
-                session, state, package.wp_id, lane, reason=reason, is_forced=is_forced
+            request = request_of(
+                session, state, package.wp_id, lane, reason=reason, is_forced=is_forced, code=code
             )
-            context = replace(context, is_local=is_local, code=code if lane == DONE else None)
             waived = frozenset() if code is None else _WITHOUT_COMMIT
-            requests.append((package.wp_id, lane, replace(context, waived_guards=waived)))
+            requests.append(request.knowing(is_local=is_local, waived_guards=waived))
     moves, refused = move_all(session, slug, requests, is_strict=bool(packages))
     accepted = recorded + [move.wp_id for move in moves if move.to == DONE]
     if packages and refused:  # those before the first that may not be done have been moved
         raise next(iter(refused.values()))
-    kept = {wp_id: f"{error.cause}; {error.hint}" for wp_id, error in refused.items()}
+    kept = {wp_id: _reason(error) for wp_id, error in refused.items()}
     data = {
         "feature_slug": slug,
         "accepted": accepted,
@@ -517,7 +522,7 @@ def _state_landing(
     refuse_agents("could not accept", place, "not_landed", rule)
     payload = landed_payload(package.wp_id, landed)
     event = WorkEvent("WPLanded", payload, feature.slug, package.events_of("lane"))
-    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
+    guard = session.snapshot.guard({package.subject}, DECIDING_TYPES)
     try:
         session.append(event, guard=guard)
     except HeadsMoved as error:

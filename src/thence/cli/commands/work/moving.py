@@ -12,7 +12,6 @@ from thence.cli.commands.work.command_runner import (
     reason_option,
     session_command,
 )
-from thence.core.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.git.refs import refs_of, tip_of
 from thence.log.recovery.writers import next_node_id
@@ -37,11 +36,11 @@ from thence.work.names import branch_of, wp_id_of
 from thence.work.project.configuration import gates_run
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import (
-    context_of,
-    decide_move,
+    check_move,
     is_started_by_agent,
     move,
     package_of,
+    request_of,
     set_gates,
 )
 from thence.work.session.package_code import (
@@ -51,8 +50,9 @@ from thence.work.session.package_code import (
     workspace,
 )
 from thence.work.session.pull_requests import take_plan_in
-from thence.work.session.session import CommandResult, Session, moved_meanwhile, not_imported
+from thence.work.session.session import CommandResult, Session, moved_meanwhile
 from thence.work.session.sharing import give_way, refresh_first
+from thence.work.session.snapshot import Snapshot
 
 NOTHING_READY = 4  # the exit code of `implement` without a package
 _NOT_MADE = "its worktree could not be made"
@@ -124,12 +124,12 @@ def ready_packages(
     """Yields the packages that can begin, apart from those passed over; adds to these."""
     context = _claim_context(session)
     for state in features:
-        context = replace(context, reverted=reverted_in(session, state))
+        context = replace(context, reverted=reverted_in(session.snapshot, state))
         for package in claimable(session.board, state.slug, context):
             if package.subject in passed:
                 continue
             try:
-                check_at_target(session, state, session.target_of(state))
+                check_at_target(session.snapshot, state, session.snapshot.target_of(state))
             except (PlanningError, Refused) as error:
                 passed[state.slug] = error
                 break
@@ -147,7 +147,7 @@ def _nothing(
     """Returns what is waited for, where no package is ready."""
     context, waiting = _claim_context(session), list[dict[str, str]]()
     for state in features:
-        context = replace(context, reverted=reverted_in(session, state))
+        context = replace(context, reverted=reverted_in(session.snapshot, state))
         for package in state.packages.values():
             if package.lane in (DONE, REJECTED):
                 continue
@@ -159,7 +159,7 @@ def _nothing(
                 why = found[0].message if found else f"{error.cause}; {error.hint}" if error else ""
             about = {"feature_slug": state.slug, "wp_id": package.wp_id, "lane": package.lane}
             waiting.append({**about, "why": why})
-    unlogged = not_imported(session.board, session.planning)
+    unlogged = session.snapshot.not_imported()
     step = "thence work status" if waiting else "thence work setup-spec TITLE"
     step = "thence work finalize-tasks" if unlogged else step
     shown = waiting[:_WAITING_SHOWN_MAX]
@@ -186,7 +186,7 @@ def _take(
     # an agent that passed its own claim on would work unclaimed
     is_passed = takes_over and not is_started_by_agent()
     branch = branch_of(state.slug, taken.wp_id)
-    if deleted := deleted_branch(session, state.slug, taken.wp_id):
+    if deleted := deleted_branch(session.snapshot, state.slug, taken.wp_id):
         raise Refused(
             "could not begin work on",
             guard="no_branch",
@@ -195,15 +195,16 @@ def _take(
             hint=f"{deleted[1]} puts it back",
         )
     with claimed(session.project.home, taken.subject, is_passed=is_passed):
-        context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
+        request = request_of(session, state, taken.wp_id, DOING, reason=reason, is_forced=is_forced)
+        context = request.context
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         is_taken_over, previous = takes_over and taken.lane == DOING and not is_mine, None
         if (is_mine or is_taken_over) and tip_of(session.refs, branch) is None:
-            check_at_target(session, state, session.target_of(state))
+            check_at_target(session.snapshot, state, session.snapshot.target_of(state))
         if is_taken_over:
             payload = {"wp_id": taken.wp_id, "agent_id": context.actor, "phase": "implementation"}
             causes = tuple(dict.fromkeys(taken.events_of("lane", "agent")))
-            guard = Unchanged(session.position, {taken.subject}, DECIDING_TYPES)
+            guard = session.snapshot.guard({taken.subject}, DECIDING_TYPES)
             try:
                 session.append(WorkEvent("WPAssigned", payload, state.slug, causes), guard=guard)
             except HeadsMoved as error:
@@ -212,9 +213,9 @@ def _take(
             previous, is_mine = taken.agent, True
             give_way(session, state, taken, until_s)
         if not is_mine:
-            decide_move(session, state.slug, taken.wp_id, DOING, context)
-            check_at_target(session, state, session.target_of(state))
-            move(session, state.slug, taken.wp_id, DOING, context, needs_log=False)
+            check_move(session.board, state.slug, request)
+            check_at_target(session.snapshot, state, session.snapshot.target_of(state))
+            move(session, state.slug, request, needs_log=False)
             _check_claimed(session, state, taken)
             give_way(session, state, taken, until_s)
         try:
@@ -251,19 +252,19 @@ def _take(
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
     ]
-    lines[3:3] = _revert_lines(session, state, taken, data)
+    lines[3:3] = _revert_lines(session.snapshot, state, taken, data)
     if previous and worktree.is_new:
         lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
     return session.result(data, lines)
 
 
 def _revert_lines(
-    session: Session, feature: FeatureState, package: PackageState, data: dict[str, object]
+    snapshot: Snapshot, feature: FeatureState, package: PackageState, data: dict[str, object]
 ) -> list[str]:
     """Returns what brings the code of a package back that was reverted, also into the data."""
     if not package.reviews:
         return []
-    code = LandingCheck(session, feature).of(package)
+    code = LandingCheck(snapshot, feature).of(package)
     if code.kind != "reverted":
         return []
     data["reverted_by"] = list(code.reverts)
@@ -331,8 +332,8 @@ def move_task(
     """Move a package to another lane, or record the results of its gates.
 
     From doing to planned gives it back, from done to doing reopens it. A refused move changes
-    nothing, and names the guard that refused it and what to do. The lane is written into the
-    package's file too, if that shows one. A package is done only when each of its gates is passed.
+    nothing, and names the guard that refused it and what to do. The log alone has the lane. A
+    package is done only when each of its gates is passed.
     """
     if to is None and not gates:
         raise click.UsageError("name what is to change: --to LANE, --gate GATE=RESULT, or both")
@@ -342,12 +343,12 @@ def move_task(
     moving = package_of(state, wp_id)
     data: dict[str, object] = {"feature_slug": slug, "wp_id": wp_id}
     lines: list[str] = []
-    context = None
+    request = None
     if to is not None:
-        context = context_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
+        request = request_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
     if gates:
         run, results = gates_run(session.project), list[dict[str, object]]()
-        for gate in set_gates(session, moving, slug, dict(gates), reason, to or "", context):
+        for gate in set_gates(session, moving, slug, dict(gates), reason, request):
             result = {name: getattr(gate, name) for name in ("gate_id", "gate_type", "status")}
             results.append({**result, "is_run": gate.gate_type in run})
             line = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
@@ -356,10 +357,10 @@ def move_task(
                 line += f"{stated}; thence work orchestrate runs it, and goes by what it saw"
             lines.append(line)
         data["gates"] = results
-    if to is None or context is None:
+    if request is None:
         return session.result(data, lines)
     with claimed(session.project.home, moving.subject):
-        moved = move(session, slug, wp_id, to, context)
+        moved = move(session, slug, request)
     data |= {"from": moved.previous, "to": to, "overruled": list(moved.overruled)}
     lines.append(f"{wp_id} of {slug}: {moved.previous} -> {to}")
     lines += [f"overruled: {guard}" for guard in moved.overruled]
@@ -371,7 +372,7 @@ def move_task(
     if to == DOING and moved.previous in (PLANNED, DONE):
         lines.append(f"next: thence work implement {wp_id} --feature {slug}")
     if to == DOING:
-        lines += _revert_lines(session, state, moving, data)
+        lines += _revert_lines(session.snapshot, state, moving, data)
     return session.result(data, lines)
 
 

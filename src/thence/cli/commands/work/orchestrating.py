@@ -24,12 +24,9 @@ from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import choose, open_dependencies
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
-from thence.work.session.lane_changes import (
-    planned,
-    refuse_agents,
-)
+from thence.work.session.lane_changes import refuse_agents
 from thence.work.session.package_code import code_of_packages
-from thence.work.session.session import CommandResult, Session, not_imported
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
@@ -69,7 +66,7 @@ def orchestrate(
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
-    planned(session, state)  # a file that can't be read is reported at once
+    session.snapshot.planned(state)  # a file that can't be read is reported at once
     with _display(current()) as shown:  # it ends before the result is written
         orchestrator = Orchestrator(
             session.project.here,
@@ -87,7 +84,7 @@ def orchestrate(
         with suppress(ThenceError):  # the run itself went well
             session.refresh()
             codes = code_of_packages(
-                session, [session.board.features[state.slug]], (DONE, FOR_REVIEW)
+                session.snapshot, [session.board.features[state.slug]], (DONE, FOR_REVIEW)
             )
     where, stranded, exit_code = session.board.option_of(state.slug), list[dict[str, str]](), 0
     lines = [f"{state.slug}: {len(summary.done)} packages are done"]
@@ -127,7 +124,7 @@ def _feature(session: Session, name: str | None) -> FeatureState:
     """Returns the feature as `Session.feature` does; where all are completed, the last of them."""
     features = session.board.features
     is_idle = all(feature.is_completed for feature in features.values())
-    if name is None and features and is_idle and not not_imported(session.board, session.planning):
+    if name is None and features and is_idle and not session.snapshot.not_imported():
         name = max(features)
     return session.feature(name)
 
@@ -136,7 +133,7 @@ def _dry_run(session: Session, feature: str | None) -> CommandResult:
     """Returns what would begin now with nobody else at work, and what each other package awaits."""
     session.refresh()
     state, setup = _feature(session, feature), read_setup(session.project)
-    tasks = choose(state, planned(session, state), setup, (), {}, (), 0.0)
+    tasks = choose(state, session.snapshot.planned(state), setup, (), {}, (), 0.0)
     lines, waits = list[str](), dict[str, str]()
     for task in tasks:
         lines.append(f"{task.wp_id} begins: {task.phase} by {task.agent}")

@@ -51,10 +51,10 @@ from thence.work.session.command_commit import (
     check_committer,
     check_here,
     commit,
-    existing_branch,
 )
 from thence.work.session.pull_requests import begin_plan, push_plan, reached, unpushed
-from thence.work.session.session import CommandResult, Decision, Session, not_imported
+from thence.work.session.session import CommandResult, Decision, Session
+from thence.work.session.snapshot import Snapshot
 
 BEGIN = b"<!-- thence:begin -->"
 END = b"<!-- thence:end -->"
@@ -133,6 +133,8 @@ _TRACKED = (
 # the feature of packages that belong to none
 _GENERAL = "000-general"
 _GENERAL_TITLE = "General"
+# a feature, its planned packages, and the events of their creation
+_Recorded = tuple[FeatureState, Sequence[PlannedPackage], Sequence[WorkEvent]]
 
 
 @click.argument("title", required=False)
@@ -189,10 +191,11 @@ def setup_spec(
             hint='thence work setup-spec "Sync in the background"',
         )
     check_committer(session)
-    if target_branch is None:
-        branch = branch_of(session.project.main)
-    else:
-        branch = existing_branch(session.refs, target_branch)
+    branch = branch_of(session.project.main) if target_branch is None else target_branch
+    if target_branch is not None and branch not in session.refs.branches:
+        cause = "there is none of this name in the repository"
+        hint = "name one that is there (git branch --list), or make it first"
+        raise PlanningError("could not find the branch", place=repr(branch), cause=cause, hint=hint)
     note = _choose_land(session, land)
     by_pull_request = session.planning.is_by_pull_request
     if by_pull_request:
@@ -344,7 +347,7 @@ def _choose_land(session: Session, land: Land | None) -> list[str]:
         elif is_shared:
             return ["packages land by merge; behind a protected branch: --land pull-request"]
     if land is not None:
-        planning.chosen_land = land
+        session.plan(chosen_land=land)
         return [f"packages land by {land}"]
     return []
 
@@ -352,7 +355,7 @@ def _choose_land(session: Session, land: Land | None) -> list[str]:
 def _switch(session: Session, land: Land) -> CommandResult:
     """Sets how features land. What a protected target refuses goes to plan branches."""
     session.refresh()
-    session.planning.chosen_land = land
+    session.plan(chosen_land=land)
     lines = [f"packages land by {land}"]
     features = [one for one in session.board.features.values() if not one.is_completed]
     if land == PULL_REQUEST and not features:
@@ -365,11 +368,11 @@ def _switch(session: Session, land: Land) -> CommandResult:
         commit(session, {}, f"Land by {land}", "setup-spec")
         return session.result({"land": land}, lines)
     for feature in features:
-        target = session.target_of(feature)
+        target = session.snapshot.target_of(feature)
         begin_plan(session, feature.slug, target)
         commit(session, {}, f"Land by {land}", "setup-spec", target=target)
         lines += push_plan(session, feature.slug, target).lines
-        lines += unpushed(session, feature.slug, target)
+        lines += unpushed(session.snapshot, feature.slug, target)
     return session.result({"land": land}, dict.fromkeys(lines))
 
 
@@ -378,7 +381,7 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
 
     It has this title and target, and neither events nor packages.
     """
-    for slug in not_imported(session.board, session.planning):
+    for slug in session.snapshot.not_imported():
         meta = session.planning.meta(None, slug)
         is_same = meta and (meta.friendly_name, meta.target_branch) == (title, branch)
         if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
@@ -424,7 +427,7 @@ def finalize_tasks(
     if after:
         raise click.UsageError("--after is said of a package that --add adds")
     session.refresh()
-    slugs = not_imported(session.board, session.planning)
+    slugs = session.snapshot.not_imported()
     if feature is not None:
         slugs = [
             slug for slug in slugs if slug == resolve(feature, [*session.board.features, *slugs])
@@ -491,34 +494,32 @@ def _adopt(session: Session, slugs: Sequence[str], folders: Sequence[str]) -> Co
 
 def _check_plan(session: Session, state: FeatureState) -> None:
     """Raises PlanningError if the feature's planning files can't be written where they belong."""
-    branch = session.target_of(state)
+    branch = session.snapshot.target_of(state)
     if session.planning.is_by_pull_request:
         begin_plan(session, state.slug, branch)
-    check_here(session, state, branch)
+    check_here(session.snapshot, state, branch)
 
 
 def _recorded(
     session: Session, plan: Callable[[], tuple[FeatureState, Sequence[PlannedPackage]]]
-) -> tuple[FeatureState, Sequence[PlannedPackage], list[WorkEvent]]:
+) -> _Recorded:
     """Appends the creation of planned packages, under ids that nobody else takes meanwhile.
 
     `plan` returns the feature and its packages on the present board.
     """
-    planned: tuple[FeatureState, Sequence[PlannedPackage]]
-    events: list[WorkEvent] = []
 
-    def decided() -> Decision:
-        nonlocal planned, events
-        planned = state, packages = plan()
-        events = _creation_events(session, state, session.target_of(state), packages)
-        created = ((state.slug, package.wp_id) for package in packages)
-        guard = session.guard((state.slug, state.slug), *created, types=_CREATION_TYPES)
-        return events, guard
+    def decide(_: Snapshot) -> Decision[_Recorded]:
+        state, packages = plan()  # which may begin a plan branch, and read again
+        snapshot = session.snapshot
+        events = _creation_events(state, snapshot.target_of(state), packages)
+        names = (state.slug, *(package.wp_id for package in packages))
+        subjects = {session.store.subject(state.slug, name) for name in names}
+        guard = snapshot.guard(subjects, _CREATION_TYPES)
+        return Decision(events, guard, (state, packages, events))
 
     session.refresh()
     operation, place = "could not make the packages of", session.feature_slug or _GENERAL
-    session.run(decided, operation, place, needs_log=False)
-    state, packages = planned
+    state, packages, events = session.run(decide, operation, place, needs_log=False)
     lost = [(wp_id, one) for wp_id, keeper in state.packages.items() for one in keeper.lost]
     for wp_id, one in lost:
         before = package_branch(state.slug, wp_id)
@@ -543,7 +544,7 @@ def _recorded(
 
 
 def _creation_events(
-    session: Session, state: FeatureState, branch: str, packages: Sequence[PlannedPackage]
+    state: FeatureState, branch: str, packages: Sequence[PlannedPackage]
 ) -> list[WorkEvent]:
     """Returns a FeatureCreated and WPCreateds for the packages that the board lacks."""
     events = []
@@ -584,7 +585,7 @@ def _committed(
     subject: str,
 ) -> tuple[dict[str, Any], list[str]]:
     """Commits planning files of packages; returns members of the JSON, and the last lines."""
-    branch = session.target_of(state)
+    branch = session.snapshot.target_of(state)
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
     pushed = push_plan(session, state.slug, branch)
     data = {
@@ -692,7 +693,7 @@ def add(
     path = session.planning.path(state.slug, path_of(package))
     files = {path: if_missing(render(package, state.slug))}
     if state.slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
-        branch = session.target_of(state)
+        branch = session.snapshot.target_of(state)
         meta = Meta(_GENERAL[:3], _GENERAL, _GENERAL_TITLE, _MISSION, branch)
         files[session.planning.path(_GENERAL, "meta.json")] = if_missing(meta.as_bytes())
     message = f"Add {package.wp_id}: {title}"

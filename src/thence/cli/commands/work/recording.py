@@ -1,19 +1,16 @@
 """The commands of `thence work` that record what is so of a package: ticks, notes."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
 
 import click
 
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.errors import PlanningError, Refused
-from thence.git.commits import write_files
 from thence.work.board.attempts import REVIEW
 from thence.work.board.state import APPROVED, FOR_REVIEW
 from thence.work.journal.store import WorkEvent
 from thence.work.names import wp_id_of
-from thence.work.plan.tasks import parse, tick
+from thence.work.plan.tasks import parse
 from thence.work.session.lane_changes import (
     package_of,
     refuse_agents,
@@ -35,17 +32,18 @@ def mark_status(
 ) -> CommandResult:
     """Tick subtasks, or open them again.
 
-    The log has the ticks. A box that somebody ticked in tasks.md is opened there too.
+    The log alone has the ticks. A box that somebody ticks in tasks.md counts until the log says
+    something of that subtask.
     """
     is_done = not is_undone
     session.refresh()
     names = [name.upper() for name in subtasks]
     state = session.feature(feature)
     path = session.planning.path(state.slug, "tasks.md")
-    by_pull_request = session.planning.is_by_pull_request
-    data = None if by_pull_request else session.planning.read(None, path)
+    is_here = not session.planning.is_by_pull_request
+    data = session.planning.read(None, path) if is_here else None
     if data is None:
-        data = session.planning.read(session.target_of(state), path)
+        data = session.planning.read(session.snapshot.target_of(state), path)
     packages = parse(data, path).packages if data is not None else ()
     boxes = [(package, box) for package in packages for box in package.subtasks]
     by_id = {box.id: (package, box) for package, box in reversed(boxes)}
@@ -63,17 +61,13 @@ def mark_status(
     states = []
     for package, box in chosen:
         on_board = state.packages.get(package.wp_id)
-        in_log = on_board is not None and bool(on_board.subtasks.get(box.id))
-        # a box that somebody ticked by hand has no event yet
-        states.append((package, box, in_log or (not is_done and box.is_done)))
+        # a box that somebody ticked by hand has no event yet, and counts where the log is silent
+        silent = box.is_done and not is_done
+        was = on_board.subtasks.get(box.id, silent) if on_board else silent
+        states.append((package, box, was))
     changed = [(package, box) for package, box, was in states if was is not is_done]
-    writes_file = is_undone and not by_pull_request
     if changed:
-        append = session.append_or_warn if writes_file else session.append
-        append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
-    if writes_file:
-        opened = partial(_opened, names=[box.id for _, box in chosen], path=path)
-        write_files(session.project.main, {path: opened})  # a tick there would count
+        session.append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
     result = {
         "feature_slug": state.slug,
         "subtasks": [box.id for _, box in chosen],
@@ -94,13 +88,6 @@ mark_status_command = session_command(
     "thence work mark-status T001 T002",
     "thence work mark-status T002 --undo",
 )
-
-
-def _opened(data: bytes | None, names: Sequence[str], path: str) -> bytes | None:
-    for name in names if data is not None else ():
-        with suppress(PlanningError):  # the user's unfinished change lacks the box
-            data = tick(data or b"", name, False, path)
-    return data
 
 
 @click.argument("package", metavar="WP")
