@@ -314,6 +314,7 @@ class Turn:
 
     async def _apply_rules(self, engine: BaseEngine) -> None:
         context, trace, call = self._context, self._trace, WriteScope("rules")
+        trace.gather_positions()
         view = View(
             self._ledger,
             self.number,
