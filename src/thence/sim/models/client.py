@@ -1,7 +1,7 @@
 """The client of a model's endpoint: one request, one answer, whatever the endpoint does.
 
-It speaks OpenAI's `POST /chat/completions`, without streaming. A key comes from an environment
-variable, goes to the endpoint's own address alone, and stands in no error.
+It speaks OpenAI's `POST /chat/completions`, without streaming, and `/embeddings`. A key comes from
+an environment variable, goes to the endpoint's own address alone, and stands in no error.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from thence.core.ready import ready
 from thence.errors import ThenceError, Words, needs_extra
-from thence.sim.models.completions import Completion
+from thence.sim.models.completions import Completion, Embeddings
 from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
 from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.loggers import logger
@@ -61,12 +61,14 @@ _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothin
 class ModelRequest(msgspec.Struct, frozen=True):
     """What a model is asked: messages of `role` and `content`, and the answer's JSON Schema.
 
-    `terms` are what this request says besides, such as a seed of its own.
+    `terms` are what this request says besides, such as a seed of its own. With `embeds` it asks for
+    the vector of this text instead.
     """
 
-    messages: tuple[Mapping[str, str], ...]
+    messages: tuple[Mapping[str, str], ...] = ()
     schema: Mapping[str, Any] | None = None
     terms: Mapping[str, Any] = {}
+    embeds: str = ""
 
 
 SchemaMode = Literal["enforced", "in words", ""]
@@ -180,7 +182,10 @@ class Budget(msgspec.Struct, kw_only=True):
         raise error
 
 
-_completion = msgspec.json.Decoder(ready(Completion)).decode
+_Body = type[Completion] | type[Embeddings]
+_decoders: Mapping[_Body, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(ready(kind)) for kind in (Completion, Embeddings)
+}
 
 
 class _Failure(Exception):
@@ -282,7 +287,7 @@ class ModelClient:
         mode = mode if request.schema is not None else ""
         while True:
             try:
-                answer = await self._attempt(self._body(request, mode))
+                answer = await self._attempt(request, mode)
             except _Failure as failure:
                 attempt = failure.attempt = replace(failure.attempt, schema_mode=mode)
                 wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
@@ -316,13 +321,14 @@ class ModelClient:
             hint = "it goes in words instead, as schema_mode of the calls says"
             logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
 
-    async def _attempt(self, body: bytes) -> ModelAnswer:
+    async def _attempt(self, asked: ModelRequest, mode: SchemaMode) -> ModelAnswer:
         """Sends one request; raises _Failure, `budget_spent` and `endpoint_down`."""
         import httpx2
 
         # without what a whole client of httpx2 does besides: 0.14 ms of 0.6
         terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
-        request = httpx2.Request("POST", self._url, content=body, **terms)
+        path = "embeddings" if asked.embeds else "chat/completions"
+        request = httpx2.Request("POST", self._urls[path], content=self._body(asked, mode), **terms)
         assert self._transport is not None, "check makes it"
         status, data = None, bytearray()
         async with self._limits.turn():
@@ -340,7 +346,8 @@ class ModelClient:
                                 raise _Failure(Attempt(status, "too_large", detail=detail))
                     finally:
                         await response.aclose()
-                answer = self._read(response, bytes(data), monotonic() - sent_s)
+                kind = Embeddings if asked.embeds else Completion
+                answer = self._read(response, bytes(data), monotonic() - sent_s, kind)
                 self._silent_since_s = None
                 return answer
             except TimeoutError:
@@ -366,7 +373,10 @@ class ModelClient:
 
         import httpx2
 
-        self._url = url = httpx2.URL(f"{self.settings.base_url.rstrip('/')}/chat/completions")
+        base = self.settings.base_url.rstrip("/")
+        paths = ("chat/completions", "embeddings")
+        self._urls = {path: httpx2.URL(f"{base}/{path}") for path in paths}
+        url = self._urls["embeddings"]
         if (url.port or 0) > 65_535:
             raise httpx2.InvalidURL("the port is over 65535")
         proxies = getproxies()
@@ -385,6 +395,10 @@ class ModelClient:
         self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
 
     def _body(self, request: ModelRequest, mode: SchemaMode) -> bytes:
+        if request.embeds:
+            return msgspec.json.encode(
+                {**self.settings.terms_of_embeddings, "input": request.embeds}
+            )
         terms = {**self.settings.terms, **request.terms}
         body: dict[str, Any] = {**terms, "messages": sent_messages(request, mode)}
         if mode == "enforced":
@@ -392,18 +406,19 @@ class ModelClient:
             body["response_format"] = {"type": "json_schema", "json_schema": format_}
         return msgspec.json.encode(body)
 
-    def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
+    def _read(
+        self, response: "httpx2.Response", data: bytes, latency_s: float, kind: _Body
+    ) -> ModelAnswer:
         """Reads a response; raises _Failure, and `endpoint_down` where the key is refused."""
         status, headers, completion = response.status_code, response.headers, None
         if status == 200:
-            kind = str(headers.get("content-type", ""))
-            completion = self._completion_in(data, kind, latency_s)
-            status = status if isinstance(completion, Completion) else completion
+            completion = self._content(data, headers, latency_s, kind)
+            status = completion if isinstance(completion, int) else status
         if status in _FINAL_STATUSES:
             key = "a request with its headers" if self._secrets else "a request without a key"
             key = f"the key in {self.settings.key_env}" if self._key else key
             raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
-        if not isinstance(completion, Completion):
+        if completion is None or isinstance(completion, int):
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
             reason = "chance" if status in _SCHEMA_REFUSED and _CHANCE.search(data) else reason
@@ -425,17 +440,19 @@ class ModelClient:
                 detail += f"; it has {thoughts:,} characters of reasoning: see enable_thinking"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
-    def _completion_in(self, data: bytes, content_type: str, latency_s: float) -> Completion | int:
-        """Returns the completion in a body, or the status of the error in its place.
+    def _content(
+        self, data: bytes, headers: Mapping[str, str], latency_s: float, kind: _Body
+    ) -> Completion | Embeddings | int:
+        """Returns what a body holds, or the status of the error in its place.
 
         Raises _Failure for a body that is neither, and was paid for unless it holds an error.
         """
         body: Any = None
         with suppress(ValueError, RecursionError):
-            return _completion(data)
+            return _decoders[kind].decode(data)  # type: ignore[no-any-return]
         try:
             body = _leniently(data)
-            return msgspec.convert(body, ready(Completion))
+            return msgspec.convert(body, ready(kind))
         except msgspec.ValidationError as error:
             members = body if isinstance(body, dict) else {}
             fault = members.get("error")
@@ -443,10 +460,12 @@ class ModelClient:
             if code is not None and code in _ERROR_STATUSES:
                 return code
             words = self._error_words(data) if fault else error
-            detail = self._words(f"the answer is not a chat completion with a choice: {words}")
+            what = "a chat completion with a choice" if kind is Completion else "an embedding"
+            detail = self._words(f"the answer is not {what}: {words}")
             reason, answer = "no_choices", None if fault else self._paid(members, latency_s)
         except (ValueError, RecursionError) as error:
-            detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"
+            words = self._words(headers.get("content-type", ""))
+            detail = f"the answer can't be read as JSON ({words}): {error}"
             reason, answer = "not_json", self._paid({}, latency_s)
         raise _Failure(Attempt(200, reason, detail=detail), answer=answer)
 
