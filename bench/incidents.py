@@ -33,10 +33,10 @@ from thence.sim import (
     View,
     measure,
 )
-from thence.sim.examples.traders import TradeNetwork
 from thence.sim.run.simulation import make_components
 from thence.sim.scenario.component_classes import load
 
+TradeNetwork: Any = load("scenarios/traders.py", "TradeNetwork", Path(__file__).parents[1])
 Fishery: Any = load("scenarios/fishery.py", "Fishery", Path(__file__).parents[1])
 LATER = 8
 CAUSES_MIN = 30
