@@ -13,7 +13,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -309,17 +309,14 @@ class ModelClient:
                 attempts.append(replace(attempt, waited_s=wait_s, answer=failure.answer))
                 await asyncio.sleep(wait_s)
             else:
-                self._learn(mode, refusal)
+                # the first refused schema may be of this request alone, unless it names the format
+                self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
+                is_told = self._refusals > 1 or _FORMAT.search(refusal)
+                if refusal and is_told and not self._is_in_words:
+                    self._is_in_words = True
+                    hint = "it goes in words instead, as schema_mode of the calls says"
+                    logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
                 return replace(answer, attempts=tuple(attempts), schema_mode=mode)
-
-    def _learn(self, mode: SchemaMode, refusal: str) -> None:
-        """Takes in whether a schema was refused, which was answered in words."""
-        # the first may be of this request alone, unless it names the format
-        self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
-        if refusal and not self._is_in_words and (self._refusals > 1 or _FORMAT.search(refusal)):
-            self._is_in_words = True
-            hint = "it goes in words instead, as schema_mode of the calls says"
-            logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
 
     async def _attempt(self, asked: ModelRequest, mode: SchemaMode) -> ModelAnswer:
         """Sends one request; raises _Failure, `budget_spent` and `endpoint_down`."""
@@ -364,7 +361,13 @@ class ModelClient:
                 failure.answer = self._paid({}, monotonic() - sent_s)  # it broke off
             if failure.attempt.reason in ("rate_limited", "timeout"):
                 self._limits.halve(sent_s)
-        self._count_silence(sent_s, failure.attempt)
+        if failure.attempt.reason not in _SILENT:
+            self._silent_since_s = None
+            raise failure
+        self._silent_since_s = self._silent_since_s or sent_s
+        silence_s = monotonic() - self._silent_since_s
+        if silence_s >= SILENT_TIMES * self.settings.timeout_s:
+            self._stop(f"it has not answered for {silence_s:.0f} s; {failure.attempt.detail}")
         raise failure
 
     def _prepare(self) -> None:
@@ -473,29 +476,24 @@ class ModelClient:
         """Returns an answer by the members `usage` and `model` of its body, and counts its cost."""
         usage = body.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        tokens_in = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
-        tokens_out = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
+        tokens_in: Any = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
+        tokens_out: Any = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
         details = (usage.get("prompt_tokens_details"), usage.get("input_tokens_details"))
-        cached = _first_whole(*(of.get("cached_tokens") for of in details if isinstance(of, dict)))
+        cached: Any = _first_whole(
+            *(of.get("cached_tokens") for of in details if isinstance(of, dict))
+        )
         model = self._words(body.get("model")) or self.settings.model
-        cost = self._cost(tokens_in, tokens_out, cached or 0)
+        cost, own = None, cast(Any, self.settings)
+        if None not in (own.price_in, own.price_out, tokens_in, tokens_out):
+            price_cached = own.price_in if own.price_cached is None else own.price_cached
+            # cached tokens are some of the prompt's; more than these are counted beside them
+            plain = tokens_in if (cached or 0) > tokens_in else tokens_in - (cached or 0)
+            cost = plain * own.price_in + (cached or 0) * price_cached + tokens_out * own.price_out
+            cost /= 1e6
         answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
         self._budget.pay(answer)
         self._limits.answered()
         return answer
-
-    def _cost(self, tokens_in: int | None, tokens_out: int | None, cached: int) -> float | None:
-        """Returns what an answer costs; None without its tokens or prices.
-
-        Cached tokens are some of the prompt's; where there are more of them than of those, the
-        endpoint counts them beside the prompt's.
-        """
-        own = self.settings
-        if own.price_in is None or own.price_out is None or tokens_in is None or tokens_out is None:
-            return None
-        price_cached = own.price_in if own.price_cached is None else own.price_cached
-        plain = tokens_in if cached > tokens_in else tokens_in - cached
-        return (plain * own.price_in + cached * price_cached + tokens_out * own.price_out) / 1e6
 
     def _error_words(self, data: bytes) -> str:
         """Returns what an endpoint says of an error, if it does so in JSON."""
@@ -514,16 +512,6 @@ class ModelClient:
             words = words.replace(secret, "…")
         words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
         return words[:_WORDS_CHARACTERS_MAX]
-
-    def _count_silence(self, sent_s: float, attempt: Attempt) -> None:
-        """Counts how long no sign of life has come; opens the breaker if that is too long."""
-        if attempt.reason not in _SILENT:
-            self._silent_since_s = None
-            return
-        self._silent_since_s = self._silent_since_s or sent_s
-        silence_s = monotonic() - self._silent_since_s
-        if silence_s >= SILENT_TIMES * self.settings.timeout_s:
-            self._stop(f"it has not answered for {silence_s:.0f} s; {attempt.detail}")
 
     def _given_up(self, earlier: list[Attempt], failure: _Failure) -> ThenceError:
         """Returns the error of a call that gets no answer."""
