@@ -12,7 +12,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all durations soak real-agents frameworks check bench peers coverage coverage-all mutants lock release clean
+.PHONY: help setup setup-dev demo test test-all durations soak real-agents frameworks check bench peers coverage coverage-all mutants lock docs release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -93,10 +93,13 @@ mutants: setup .venv-mutants/ready ## which small changes to the code no test no
 lock: ## renew the files of requirements
 	@sh tools/lock.sh
 
+docs: setup-dev ## the public names of Python as a site, in site/
+	@$(VENV)/python -m tools.api_site site
+
 release: setup-dev .venv-release/ready ## build sdist and wheel into dist/, twice, and try them; nothing is uploaded
 	@$(VENV)/python -m tools.release
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench .venv-frameworks .venv-mutants .venv-release .real-agents mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-frameworks .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 from tests.docs.test_examples import PAGES
 from tests.docs.test_examples import examples as python_examples
-from tools.python_reference import FRONTS
+from tools.api_site import FRONTS
 
 import thence
 import thence.log.index.page

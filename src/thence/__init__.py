@@ -1,6 +1,6 @@
 """A durable, causally ordered event log: what many agents did, and why.
 
-The names in `__all__` are public, here and in the rooms that docs/reference/python lists.
+The names in `__all__` are public, here and in the modules that `thence docs python` lists.
 They are imported when they are first asked for, so that commands start quickly.
 """
 

@@ -34,7 +34,7 @@ def test_changed_byte_is_damage_with_its_place_and_exit_code_3(tmp_path, orders)
     text = warm("verify", "--log", "orders", cwd=tmp_path)
     assert text.code == 3
     assert "events.jsonl at byte 0" in text.out
-    assert "docs/reference/findings.md" in text.err
+    assert "`thence docs findings`" in text.err
 
 
 def test_other_commands_pass_damage_over_and_say_so(tmp_path, orders):

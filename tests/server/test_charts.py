@@ -5,6 +5,7 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy
 import pytest
@@ -18,7 +19,7 @@ from tests.tiers import tenth
 
 import thence as library
 from thence.log.open import open_log
-from thence.sim import open_run
+from thence.sim import EventWriter, VerbosityLevel, create_state_event, open_run
 
 ENDS = {1: (3, 8, 5), 2: (21, -4, 0.5)}
 
@@ -93,7 +94,7 @@ def test_comparison_has_two_strips_of_one_scale_that_part_at_one_place(tmp_path:
         first = shown.all("svg")[0]
         diff = server.get("/simulations/a/diff/b").json()
         assert first["aria-label"].startswith("A: ")
-        ways = [one["d"] for one in shown.all("path")]
+        ways = [one["d"] for one in shown.all("path")][:6]
         (a, in_a, line_a), (b, in_b, line_b) = ways[:3], ways[3:]
         assert line_a == line_b
         with library.open(tmp_path / "b") as log:
@@ -108,6 +109,31 @@ def test_comparison_has_two_strips_of_one_scale_that_part_at_one_place(tmp_path:
         assert parting == round(turn * wide, 2)
         assert f"the line at turn {turn} is where they part" in shown.text
         assert page(server, "/runs/a/diff/a").all("svg") == []
+
+
+def test_comparison_has_a_line_of_each_run_for_a_variable_that_differs(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        for name, changed in (("a", 5), ("b", 7)):
+            with EventWriter(tmp_path / name, name, verbosity=VerbosityLevel.DETAIL) as writer:
+                for turn, value in ((0, 1), (2, 3), (4, changed)):
+                    before, scope = {0: 0, 2: 1, 4: 3}[turn], "agent/ada"
+                    writer.emit(create_state_event(name, turn, "coins", before, value, scope))
+                    writer.emit(create_state_event(name, turn, HOSTILE, 0, value, scope))
+        shown = page(server, "/runs/a/diff/b")
+        lines = [one["d"] for one in shown.all("path") if "V" in (one["d"] or "")][-2:]
+        assert lines[0] != lines[1]
+        # 0 at the turn 0, then 1, 3 and 5 or 7, each until the next: 16 of 20 are the values' room
+        assert lines[1] == "M0.00 18.00H0.00V15.71H100.00V11.14H200.00V2.00H200"
+        assert "A ends at 5, B ends at 7; turns 0 to 4, they part in turn 4" in shown.text
+        assert [one["value"] for one in shown.all("option")] == [
+            "agent/ada/coins",
+            f"agent/ada/{HOSTILE}",
+        ]
+        other = page(server, f"/runs/a/diff/b?{urlencode({'var': f'agent/ada/{HOSTILE}'})}")
+        assert [one["value"] for one in other.all("option") if "selected" in one] == [
+            f"agent/ada/{HOSTILE}"
+        ]
+        assert "part in turn" not in page(server, "/runs/a/diff/a").text
 
 
 def test_strips_of_long_logs_without_turns_are_by_order_in_120_buckets(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_VOID = {"meta", "link", "input", "br"}
+_VOID = {"meta", "link", "input", "br", "hr"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
 TURNED = "adm\u202eni\u2066 \u0007 \u200f"
 
@@ -190,8 +190,9 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> 
         decided = log.append("decided", caused_by=causes)
     with serving(tmp_path) as server:
         found = page(server, f"/runs/asked/events/{decided.event_id}")
-    assert f"Model, user{HOSTILE}Model, odd" in found.text
-    assert "Model, answergive 5Named causes" in found.text
+    text = found.text.replace("\n", "")
+    assert f"Model, user{HOSTILE}Model, odd" in text
+    assert "Model, answergive 5Named causes" in text
 
 
 def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:

@@ -91,6 +91,17 @@ def test_session_has_its_prompts_in_order_with_what_followed_them(server: Servin
     assert "make" not in in_flight
 
 
+def test_files_of_all_calls_of_a_session_count(tmp_path: Path) -> None:
+    played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
+    agent = Session(played, "s1", ask="Do all")
+    for number in range(130):
+        agent.edited("Edit", f"f{number}.py", {"added": "a"})
+    played.log.close()
+    with serving(played.top) as server:
+        ((_, _, calls, _, files, _),) = rows(server.get("/runs/agents").text, "1 prompt")
+        assert (calls, files) == ("130", "130")
+
+
 def test_page_of_many_sessions_reads_a_bounded_part_and_says_so(tmp_path: Path) -> None:
     played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
     number_of = session.SESSIONS_MAX + 3
@@ -114,7 +125,7 @@ def test_log_of_another_program_has_no_sessions(tmp_path: Path) -> None:
         log.append("prompt", {"prompt": "mine"}, stream="s1", actor="me")
     with serving(tmp_path) as server:
         assert "Sessions" not in page(server, "/runs/other").text
-        assert server.json("/logs/other/marks")["flags"] == []
+        assert server.json("/logs/other/bars")["bars"] == []
 
 
 @pytest.mark.parametrize("name", ["src/pay.py", "hand.py", "lock.txt", "README é.md"])

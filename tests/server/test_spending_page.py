@@ -24,7 +24,7 @@ def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
         call(log, "pay", "ben", error="no such <order>")
         log.append("asked", {"model": "m2", "tokens_in": 5}, actor="cleo")
     with serving(tmp_path) as server:
-        assert "/runs/calls/spending" in page(server, "/runs/calls").links
+        assert page(server, "/runs/calls").links.count("/runs/calls?calls=model%3Am1#events") == 1
         found = page(server, "/runs/calls/spending")
         text = found.text.replace("\n", "")
         assert "ada120" in text
@@ -33,9 +33,33 @@ def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
         assert "m21" in text
         assert "card declined3" in text
         assert "no such <order>1" in text
-        (address,) = [one for one in found.links if "card" in one]
-        narrowed = page(server, address.partition("#")[0])
-        assert "3 events" in narrowed.text
+        for wanted, events in (
+            ("card", 3),
+            ("calls=actor%3Aada", 120),
+            ("calls=model%3Am1", 120),
+            ("calls=model%3Am2", 1),
+            ("calls=type%3Apay.begun", 4),
+        ):
+            address, *_ = [one for one in found.links if wanted in one]
+            assert f"{events} events" in page(server, address.partition("#")[0]).text, wanted
+        failed = [one for one in found.links if "failed=1" in one and "calls=actor%3Aben" in one]
+        assert "4 events" in page(server, failed[0].partition("#")[0]).text
+        page(server, "/runs/calls?calls=colour:red", status=422)
+        assert "No event matches" in page(server, "/runs/calls?calls=model:nobody").text
+
+
+def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "agents") as log:
+        for number in range(5):
+            call(log, "tool", "claude-code", tool="Bash" if number else "Edit")
+        call(log, "tool", "claude-code", tool="Bash", error="x" * 3_000 + str(number))
+        log.append("noted", {"tool": "hammer"})
+    with serving(tmp_path) as server:
+        found = page(server, "/runs/agents/spending")
+        assert "Bash51" in found.text.replace("\n", "")
+        assert "hammer" not in found.text
+        (long,) = [one for one in found.links if "where=error+~" in one]
+        assert "1 events" in page(server, long.partition("#")[0]).text
 
 
 def test_log_without_calls_says_so(tmp_path: Path) -> None:

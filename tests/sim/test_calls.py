@@ -13,7 +13,7 @@ from tests.log.committers import until
 from tests.sim.toys import Adder, Doer, add, always, config, played, soon
 
 from thence.sim.run.agents import BaseValidator, Verdict
-from thence.sim.run.calls import CONCURRENT_MAX, Caller, ComponentRef, Waits, Watch
+from thence.sim.run.calls import CONCURRENT_MAX, Caller, ComponentRef, Waits, watched
 
 
 def awaited(action):
@@ -235,7 +235,7 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
         is_recorded.wait(WAIT_S)
 
     async def asks():
-        with Watch(waits, lambda: (3, 50), on_wait):
+        with watched(waits, lambda: (3, 50), on_wait):
             await Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
                 lambda place: ComponentRef("agent ada"),
@@ -262,7 +262,7 @@ def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
         raise OSError("the terminal is gone")
 
     async def waits_here():
-        with Watch(waits, lambda: (3, 50), on_wait), waits.waiting_for("agent ada"):
+        with watched(waits, lambda: (3, 50), on_wait), waits.waiting_for("agent ada"):
             until(lambda: "still_waiting" in caplog.text)
 
     asyncio.run(waits_here())

@@ -132,13 +132,25 @@ def test_change_that_can_not_be_made_is_named(rule, named):
         played(config(turns=1), pair(), World(t1=rule))
 
 
-def test_name_of_a_removed_agent_is_not_used_again():
-    world = World(
-        t1=lambda view: view.remove_agent("ada"),
-        t2=lambda view: view.add_agent(Doer("ada", always(add()))),
-    )
-    with pytest.raises(ThenceError, match="ada"):
-        played(config(turns=3), pair(), world)
+def adds_ada(view):
+    view.add_agent(Doer("ada", always(add())))
+
+
+def removes_and_adds_ada(view):
+    view.remove_agent("ada")
+    adds_ada(view)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"t1": lambda view: view.remove_agent("ada"), "t2": adds_ada},
+        {"t1": removes_and_adds_ada},
+    ],
+)
+def test_name_of_a_removed_agent_is_not_used_again(rules):
+    with pytest.raises(ThenceError, match="'ada' appears twice"):
+        played(config(turns=3), pair(), World(**rules))
 
 
 def test_agents_change_in_rules_only():

@@ -10,10 +10,12 @@ from hypothesis import given
 from tests.core.test_json_values import wild_values
 from tests.sim.written import lines
 
-from thence.core.codec import CAUSES_MAX, draft
+from thence.core.codec import draft
 from thence.log.open import new_id
 from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationOrchestrator, View
-from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
+from thence.sim.again.replay_input import ReplayInput
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.record.recorder import RunRecorder
 from thence.sim.record.writer import RunEvent, UsualEvent
 from thence.sim.run.agents import Accepted
 from thence.sim.scenario.state import Declaration, Variable
@@ -35,25 +37,42 @@ CONFIG = {
 
 
 class Turn:
-    """The writers of a turn, with what they wrote."""
+    """A turn of a recorder at STATE, whose deeds return what it wrote, if that is a draft."""
 
     def __init__(self) -> None:
-        self.events: list[UsualEvent] = []
-        self.recent: dict[str, tuple[str, ...]] = {}
-        self.counts: Counter[str] = Counter()
-        labels = Labels('run "1"')
-        self.write: UsualEvents = usual_events(
-            labels, 12, self.events.append, self.recent, self.counts
+        self.events: list[RunEvent] = []
+        again = ReplayInput()
+        self.recorder = RunRecorder(
+            'run "1"', self.events.extend, VerbosityLevel.STATE, again, is_drafting=True
         )
+        for _ in range(12):
+            self.recorder.begin_turn(())
 
-    def written(self, event_id: str) -> dict[str, Any]:
-        """Return the details of the last event, whose bytes are those of the codec."""
+    def decide(self, one: Accepted) -> UsualEvent | None:
+        self.recorder.decided(one)
+        return self.last()
+
+    def act(self, one: Accepted) -> UsualEvent | None:
+        self.recorder.accepted(one, ())
+        return self.last()
+
+    def change(self, variable: Variable, old: Any, new: Any, phase: str) -> UsualEvent | None:
+        self.recorder.changed(variable, old, new, phase, "ä", (new_id(),), (), is_of_action=True)
+        return self.last()
+
+    def last(self) -> UsualEvent | None:
+        self.recorder.flush()
         event = self.events[-1]
-        assert event.event_id == event_id
+        return event if isinstance(event, UsualEvent) else None
+
+    def written(self, event: UsualEvent | None) -> dict[str, Any]:
+        """Return the details of an event, whose bytes are those of the codec."""
+        assert event is not None
         members = event.members()
         again = draft(members)
-        assert (again.event_id, again.head, again.tail) == (event_id, event.head, event.tail)
-        assert members.caused_by == event.caused_by == self.recent[event_id]
+        assert (again.event_id, again.head, again.tail) == (event.event_id, event.head, event.tail)
+        recent = self.recorder.lineage.recent
+        assert members.caused_by == event.caused_by == recent[event.event_id]
         assert (members.simulation_id, members.turn_number) == ('run "1"', 12)
         details = {"step": members.step, "agent": members.agent_id, **dict(members.details or {})}
         return {"type": members.event_type, **details}
@@ -70,21 +89,20 @@ def decided(payload: Any, kind: Any = "give", agent: str = "ada", **members: Any
 @pytest.mark.parametrize("payload", PLAIN)
 def test_decision_and_action_are_what_the_codec_writes(kind: str, agent: str, payload: Any) -> None:
     turn, one = Turn(), decided(payload, kind, agent)
-    decision = turn.written(turn.write.decide(one))
+    decision = turn.written(turn.decide(one))
     own = {"type": "DECISION", "agent": agent, "step": f"12.decide.{agent}.3"}
     assert decision == own | {"decision_type": kind, "old_value": None, "new_value": payload}
-    one.causes = (turn.events[-1].event_id,)
-    action = turn.written(turn.write.act(one))
+    action = turn.written(turn.act(one))
     own = {"type": "ACTION", "agent": agent, "step": f"12.act.{agent}.3"}
     assert action == own | {"action_type": kind, "action_payload": payload}
-    assert turn.counts == {"DECISION": 1, "ACTION": 1}
+    assert turn.recorder.counts["DECISION"] == turn.recorder.counts["ACTION"] == 1
 
 
 @given(wild_values)
 def test_any_payload_is_written_as_it_is_or_goes_the_general_way(value: Any) -> None:
     turn, one = Turn(), decided({"value": value})
-    if event_id := turn.write.decide(one):
-        assert turn.written(event_id)["new_value"] == {"value": value}
+    if event := turn.decide(one):
+        assert turn.written(event)["new_value"] == {"value": value}
 
 
 @pytest.mark.parametrize(
@@ -94,54 +112,62 @@ def test_any_payload_is_written_as_it_is_or_goes_the_general_way(value: Any) -> 
         decided({}, 7),
         decided({}, decision="in words"),
         decided({}, instead_of=0),
-        Accepted(Action("give"), 1, 0, (new_id(),)),
-        Accepted(Action("give"), 0, 0, ()),
-        Accepted(Action("give"), 0, 0, tuple(new_id() for _ in range(CAUSES_MAX + 1))),
+        decided({"text": "x" * 5_000}),
     ],
 )
 def test_unusual_decision_goes_the_general_way(one: Accepted) -> None:
-    assert Turn().write.decide(one) == ""
+    assert Turn().decide(one) is None
 
 
-@pytest.mark.parametrize("changed", [1.0, True, "1", [1], 2, float("nan"), "\ud800", object()])
-def test_payload_that_was_changed_since_its_decision_is_checked_anew(changed: Any) -> None:
+def test_further_attempt_is_what_the_codec_writes() -> None:
+    turn = Turn()
+    one = Accepted(Action("give", agent_id="ada"), 1, 0, (new_id(),))
+    assert turn.written(turn.decide(one))["step"] == "12.decide1.ada.0"
+    assert turn.written(turn.act(one))["step"] == "12.act1.ada.0"
+
+
+@pytest.mark.parametrize("changed", [1.0, True, "1", 2])
+def test_payload_that_was_changed_since_its_decision_is_written_anew(changed: Any) -> None:
     payload: dict[str, Any] = {"n": 1}
     turn, one = Turn(), decided(payload)
-    assert turn.write.decide(one)
+    assert turn.written(turn.decide(one))["new_value"] == {"n": 1}
     payload["n"] = changed
-    assert turn.write.act(one) == ""
-    payload["n"] = 1
-    assert turn.write.act(one)
+    assert turn.written(turn.act(one))["action_payload"] == {"n": changed}
 
 
-@pytest.mark.parametrize("causes", [(), (new_id(),), (new_id(), new_id())])
-def test_change_of_a_number_is_what_the_codec_writes(causes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("changed", [[1], float("nan"), "\ud800", object(), 2**64])
+def test_payload_that_needs_a_repair_since_its_decision_goes_the_general_way(changed: Any) -> None:
+    payload: dict[str, Any] = {"n": 1}
+    turn, one = Turn(), decided(payload)
+    assert turn.decide(one)
+    payload["n"] = changed
+    assert turn.act(one) is None
+
+
+def test_change_of_a_number_is_what_the_codec_writes() -> None:
     turn = Turn()
     variable = Variable(4, "agent/ä", Declaration(name="cash", kind="float"))
-    for old, new in ((0, 1), (1.5, 2**64 - 1), (-(2**63), 1e-9)):
-        event_id = turn.write.change(variable, old, new, "12.apply0.ä.agent/ä/cash", causes)
-        if not causes:
-            assert event_id == ""
-            continue
+    for number, (old, new) in enumerate([(0, 1), (1.5, 2**64 - 1), (-(2**63), 1e-9)], 1):
         values = {"old_value": old, "new_value": new, "scope": "agent/ä", "variable_name": "cash"}
-        own = {"type": "STATE", "agent": None, "step": "12.apply0.ä.agent/ä/cash"}
-        assert turn.written(event_id) == own | values
+        phase = "apply0" if number == 1 else f"apply0~{number}"
+        own = {"type": "STATE", "agent": None, "step": f"12.{phase}.ä.agent/ä/cash"}
+        assert turn.written(turn.change(variable, old, new, "apply0")) == own | values
     for other in (2**64, float("inf"), float("nan"), True, "1", None, [1]):
-        assert turn.write.change(variable, 0, other, "s", causes) == ""
-        assert turn.write.change(variable, other, 0, "s", causes) == ""
+        assert turn.change(variable, 0, other, "other") is None
+        assert turn.change(variable, other, 0, "other") is None
 
 
 @pytest.mark.parametrize("kind", ["x" * 5_000, "\ud800", 7])
 def test_unusual_type_of_an_action_goes_the_general_way_behind_a_usual_decision(kind: Any) -> None:
     turn, one = Turn(), decided({}, kind, decision_type="give")
-    assert turn.write.decide(one)
-    assert turn.write.act(one) == ""
+    assert (turn.decide(one) is None) == (kind == 7)
+    assert turn.act(one) is None
 
 
-@pytest.mark.parametrize("rule", ["x" * 5_000, "\ud800", "\n"])
+@pytest.mark.parametrize("rule", ["x" * 5_000, "\ud800"])
 def test_change_by_a_rule_of_an_unusual_name_goes_the_general_way(rule: str) -> None:
     variable = Variable(4, "global", Declaration(name="cash", kind="int"))
-    assert Turn().write.change(variable, 0, 1, f"1.{rule}.-.global/cash", (new_id(),)) == ""
+    assert Turn().change(variable, 0, 1, rule) is None
 
 
 class Ruling(BaseEngine):

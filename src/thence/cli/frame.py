@@ -282,6 +282,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "About": {
         "demo": "Play a killed agent, a simulation and a board, and ask why.",
+        "docs": "Show a page of the documents, or list them all.",
         "completion": "Write the script that completes thence in a shell.",
     },
 }
@@ -289,6 +290,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 _MODULES = {
     "completion": "frame",
     "demo": "commands.demo",
+    "docs": "commands.docs",
     "redact": "commands.sync.redact",
     "serve": "commands.server.serve",
     "sim": "commands.sim.sim",
@@ -314,7 +316,7 @@ TABLE = {
     sections=SECTIONS,
     package="thence.cli",
     invoke_without_command=True,
-    **help_with("thence demo", "thence why @last"),
+    **help_with("thence demo", "thence why @last", "thence docs quickstart"),
 )
 @click.option("--version", "is_version", is_flag=True, help="Show the version.")
 @click.option("--json", "is_json", is_flag=True, help="With --version: write it as JSON.")

@@ -23,7 +23,7 @@ _PLAIN_DEPTH_MAX = 4
 
 _HINT = (
     "pass text, finite numbers up to 64 bits, booleans, None, lists, maps and what "
-    "docs/concepts/event.md lists; or open the log with encode=, a function that makes JSON of it"
+    "`thence docs event` lists; or open the log with encode=, a function that makes JSON of it"
 )
 
 Encode = Callable[[Any], Any]

@@ -176,7 +176,7 @@ def parse_cause(text: str) -> PassedCause | None:
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """One event to append, as `Log.append_many` takes it.
 
-    `event_type` is a name such as order.placed; `payload` what docs/concepts/event.md lists;
+    `event_type` is a name such as order.placed; `payload` what `thence docs event` lists;
     `subject` what the event is about, `actor` who did it, `stream` what groups it with others.
     `caused_by` takes an event, an id, several of these or None. An `event_id` is one made
     beforehand, of no other event, so that another one of the same append can name it.

@@ -395,7 +395,7 @@ class Reader:
         """Returns a page of the events that match a filter, in total order.
 
         type, actor, subject, stream, since, until, turn and where are a filter, as
-        docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
+        `thence docs filters` describes. `limit` (1,000) and `offset` (0) choose the page, or
         `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
         the last events instead. since and until also take 1h and yesterday, in UTC.
         Raises InvalidFilter, `invalid_cursor`, `read_failed`; warns of a `where` key no event has.

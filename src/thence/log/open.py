@@ -145,7 +145,7 @@ def open_log(
     cause is refused by InvalidEvent that neither the log nor its queue has, nor an event of the
     same append; each that this session has not written lately is looked up. Without it a ULID is
     taken as it is; `verify` reports missing ones. Values in payloads that JSON has not become JSON
-    as docs/concepts/event.md lists; `encode` makes JSON of any other, and raises TypeError where it
+    as `thence docs event` lists; `encode` makes JSON of any other, and raises TypeError where it
     can't. With `strict_values` JSON alone is taken. A text or list of `bodies_from` bytes or more
     is kept once, beside the lines that name it; None keeps lines whole. Raises NotALog,
     VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`, InvalidEvent for a wrong bound.

@@ -318,9 +318,7 @@ def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEven
         return _unfit(event_type, field, "it is missing", f"pass {field}")
     cause = message[: match.start()] if match else message
     cause = cause[0].lower() + cause[1:]
-    return _unfit(
-        event_type, field, cause, "see docs/reference/formats/work.md for what it may hold"
-    )
+    return _unfit(event_type, field, cause, f"{event_type} holds {', '.join(names)}")
 
 
 def _nearest(word: object, names: tuple[str, ...]) -> str:

@@ -1,9 +1,7 @@
-"""What the index says of causes is what plain algorithms say, and is read ahead."""
+"""What the index says of causes is what plain algorithms say."""
 
 import random
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +20,8 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.index import causality, lookup
-from thence.log.index.causality import Direction, Walk
+from thence.log.index.causality import Walk
 from thence.log.index.lookup import arrival_of, event_at, events_at
-from thence.log.index.rows import statements
 from thence.log.read.reader import events as read
 
 on_disk = settings(deadline=None, max_examples=examples(40))
@@ -195,38 +192,3 @@ def test_walks_through_many_layers_find_what_core_finds(reach, causes):
             assert chain(index, event_id) == plain_order.chain(event, known)
             found = causality.concurrent(index, event_id)
             assert found == plain_order.concurrent(event, events, 10_000)
-
-
-LENGTH = 5_000
-
-
-@pytest.fixture
-def links() -> Iterator[sqlite3.Connection]:
-    """Gives an index without events or causes."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        for script in ("schema.sql", "indexes.sql"):
-            for statement in statements(script):
-                connection.execute(statement)
-        yield connection
-
-
-def name(connection: sqlite3.Connection, pairs: list[tuple[int, int]]) -> None:
-    """Notes causes by the numbers of child and parent."""
-    rows = [(child, parent) for child, parent in pairs]
-    connection.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", rows)
-
-
-def statements_of(connection: sqlite3.Connection) -> list[str]:
-    """Returns the list to which each statement is added from now on."""
-    told: list[str] = []
-    connection.set_trace_callback(told.append)
-    return told
-
-
-@pytest.mark.parametrize(("direction", "start"), [("upstream", LENGTH), ("downstream", 1)])
-def test_long_line_of_causes_takes_few_questions(links, direction: Direction, start: int):
-    name(links, [(at, at - 1) for at in range(2, LENGTH + 1)])
-    told = statements_of(links)
-    found, is_cut = Walk(links, direction).cone(start, None, LENGTH)
-    assert (len(found), max(found.values()), is_cut) == (LENGTH - 1, LENGTH - 1, False)
-    assert len(told) < LENGTH / 50

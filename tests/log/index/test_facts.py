@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.events import drafted, new_id, stamped
 from tests.log.index.logs import add, fits, index_of
+from tests.tiers import examples
 
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.log.index.connection import Index
+from thence.log.index.overview import longest_step
 
 
 def line(seq: int, event_type: str, event_id: str | None = None, **members: Any) -> bytes:
@@ -49,6 +54,35 @@ def test_lane_is_the_row_in_which_a_picture_has_the_event(
             (lane,),
             (lane,),
         ]
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.booleans(), st.integers(1, 40), st.integers(0, 9)),
+        max_size=30,
+    ),
+    st.integers(1, 7),
+)
+def test_longest_step_of_a_growing_log_is_that_of_all(
+    steps: list[tuple[int, bool, int, int]], together: int
+) -> None:
+    """Ends and begins come in any order, of an end more than one."""
+    begins, kept = [new_id() for _ in range(6)], dict[str, int]()
+    begun = set[int]()
+    with TemporaryDirectory() as name, index_of(Path(name)) as index:
+        for at, (number, is_end, clock, second) in enumerate(steps, 1):
+            facts = {"ends": begins[number]} if is_end else {"begins": True}
+            event_id = new_id() if is_end or number in begun else begins[number]
+            if not is_end:
+                begun.add(number)
+            made = drafted(event_id, "x", facts, timestamp=f"2026-11-20T07:13:0{second}.000000Z")
+            add(Path(name), [stamped(made, at, clock)])
+            if at % together == 0:
+                assert longest_step(index, kept) == longest_step(index, {})
+        assert longest_step(index, kept) == longest_step(index, {})
+        if steps:
+            assert kept["events"] == len(steps)
 
 
 def test_of_two_ends_the_first_in_total_order_counts(tmp_path: Path) -> None:

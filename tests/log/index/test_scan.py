@@ -20,10 +20,9 @@ from thence.core.query.filter import Filter
 from thence.log.index import query, zones
 from thence.log.index.connection import Index
 from thence.log.index.query import count, page
-from thence.log.index.zones import ZONE_BITS
 
-ZONE_EVENTS = 1 << ZONE_BITS
-EVENTS = 2 * ZONE_EVENTS + 3_000
+PART = 8_192  # many zones
+EVENTS = 2 * PART + 3_000
 EVENTS_A_TURN = 500
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -39,7 +38,7 @@ def said(at: int, **other: object) -> dict[str, object]:
         "subject": f"o/{at % 5}",
         "actor": ("ada", "ben", None, "eve")[at % 4],
         "payload": {"status": "failure"} if at % 700 == 5 else None,
-        "turn_number": None if at % 70 == 3 and at < ZONE_EVENTS else at // EVENTS_A_TURN,
+        "turn_number": None if at % 70 == 3 and at < PART else at // EVENTS_A_TURN,
         **other,
     }
     return {key: value for key, value in members.items() if value is not None}
@@ -69,7 +68,7 @@ SPANS = [
     Filter(turn_last=0),
     Filter(turn_first=9_999),
     Filter(**moments(100, EVENTS - 100)),
-    Filter(**moments(ZONE_EVENTS - 5, ZONE_EVENTS + 5)),
+    Filter(**moments(PART - 5, PART + 5)),
     Filter(**moments(-9, -5)),
 ]
 NAMES = [
@@ -116,13 +115,13 @@ def tells(index: Index, folder: Path, questions: list[Filter] = QUESTIONS) -> No
 
 @pytest.fixture(scope="module")
 def zone_lines() -> list[bytes]:
-    """Makes the lines of three zones."""
+    """Makes the lines of many zones."""
     return list(lines(0, EVENTS))
 
 
 @pytest.fixture
 def log(tmp_path: Path, zone_lines: list[bytes]) -> Iterator[tuple[Index, Path]]:
-    """Indexes a log of three zones."""
+    """Indexes a log of many zones."""
     folder = tmp_path / "log"
     add(folder, zone_lines)
     with index_of(folder) as index:
@@ -140,7 +139,7 @@ def test_totals_and_pages_of_several_zones_are_those_of_a_reading(log):
 @pytest.mark.promise("Q2")
 def test_events_that_arrive_late_are_counted_where_they_stand(log):
     index, folder = log
-    middle = ZONE_EVENTS + 100
+    middle = PART + 100
     add(folder, [late(middle), late(middle + 1, turn_number=9_999), late(5, turn_number=33)])
     tells(index, folder)
     fits(index, folder)
@@ -160,8 +159,8 @@ def test_served_line_that_moves_to_another_zone_is_counted_there(log):
     tells(index, folder)
     ours = said(7, turn_number=4, stream="t")
     for number, own_id in enumerate((event_id, later)):
-        item = drafted(own_id, "late", ours, timestamp=when(ZONE_EVENTS))
-        clock = (2 * ZONE_EVENTS + 801, 9 * EVENTS)[number]
+        item = drafted(own_id, "late", ours, timestamp=when(PART))
+        clock = (2 * PART + 801, 9 * EVENTS)[number]
         add(folder, [stamped(item, number + 1, clock, OTHER_NODE)])
         tells(index, folder)
         fits(index, folder)
@@ -290,7 +289,7 @@ def test_page_behind_a_cursor_takes_no_more_steps_of_a_log_four_times_as_long(tm
                     steps(index, lambda f=filter, words=behind: page(index, f, **words))
                 )
     for name, (short, long) in taken.items():
-        assert long - short < ZONE_EVENTS // 2, (name, short, long)
+        assert long - short < PART // 2, (name, short, long)
 
 
 @pytest.mark.promise("Q7")
@@ -308,7 +307,7 @@ def test_totals_of_types_and_actors_take_no_more_steps_of_a_log_four_times_as_lo
             ]
             taken.append([steps(index, way) for way in ways])
     differences = [long - short for short, long in zip(*taken, strict=True)]
-    assert max(differences) < ZONE_EVENTS, taken
+    assert max(differences) < PART, taken
 
 
 def steps(index: Index, ask: Callable[[], object]) -> int:

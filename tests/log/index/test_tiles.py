@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from tests.tiers import examples
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
-from thence.core.query.why import Why
 from thence.core.redaction import redacted
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.log.index import causality, tiles
+from thence.log.index.bars import ROWS_MAX, bars
 from thence.log.index.tiles import POSITION_MAX, Axis, Kept, TileView
 
 AXES: tuple[Axis, ...] = ("order", "turn", "time")
@@ -85,9 +86,7 @@ class Drawn:
         add(self.folder, lines)
 
     def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
-        while (told := tiles.read(self.index, self.kept, work))["behind"]:
-            pass
-        return told
+        return tiles.read(self.index, self.kept, work)
 
     def lanes(self) -> dict[str, int]:
         sql = "SELECT name, number FROM lane_names"
@@ -115,7 +114,7 @@ def fits(log: Drawn) -> None:
     """Asserts that overview, lanes and tiles are a plain count of the lines."""
     events = list(enumerate(read(log.folder), 1))
     facts = log.ask(tiles.look)
-    assert (facts["events"], facts["behind"]) == (len(events), 0)
+    assert facts["events"] == len(events)
     types = {name: id for id, name, _ in facts["types"]}
     assert [row[1:] for row in facts["types"]] == [
         [name, count]
@@ -154,7 +153,6 @@ def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, in
         assert told["buckets"] <= buckets
         finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
         assert not told["level"] or max(finer) - min(finer) >= buckets, "not the least level"
-        assert told["behind"] == 0
         counts = Counter(
             ((at - told["first"]) >> told["level"], types[event.event_type])
             for at, _, event in placed
@@ -214,7 +212,7 @@ def tile_fits(
 
 
 def causes_fit(log: Drawn) -> None:
-    """Asserts that marks and paths name the causes that `why` names."""
+    """Asserts that paths name the causes that `why` names."""
     events = read(log.folder)
     arrivals = {event.event_id: arrival for arrival, event in enumerate(events, 1)}
     first = log.chance.randrange(len(events))
@@ -226,33 +224,38 @@ def causes_fit(log: Drawn) -> None:
     assert [mark[0] for mark in marks] == [arrivals[event_id] for event_id in told["ids"]]
     assert [mark[3] for mark in marks] == [microseconds(event.timestamp) for event in inside]
     assert told["failures"] == [arrivals[one.event_id] for one in inside if is_failure(one)]
-    links = set(triples(told["causes"], 2))
-    reasons: dict[int, Why] = {}
     for event in inside:
         arrival = arrivals[event.event_id]
-        reasons[arrival] = why = causality.why(log.index, event.event_id, PLAIN)
-        near = {arrivals[cause.event_id] for cause, depth in why.cone if depth == 1}
-        assert {parent for child, parent in links if child == arrival} - {arrival} == near
+        why = causality.why(log.index, event.event_id, PLAIN)
         path = log.ask(lambda view, it=event: tiles.path(view, it.event_id, False, 200))
         rows = [(row[0], row[3]) for row in triples(path["path"], 4)]
         assert rows == [(arrival, 0)] + [(arrivals[one.event_id], at) for one, at in why.cone]
         assert path["arrival"] == arrival
         assert not path["truncated"]
-    steps_fit(events, arrivals, first, end, told)
+    bars_fit(log, events, arrivals, first, end)
 
 
-def steps_fit(
-    events: list[Event], arrivals: dict[str, int], first: int, end: int, told: dict[str, Any]
+def bars_fit(
+    log: Drawn, events: list[Event], arrivals: dict[str, int], first: int, end: int
 ) -> None:
+    """Asserts that the bars of a window are its steps, and that none covers another."""
     ends = {event.ends: arrivals[event.event_id] for event in reversed(events) if event.ends}
     steps = {}
     for event in events:
         begin, last = arrivals[event.event_id], ends.get(event.event_id)
-        if event.begins and begin <= end and (begin > first or last is None or last > first):
-            steps[begin] = last or 0
-    assert {row[0]: row[1] for row in triples(told["steps"], 3)} == steps
-    failed = {begin for begin, last in steps.items() if last and is_failure(events[last - 1])}
-    assert set(told["failed_steps"]) == failed
+        if event.begins and begin <= end and (last is None or last > first + 1):
+            failed = is_failure(events[last - 1]) if last else is_failure(event)
+            steps[begin] = (last or 0, failed)
+    told = log.ask(lambda view: bars(view, "order", first, end))
+    found = triples(told["bars"], 8)
+    assert {row[0]: (row[1], row[6]) for row in found} == steps
+    assert told["total"] == len(steps)
+    assert {row[2:4] for row in found} == {
+        (begin - 1, last - 1 if last else -1) for begin, (last, _) in steps.items()
+    }
+    for (_, _, start, stop, *place), (_, _, other, *_, lane, row, _, _) in permutations(found, 2):
+        if place[:2] == [lane, row] and start <= other:
+            assert -1 < stop <= other or row == ROWS_MAX - 1
 
 
 @pytest.fixture
@@ -303,8 +306,8 @@ def test_a_long_log_is_counted_by_zones_and_on_other_axes_by_what_came_since(
     monkeypatch.setattr(tiles, "_OVERVIEW_ROWS_MAX", 100)
     types = {name: id for id, name, _ in log.ask(tiles.look)["types"]}
     told = log.ask(lambda view: tiles.overview(view, "order"))
-    assert (told["level"], told["buckets"], told["behind"]) == (13, 2, 0)
-    counts = Counter(((at - 1) >> 13, types[event.event_type]) for at, event in events)
+    assert (told["level"], told["buckets"]) == (9, 18)
+    counts = Counter(((at - 1) >> 9, types[event.event_type]) for at, event in events)
     assert {row[:2]: row[2] for row in triples(told["counts"], 3)} == counts
     log.ask(lambda view: tiles.overview(view, "turn"))
     log.grow(100)
@@ -384,22 +387,6 @@ def test_growth_names_the_lowest_arrival_whose_picture_changed(log: Drawn) -> No
     assert growth() == (7, 1)
 
 
-def test_an_index_that_is_behind_answers_and_says_so(log: Drawn) -> None:
-    log.grow(50)
-    log.index.refresh()
-    block = b"".join(
-        log.line(f"far-{number:08}", payload={"x": "y" * 900}) for number in range(6_000)
-    )
-    add(log.folder, [block])
-    assert not log.index.answer_soon(lambda connection, is_whole: is_whole, 0.0)
-    told = tiles.read(log.index, log.kept, tiles.look)
-    assert told["events"] > 50
-    log.index = index_of(log.folder)  # as after a kill: what was taken in is not all
-    log.index.refresh()
-    assert log.ask(tiles.look)["events"] == 6_050
-    assert log.ask(tiles.look)["behind"] == 0
-
-
 @pytest.mark.parametrize("count", [0, 1])
 def test_an_empty_log_and_one_event_have_pictures(log: Drawn, count: int) -> None:
     log.folder.mkdir()
@@ -414,10 +401,9 @@ def test_an_empty_log_and_one_event_have_pictures(log: Drawn, count: int) -> Non
         log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, 0, [1, 7, 2**60]))
         far = log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, POSITION_MAX, [1]))
         assert far["lanes"] == {}, "beyond the axis"
-    assert log.ask(lambda view: tiles.marks(view, 0, 2_000, with_ids=False))["steps"][2:] in (
-        [],
-        [1],
-    )
+    told = log.ask(lambda view: tiles.marks(view, 0, 2_000, with_ids=False))
+    assert len(told["marks"]) == 4 * count
+    assert len(log.ask(lambda view: bars(view, "time", 0, POSITION_MAX))["bars"]) in (0, 8 * count)
     with pytest.raises(EventNotFound):
         log.ask(lambda view: tiles.path(view, "nobody", False, 200))
 

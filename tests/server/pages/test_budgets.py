@@ -12,7 +12,7 @@ import thence
 
 EVENTS, ACTORS = 30_000, 300
 FRAMES, CALLS_MAX = 60, 5_000
-PAGE_BYTES_MAX, REQUESTS_MAX = 40_000, 15
+PAGE_BYTES_MAX, REQUESTS_MAX = 45_000, 16
 
 # how often a canvas is told to draw
 COUNTED = """

@@ -203,8 +203,8 @@ def used(tab: Tab) -> float:
         """() => {
           const canvas = document.querySelector(".look-lanes canvas");
           if (!canvas?.width) return 0;
-          const mark = document.querySelector(".look-legend span span");
-          const colour = getComputedStyle(mark).color.match(/\\d+/g).join();
+          const mark = document.querySelector(".look-legend i");
+          const colour = getComputedStyle(mark).backgroundColor.match(/\\d+/g).join();
           const wide = canvas.width - 190;
           const { data } = canvas.getContext("2d").getImageData(190, 17, wide, 1);
           let number = 0;

@@ -26,7 +26,7 @@ VIEWS = {
     "failure": ("world", "/runs/village", ("Next failure",), "#look"),
     "board": ("world", "/runs/project", (), "h1"),
     "sweep": ("world", f"/runs/{SWEEP}", (), "h1"),
-    "agent": ("repository", "/runs/agents", (), "h2"),
+    "agent": ("repository", "/runs/agents?axis=time", (), "#look"),
 }
 
 

@@ -1,4 +1,4 @@
-"""A coding agent's session in a real browser: flags, lanes, the pages of its files."""
+"""A coding agent's session in a real browser: bars, lanes, the pages of its files."""
 
 from collections.abc import Iterator
 
@@ -48,28 +48,34 @@ def written(tab: Tab) -> list[str]:
     return tab.run("[...window.written]")
 
 
-def test_prompts_are_flags_with_their_words_and_commits_are_diamonds(tab: Tab) -> None:
-    flags = tab.wait(lambda: [text for text in written(tab) if text[:10] == ASK[:10]])
-    assert ASK.startswith(flags[0].rstrip("…"))
-    assert "Is all well?" in written(tab)
+def test_prompts_are_bars_with_their_words_and_commits_are_diamonds(
+    tab: Tab, server: Serving
+) -> None:
+    tab.wait(lambda: [text for text in written(tab) if ASK[:10] in text])
+    told = server.json("/logs/agents/bars")["words"].values()
+    assert 'the user asked: "Is all well?"' in told
     assert tab.run("window.diamonds") > 0
     assert tab.page.locator("script").count() == 1
 
 
-def test_click_on_the_words_of_a_flag_opens_the_prompt(tab: Tab, server: Serving) -> None:
-    tab.wait(lambda: "Is all well?" in written(tab))
-    marks = server.json("/logs/agents/marks")
-    flags = marks["flags"]
-    (arrival, lane, _), *_ = [
-        flags[at : at + 3] for at in range(0, len(flags), 3) if flags[at + 2][:10] == ASK[:10]
-    ]
-    # the chosen lane stands at its place in the list of lanes
-    names = {row[0]: row[1] for row in server.json("/logs/agents/lanes")["lanes"]}
-    row = [*names].index(lane)
+def test_click_on_the_words_of_a_bar_opens_the_prompt(tab: Tab, server: Serving) -> None:
+    tab.wait(lambda: [text for text in written(tab) if ASK[:10] in text])
+    told = server.json("/logs/agents/bars")
+    begins = {
+        begin: (lane, row)
+        for begin, lane, row in zip(*(told["bars"][at::8] for at in (0, 4, 5)), strict=True)
+    }
+    begin = next(int(begin) for begin, words in told["words"].items() if ASK[:10] in words)
+    lane, row = begins[begin]
+    above = 0  # the heights of the lanes before
+    for number, *_ in server.json("/logs/agents/lanes")["lanes"]:
+        if number == lane:
+            break
+        above += 24 + 17 * told["rows"].get(str(number), 0)
     box = tab.page.locator(CANVAS).bounding_box()
     label, end = 190, server.json("/logs/agents/look")["events"]
-    x = label + (arrival - 0.5) / end * (box["width"] - label)
-    tab.page.locator(CANVAS).click(position={"x": x + 12, "y": row * 46 + 34})
+    x = label + (begin - 0.5) / end * (box["width"] - label)
+    tab.page.locator(CANVAS).click(position={"x": x + 12, "y": above + 24 + 17 * row + 8})
     heading = tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts())
     assert ASK[:20] in heading[0]
 

@@ -9,12 +9,28 @@ from tests.log.processes import ran
 from tests.sim.populations.people import Flu, Givers, Herd, Leaning
 from tests.sim.toys import Adder, Doer, add, at_turn, config, killed, lines, orchestrator, told
 
-from thence.errors import ThenceError
+from thence.errors import ScenarioError
 from thence.sim import BaseEngine, Population, SimulationOrchestrator, replay, resume
 from thence.sim.record.checkpoints import read_checkpoints
 
 pytestmark = pytest.mark.promise("O15")
 LEVELS = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
+
+
+TABLED = """
+from thence.sim import Population
+
+
+class People(Population):
+    def __init__(self, name: str, size: int = 0, table: str | None = None, config=None):
+        columns = {"age": "int8", "money": "int32", "gave": "int16"}
+        super().__init__(name, size, columns, table=table, config=config)
+
+    def decide(self, rows):
+        gives = (rows["money"] > 0) & (rows["age"] > 18)
+        rows.add("money", -1, where=gives)
+        rows.add("gave", 1, where=gives)
+"""
 
 
 def steps(folder):
@@ -52,8 +68,8 @@ def test_turn_of_a_population_is_a_decision_an_action_and_a_state_of_each_change
 def test_digest_is_that_of_the_values(tmp_path):
     people = Flu("people")
     result = run_of(tmp_path, people)
-    for name, values in people.kept().values.items():
-        digest = hashlib.sha256(values.tobytes()).hexdigest()
+    for name, column in people.columns.items():
+        digest = hashlib.sha256(column.values.tobytes()).hexdigest()
         assert result.final_state["agent/people"][name]["digest"] == digest
 
 
@@ -74,7 +90,7 @@ def test_every_level_holds_the_same_digest_of_each_turn(tmp_path, level):
 def test_what_rows_give_is_neither_lost_nor_made(tmp_path):
     people = Givers("people", 500)
     result = run_of(tmp_path, people, turns=20)
-    money = people.kept().values["money"]
+    money = people.columns["money"].values
     assert money.min() == 0
     assert result.final_state["agent/people"]["money"]["sum"] == money.sum() == 1_000
 
@@ -163,6 +179,31 @@ def test_draws_are_by_row_and_purpose_and_not_by_the_number_of_rows(tmp_path):
     assert abs(np.mean(drawn[1]["people", 90][0]) - 0.5) < 0.15
 
 
+def test_turn_and_row_that_wrote_each_value_last_are_kept(tmp_path):
+    class Passing(Population):
+        def __init__(self):
+            super().__init__("people", 5, {"x": "int16", "y": "float32"})
+
+        def start(self, rows):
+            rows.set("y", 0.5, where=rows.ids == 4)
+
+        def decide(self, rows):
+            turn = rows.observation.turn
+            rows.add("x", 1, of=(rows.ids + 1) % rows.size, where=rows.ids == turn)
+            rows.set("y", 2.5, where=(rows.ids < 2) & (turn == 2))
+
+    people = Passing()
+    result = run_of(tmp_path, people, turns=3)
+    x, y = people.columns["x"], people.columns["y"]
+    assert [*x.values] == [0, 0, 1, 1, 1]
+    assert ([*x.turns], [*x.writers]) == ([0, 0, 1, 2, 3], [-1, -1, 1, 2, 3])
+    assert [*y.values] == [2.5, 2.5, 0, 0, 0.5]
+    assert ([*y.turns], [*y.writers]) == ([2, 2, 0, 0, 0], [0, 1, -1, -1, -1])
+    summaries = result.final_state["agent/people"]
+    assert (summaries["x"]["rows"], summaries["x"]["sum"]) == (1, 3)
+    assert (summaries["y"]["rows"], "sum" in summaries["y"]) == (2, False)
+
+
 @pytest.mark.parametrize("how", ["mean", "order", "place", "length"])
 def test_decision_that_depends_on_more_than_its_row_fails_the_run(tmp_path, how):
     result = run_of(tmp_path, Leaning("people", how=how))
@@ -180,31 +221,49 @@ def test_dead_rows_decide_nothing_and_new_ones_append(tmp_path):
     world = [{"name": "grass", "type": "float", "default": 1.0}]
     herd = Herd("herd")
     result = run_of(tmp_path, herd, turns=12, given=config(turns=12, global_vars=world))
-    kept = herd.kept()
-    alive, age = kept.values["alive"], kept.values["age"]
+    kept = herd.columns
+    alive, age = kept["alive"].values, kept["age"].values
     assert len(age) > 20, "some are born"
     assert (~alive).sum() >= 20
     assert set(age[~alive]) == {9}, "the dead grow no older"
     born = slice(20, None)
-    assert (kept.writers["alive"][born] >= 0).all()
-    assert kept.turns["weight"].max() == 12
+    assert (kept["alive"].writers[born] >= 0).all()
+    assert kept["weight"].turns.max() == 12
     replayed = replay(result.output_dir, agents=[Herd("herd")], engine=BaseEngine())
     assert replayed.difference == ""
+    options = {"given": config(turns=12, global_vars=world), "checkpoint_interval": 2}
+    resumed = Herd("herd")
+    killed(lambda: run_of(tmp_path, Herd("herd"), run_id="k", on_turn=at_turn(7), **options))
+    resume(tmp_path / "k", agents=[resumed], engine=BaseEngine()).run()
+    for name, column in herd.columns.items():
+        for array, again in zip(column, resumed.columns[name], strict=True):
+            assert [*array] == [*again]
+
+
+def test_new_rows_begin_with_the_one_first_value_of_a_column_or_with_0(tmp_path):
+    class Splitting(Population):
+        def __init__(self):
+            columns = {"kind": ("int8", 3), "well": ("bool", [True, False]), "age": "int16"}
+            super().__init__("cells", 2, columns)
+
+        def decide(self, rows):
+            rows.add("age", 1)
+            rows.append(rows.ids == 1, age=rows["age"] + 7)
+
+    cells = Splitting()
+    assert run_of(tmp_path, cells, turns=2).status == "completed"
+    values = {name: column.values.tolist() for name, column in cells.columns.items()}
+    assert values == {
+        "kind": [3, 3, 3, 3],
+        "well": [True, False, False, False],
+        "age": [2, 2, 8, 8],
+    }
+    assert cells.columns["kind"].writers.tolist() == [-1, -1, 1, 1]
 
 
 def test_population_comes_from_a_table(tmp_path):
     (tmp_path / "people.csv").write_text("age,money,name\n30,5,ada\n41,0,ben\n7,2,cleo\n")
-    (tmp_path / "people.py").write_text(
-        "from thence.sim import Population\n\n\n"
-        "class People(Population):\n"
-        "    def __init__(self, name: str, table: str, config=None):\n"
-        "        columns = {'age': 'int8', 'money': 'int32', 'gave': 'int16'}\n"
-        "        super().__init__(name, columns=columns, table=table, config=config)\n\n"
-        "    def decide(self, rows):\n"
-        "        gives = (rows['money'] > 0) & (rows['age'] > 18)\n"
-        "        rows.add('money', -1, where=gives)\n"
-        "        rows.add('gave', 1, where=gives)\n"
-    )
+    (tmp_path / "people.py").write_text(TABLED)
     scenario = tmp_path / "money.yaml"
     scenario.write_text(
         "simulation: {name: money, max_turns: 3}\n"
@@ -231,7 +290,14 @@ def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
     [
         (lambda rows: rows.set("money", 2**31), "int32 can't hold 2147483648"),
         (lambda rows: rows.set("money", 1.5), "int32 can't hold 1.5"),
-        (lambda rows: rows.set("mony", 1), "money"),
+        (lambda rows: rows.set("mony", 1), "did you mean money?"),
+        (lambda rows: rows["mony"], "the population has no such column"),
+        (lambda rows: rows.get("mony", of=rows.ids), "the population has no such column"),
+        (lambda rows: rows.all("mony"), "the population has no such column"),
+        (lambda rows: rows.append(rows.ids == 0, mony=1), "the population has no such column"),
+        (lambda rows: rows.append([True]), "of the rows: it was given bool in the shape (1,)"),
+        (lambda rows: rows.append(rows.ids == 0, money=2.5), "int32 can't hold 2.5"),
+        (lambda rows: rows.add("money", 2**31 - 1), "int32 can't hold 2147483649"),
         (lambda rows: rows.set("money", 1, where=[True]), "true or false"),
         (lambda rows: rows.set("money", [1, 2]), "50"),
         (lambda rows: rows.set("money", 1, of=rows.ids + 1), "rows"),
@@ -250,19 +316,64 @@ def test_write_that_does_not_fit_is_refused_with_the_column(tmp_path, write, wor
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "setting", "words"),
     [
-        {"size": 5},
-        {"size": 0, "columns": {"x": "bool"}},
-        {"size": 5, "columns": {"x": "text"}},
-        {"size": 5, "columns": {"a b": "bool"}},
-        {"size": 5, "columns": {"x": ("float32", np.zeros(4))}},
-        {"size": 5, "columns": {"x": "bool"}, "name": "global"},
+        ({"size": 5}, "columns", "they are"),
+        ({"columns": {"x": "bool"}}, "size", "it is 0; give 1 to 100,000,000 rows"),
+        ({"size": -3, "columns": {"x": "bool"}}, "size", "it is -3; give 1 to"),
+        ({"size": 2.0, "columns": {"x": "bool"}}, "size", "it is 2.0;"),
+        ({"size": True, "columns": {"x": "bool"}}, "size", "it is True;"),
+        ({"size": "many", "columns": {"x": "bool"}}, "size", "it is 'many';"),
+        ({"size": 10**9, "columns": {"x": "bool"}}, "size", "it is 1000000000;"),
+        ({"size": 5, "columns": ["x"]}, "columns", "they are ['x']; give the type of each"),
+        ({"size": 5, "columns": {"x": "text"}}, "columns", "'x' is declared as 'text'"),
+        ({"size": 5, "columns": {"x": 8}}, "columns", "'x' is declared as 8"),
+        ({"size": 5, "columns": {"x": ("int8", 1, 2)}}, "columns", "'x' is declared as ('int8'"),
+        ({"size": 5, "columns": {"a b": "bool"}}, "columns", "'a b' is declared as 'bool'"),
+        ({"size": 5, "columns": {5: "bool"}}, "columns", "5 is declared as 'bool'"),
+        ({"size": 5, "columns": {"x": ("bool", 2)}}, "columns", "of bool can't hold 2"),
+        ({"size": 5, "columns": {"x": ("int8", "old")}}, "columns", "of int8 can't hold 'old'"),
+        ({"size": 5, "columns": {"x": ("float32", np.zeros(4))}}, "columns", "(4,) for 5 rows"),
+        ({"size": 5, "columns": {"x": ("int8", [[1], [1, 2]])}}, "columns", "x: "),
+        ({"size": 5, "columns": {"x": "bool"}, "name": "global"}, "name", "it is global"),
+        ({"table": 5, "columns": {"x": "bool"}}, "table", "it is 5; name a file"),
+        ({"table": "x.csv", "size": 5, "columns": {"x": "bool"}}, "table", "give no size"),
+        ({"table": "no.csv", "columns": {"x": "bool"}}, "table", "no.csv can't be read"),
+        ({"table": "x.xls", "columns": {"x": "bool"}}, "table", "x.xls is not a table"),
     ],
 )
-def test_columns_that_can_not_be_are_refused(given):
-    with pytest.raises(ThenceError, match="columns"):
+def test_settings_that_can_not_be_are_told_by_their_name(given, setting, words):
+    with pytest.raises(ScenarioError) as caught:
         Population(**{"name": "people", **given})
+    assert str(caught.value).startswith(f"{setting} of a population can't be taken: ")
+    assert words in str(caught.value)
+
+
+def test_cell_of_a_table_that_does_not_fit_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people.csv").write_text("age,name\n30,ada\n,ben\n7,cleo\n")
+    with pytest.raises(ScenarioError, match=r"^table .* age: .* int8 can't hold ''$"):
+        Population("people", columns={"age": "int8"}, table="people.csv")
+    (tmp_path / "people.csv").write_text("age\n30\n300\n7\n")
+    with pytest.raises(ScenarioError, match=r"^table .* int8 can't hold 300$"):
+        Population("people", columns={"age": "int8"}, table="people.csv")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("size: -3", "it is -3"), ("table: no.csv", "no.csv can't be read"), ("size: x", "not 'x'")],
+)
+def test_scenario_names_the_line_of_a_setting_that_can_not_be(tmp_path, setting, words):
+    (tmp_path / "people.py").write_text(TABLED)
+    scenario = tmp_path / "money.yaml"
+    scenario.write_text(
+        "simulation: {name: money, max_turns: 3}\nagents:\n  - name: people\n"
+        f"    type: ./people.py:People\n    {setting}\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        SimulationOrchestrator(scenario, output_root=tmp_path / "runs")
+    assert f"money.yaml: line 5: agents[0].{setting.partition(':')[0]}: " in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_run_without_a_population_loads_no_numpy():

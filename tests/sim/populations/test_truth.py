@@ -42,21 +42,17 @@ class Friends(Population):
 
 def reached(played, turn, row):
     """Returns, by column, the rows whose values the decision of one row may have changed."""
-    masks = {
-        name: np.zeros(len(values), bool) for name, values in played.at(turn).after.values.items()
-    }
+    after = played.at(turn).after
+    masks = {name: np.zeros(len(column.values), bool) for name, column in after.items()}
     for later in range(turn, played.turns + 1):
-        traced = played.at(later).traced
+        rows = played.at(later).rows
         deciding = np.zeros(len(next(iter(masks.values()))), bool)
         deciding[row] = later == turn
-        for name, of, is_whole in traced.reads:
-            if not is_whole:
-                deciding |= masks[name] if of is None else masks[name][of]
-            elif name:
-                deciding |= masks[name].any()
-        for write in traced.writes:
-            targets = deciding if write.of is None else write.of[deciding]
-            masks[write.column][targets] = True
+        for name, of in rows.reads:
+            deciding |= masks[name].any() if of is None else masks[name][of]
+        for write in rows.writes:
+            for name in write.values:
+                masks[name][write.of[deciding]] = True
     return masks
 
 
@@ -73,15 +69,15 @@ def test_decision_of_a_row_changes_only_values_that_rest_on_it(tmp_path, kind):
     changed = outside = 0
     with open_run(result.output_dir) as run:
         played = PlayedRows(run, "people", parts)
-        final = played.at(TURNS).after.values
+        final = {name: column.values for name, column in played.at(TURNS).after.items()}
         size = len(final[next(iter(final))])
         for _ in range(ALTERATIONS):
             turn, row = rng.randrange(1, TURNS + 1), rng.randrange(size)
             masks = reached(played, turn, row)
             other = PlayedRows(run, "people", parts)
-            other.value_without(f"{turn}.decide.people/{row}.0", row, next(iter(final)))
-            for name, values in other.own.kept().values.items():
-                differs = values != final[name]
+            other.value((row, next(iter(final))), left_out=f"{turn}.decide.people/{row}.0")
+            for name, column in other.own.columns.items():
+                differs = column.values != final[name]
                 assert not (differs & ~masks[name]).any(), f"{turn}.decide.people/{row}.0"
                 changed += np.count_nonzero(differs)
                 outside += np.count_nonzero(~masks[name])

@@ -11,7 +11,7 @@ from tests.sim.populations.test_population import run_of
 from tests.sim.toys import lines
 
 from thence.errors import RunDiverged, ThenceError
-from thence.sim import BaseEngine, branch, open_run, replay
+from thence.sim import BaseEngine, SimulationOrchestrator, branch, open_run, replay
 from thence.sim.populations.why import measure_row, row_courses, why_row
 
 pytestmark = pytest.mark.promise("O15")
@@ -63,8 +63,8 @@ def test_chain_of_a_sick_row_goes_back_to_one_that_was_sick_at_first(tmp_path, i
     options = {"turns": 9, "checkpoint_interval": interval, "verbosity": level}
     result = run_of(tmp_path, people, **options)
     parts = {"agents": [Flu("people")], "engine": BaseEngine()}
-    kept = people.kept()
-    row = int(np.flatnonzero(kept.values["sick"] & (kept.turns["sick"] > 5))[0])
+    sick = people.columns["sick"]
+    row = int(np.flatnonzero(sick.values & (sick.turns > 5))[0])
     answer = why_row(result.output_dir, f"people/{row}/sick", **parts)
     assert (answer.value, answer.turn, answer.is_whole) == (True, 9, True)
     first = answer.chain[0]
@@ -223,3 +223,29 @@ def test_course_of_a_row_stands_in_tables_and_pictures(project):
     drawn = warm("sim", "plot", "output/flu", *options, cwd=project)
     assert drawn.code == 0, drawn.err
     assert "people/1/days" in (project / "t.svg").read_text()
+
+
+HERD = {
+    "simulation": {"name": "herd", "max_turns": 9, "seed": 3, "checkpoint_interval": 4},
+    "state_variables": {"global_vars": [{"name": "grass", "type": "float", "default": 1.0}]},
+    "agents": [{"name": "herd", "type": "tests.sim.populations.people:Herd", "size": 12}],
+}
+
+
+def test_row_that_was_born_has_a_course_causes_and_decisions(tmp_path):
+    folder = SimulationOrchestrator(HERD, output_root=tmp_path).run().output_dir
+    with open_run(folder) as run:
+        course = row_courses(run, ["herd/12/age"])["herd/12/age"]
+    born = course.count(None)
+    assert 0 < born < 7
+    assert course == [None] * born + [*range(10 - born)]
+    *_, first = why_row(folder, "herd/12/age").chain
+    assert (first.turn, first.old, first.new) == (born, None, 0)
+    parent = int(first.by[0].partition("/")[2])
+    assert parent < 12
+    assert f"herd/{parent}/age" in {read.subject for read in first.reads}
+    left_out = branch(folder, born, decide={f"{born + 1}.decide.herd/12.0": None}).run()
+    assert why_row(left_out.output_dir, "herd/12/age").value == 8 - born
+    by_step = {weight.step: weight.value for weight in measure_row(folder, "herd/12/age")}
+    assert by_step[f"{born + 1}.decide.herd/12.0"] == 8 - born
+    assert f"{born}.decide.herd/{parent}.0" in by_step

@@ -3,8 +3,7 @@
 Each answer is of the present log. The walks follow the links between arrivals. A cause usually
 arrives before its effects, but need not: lines of other tools carry no clock, may come before their
 causes, and name each other in a cycle. Every walk ends all the same, because it visits an event
-once. A long chain of causes leads from one event to the next, usually a near one: one query for
-each link takes longer than reading a hundred links at once.
+once.
 """
 
 import json
@@ -170,10 +169,6 @@ ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
 # the most arrivals whose links one query reads
 _TOGETHER = 500
-# a step from at most so many events reads links of their neighbours in the log too
-_FEW_EVENTS = 3
-_AHEAD = 64
-_LINKS_AHEAD_MAX = 1_024
 
 # type and actor, then the total order
 Key = tuple[str, str | None, int, str, str, str]
@@ -184,7 +179,6 @@ class Walk:
 
     def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
         self._db = connection
-        self._is_upstream = direction == "upstream"
         self._near, self._far = ENDS[direction]
         self._links: dict[int, list[int]] = {}
         self._keys: dict[int, Key] = {}
@@ -262,8 +256,6 @@ class Walk:
         """Returns the events one step away from any of some events."""
         links = self._links
         missing = [arrival for arrival in arrivals if arrival not in links]
-        if missing and len(missing) <= _FEW_EVENTS:
-            missing = self._read_ahead(missing)
         for at in range(0, len(missing), _TOGETHER):
             part = missing[at : at + _TOGETHER]
             links |= {arrival: [] for arrival in part}
@@ -271,24 +263,6 @@ class Walk:
             for near, far in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
                 links[near].append(far)
         return {far for arrival in arrivals for far in links[arrival]}
-
-    def _read_ahead(self, missing: list[int]) -> list[int]:
-        """Reads links of a range of arrivals, where a long line of causes leads next.
-
-        Returns those that are still missing: there are too many links.
-        """
-        end = max(missing) if self._is_upstream else min(missing)
-        first, last = (end - _AHEAD, end) if self._is_upstream else (end, end + _AHEAD)
-        between = f"FROM causes WHERE {self._near} BETWEEN ? AND ? LIMIT ?"
-        sql = f"SELECT {self._near}, {self._far} {between}"
-        rows = self._db.execute(sql, (first, last, _LINKS_AHEAD_MAX)).fetchall()
-        if len(rows) == _LINKS_AHEAD_MAX:
-            return missing
-        read: dict[int, list[int]] = {arrival: [] for arrival in range(first, last + 1)}
-        for near, far in rows:
-            read[near].append(far)
-        self._links |= read
-        return [arrival for arrival in missing if arrival not in read]
 
     def _in_order(self, arrivals: Collection[int]) -> list[int]:
         """Returns arrivals in the total order of their events."""

@@ -135,7 +135,39 @@ class Index:
         the number of bytes read so far. Raises `read_failed` where the log can't be read.
         """
         with self._lock, reading(self.folder):
-            self._refresh(on_read)
+            is_fresh = self._seen is not None and self._file_now() == self._file
+            if is_fresh and present(self._disk, self.folder) == self._seen:
+                return
+            if self._places is None:
+                info = read_info(self._disk, self.folder)
+                self._log_id = info.log_id if info else ""
+                self._places = []
+                # over a network SQLite's shared memory does not work between hosts, or not at all
+                if durability_on(self._disk.filesystem(self.folder)) != "unproven":
+                    self._places.append(own_folder(self.folder))
+                if self._cache is not None and self._log_id:
+                    self._places.append(self._cache / self._log_id)
+            while self._places:
+                try:
+                    if not self._disk.is_folder(self.folder):
+                        raise DiskError(f"{self.folder} is gone")
+                    self._disk.make_folder(self._places[0])
+                    with self._locked(self._places[0]):
+                        self._update(on_read)
+                    return
+                except (Stale, DiskError, sqlite3.Error):
+                    self._close_writer()
+                    self._places = self._places[1:]
+            try:
+                self._update(on_read)
+            except (Stale, sqlite3.Error) as error:
+                raise ThenceError(
+                    "could not index the log",
+                    place=self.folder,
+                    cause=error,
+                    hint="try again",
+                    code="read_failed",
+                ) from error
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
         """Rebuilds the index from the segments.
@@ -146,11 +178,7 @@ class Index:
             self._seen, self._is_distrusted = None, True
             self.refresh(on_read)
 
-    def answer(
-        self,
-        work: Callable[[sqlite3.Connection], Answer],
-        refresh: Callable[[], None] | None = None,
-    ) -> Answer:
+    def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Returns the result of a function of a connection that sees the present log.
 
         The function is called again when the segments changed meanwhile, and, once, when a row
@@ -158,7 +186,7 @@ class Index:
         """
         is_rechecked = is_rebuilt = False
         while True:
-            (refresh or self.refresh)()
+            self.refresh()
             try:
                 with reading(self.folder), self._snapshot() as connection:
                     return work(connection)
@@ -182,31 +210,6 @@ class Index:
                     self._drop_idle()
                     self._seen, self._is_distrusted = None, self._is_distrusted or is_rebuilt
 
-    def answer_soon(
-        self, work: Callable[[sqlite3.Connection, bool], Answer], within_s: float
-    ) -> Answer:
-        """Returns the result of a function of a connection, and of whether it sees all of the log.
-
-        New events are taken in for `within_s` seconds; an index that does not fit is made first.
-        Raises what `answer` raises.
-        """
-        is_whole = False
-
-        def refresh() -> None:
-            nonlocal is_whole
-            is_whole = False
-            until_ns = monotonic_ns() + int(within_s * 1e9)
-            if not self._lock.acquire(timeout=within_s):
-                return
-            try:
-                with reading(self.folder):
-                    self._refresh(until_ns=until_ns)
-                is_whole = self._seen is not None
-            finally:
-                self._lock.release()
-
-        return self.answer(lambda connection: work(connection, is_whole), refresh)
-
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
         reader = LineReader(self._disk, self.folder, connection)
@@ -218,6 +221,19 @@ class Index:
         reader = LineReader(self._disk, self.folder, connection)
         with closing(reader), reading(self.folder):
             yield from reader.lines(extents, self.vocabulary)
+
+    def attach(self, connection: sqlite3.Connection, name: str) -> None:
+        """Gives a connection a database of a name that is beside the index and goes with it.
+
+        It is made where there is none, in memory for an index in memory.
+        """
+        databases = {own: file for _, own, file in connection.execute("PRAGMA database_list")}
+        if name in databases:
+            return
+        file = f"{databases['main']}.{name}" if databases["main"] else ":memory:"
+        if databases["main"]:
+            self._disk.close(self._disk.open_append(Path(file)))  # with the rights of a draft
+        connection.execute(f"ATTACH ? AS {name}", (file,))
 
     def close(self) -> None:
         """Closes the connections; running readers keep theirs until they have finished."""
@@ -326,48 +342,6 @@ class Index:
             with suppress(sqlite3.Error):
                 builder.connection.close()
 
-    def _refresh(
-        self, on_read: Callable[[int], None] | None = None, until_ns: int | None = None
-    ) -> None:
-        """Does what `refresh` does; the lock is held.
-
-        What is to be added is left for later once the monotonic time is `until_ns`; a build is
-        always whole.
-        """
-        is_fresh = self._seen is not None and self._file_now() == self._file
-        if is_fresh and present(self._disk, self.folder) == self._seen:
-            return
-        if self._places is None:
-            info = read_info(self._disk, self.folder)
-            self._log_id = info.log_id if info else ""
-            self._places = []
-            # over a network SQLite's shared memory does not work between hosts, or not at all
-            if durability_on(self._disk.filesystem(self.folder)) != "unproven":
-                self._places.append(own_folder(self.folder))
-            if self._cache is not None and self._log_id:
-                self._places.append(self._cache / self._log_id)
-        while self._places:
-            try:
-                if not self._disk.is_folder(self.folder):
-                    raise DiskError(f"{self.folder} is gone")
-                self._disk.make_folder(self._places[0])
-                with self._locked(self._places[0]):
-                    self._update(on_read, until_ns)
-                return
-            except (Stale, DiskError, sqlite3.Error):
-                self._close_writer()
-                self._places = self._places[1:]
-        try:
-            self._update(on_read, until_ns)
-        except (Stale, sqlite3.Error) as error:
-            raise ThenceError(
-                "could not index the log",
-                place=self.folder,
-                cause=error,
-                hint="try again",
-                code="read_failed",
-            ) from error
-
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
         """Holds the lock of a folder; raises Stale if its holder writes nothing for so long."""
@@ -393,7 +367,7 @@ class Index:
         """Returns the database, the files of SQLite beside it, and drafts."""
         return [folder / name for name in self._disk.names(folder) if name.startswith(_NAME)]
 
-    def _update(self, on_read: Callable[[int], None] | None, until_ns: int | None) -> None:
+    def _update(self, on_read: Callable[[int], None] | None) -> None:
         """Brings the database up to date, by a rebuild if needed; the lock of a file is held.
 
         Any error while a row is read makes it rebuild the index once.
@@ -414,10 +388,8 @@ class Index:
                     self._is_distrusted = True
                     continue
                 self._seen = None
-                with closing(self._builder.catch_up(segments, matched)) as transactions:
-                    for _ in transactions:
-                        if until_ns is not None and monotonic_ns() >= until_ns:
-                            return
+                for _ in self._builder.catch_up(segments, matched):
+                    pass
                 self._seen = segments
                 return
             except Stale:

@@ -22,8 +22,6 @@ from thence.log.index.segments import Extent
 
 T = TypeVar("T")
 
-_TOGETHER_MIN = 64
-
 # all events by the index of that order, which SQLite does not choose by itself
 IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
 _FAILURES = "events INDEXED BY failures WHERE failed = 1"
@@ -34,6 +32,11 @@ _ON_SUBJECT = "events WHERE subject = :text"
 _BY_PREFIX = """
     event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
+"""
+# the first event that names a missing cause of this beginning
+_NAMERS = f"""
+    SELECT arrival FROM waiting JOIN events ON arrival = child
+    WHERE kind = 'cause' AND ({_BY_PREFIX.replace("event_id", "id")}) ORDER BY {TOTAL_ORDER} LIMIT 1
 """
 # each found by one step in the column's index
 _SUBJECTS = """
@@ -164,15 +167,8 @@ def _in_order_of(
 ) -> list[T]:
     in_order = sorted(set(arrivals))
     columns = "segment, offset, length, event_id"
-    if len(in_order) >= _TOGETHER_MIN and in_order[-1] - in_order[0] < 2 * len(in_order):
-        # a scan of all rows between, which have no gaps, is faster than single lookups
-        first, last = in_order[0], in_order[-1]
-        sql = f"SELECT {columns} FROM events WHERE arrival BETWEEN ? AND ? ORDER BY arrival"
-        rows = connection.execute(sql, (first, last)).fetchall()
-        extents = [rows[arrival - first] for arrival in in_order]
-    else:
-        sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value"
-        extents = connection.execute(f"{sql} ORDER BY key", (json.dumps(in_order),)).fetchall()
+    sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value ORDER BY key"
+    extents = connection.execute(sql, (json.dumps(in_order),)).fetchall()
     by_arrival = dict(zip(in_order, read(connection, extents), strict=True))
     return [by_arrival[arrival] for arrival in arrivals]
 
@@ -218,7 +214,10 @@ def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) 
             return arrival
         if not count:
             subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
-            namer = _namer_of(index, connection, text)
+            namer: Event | None = None
+            if len(text) >= PREFIX_CHARACTERS_MIN:
+                row = connection.execute(_NAMERS, values).fetchone()
+                namer = None if row is None else event_at(index, connection, row[0])
             raise not_found(index.folder, text, subjects, namer)
     beginnings(text)
     sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
@@ -226,19 +225,6 @@ def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) 
     if count > 1:
         raise ambiguous(text, count, event_at(index, connection, first).event_id)
     return first
-
-
-def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
-    """Returns the first event that names a missing cause whose id begins with a text, if any."""
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        return None
-    sql = (
-        "SELECT arrival FROM waiting JOIN events ON arrival = child"
-        f" WHERE kind = 'cause' AND ({_BY_PREFIX.replace('event_id', 'id')})"
-        f" ORDER BY {TOTAL_ORDER} LIMIT 1"
-    )
-    row = connection.execute(sql, {"text": text, "upper": text.upper()}).fetchone()
-    return None if row is None else event_at(index, connection, row[0])
 
 
 def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:

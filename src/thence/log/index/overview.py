@@ -22,7 +22,7 @@ from thence.log.index import zones
 from thence.log.index.connection import Index
 from thence.log.index.lookup import events_at, in_total_order, last_arrival
 from thence.log.index.query import INDEXES, Scan, matching, scan_of
-from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.log.index.rows import TOTAL_ORDER
 from thence.log.index.segments import passed_over
 
 DAMAGE_LISTED_MAX = 100
@@ -33,7 +33,6 @@ By = Literal["type", "actor", "subject", "stream", "lane", "hour", "model", "too
 # the first microsecond of the hour in which an event lies, before 1970 too
 _HOUR_US = 3_600_000_000
 _HOUR = f"time - (time % {_HOUR_US} + {_HOUR_US}) % {_HOUR_US}"
-_LEADING_MAX = 1_000  # events by which the newest streams are chosen
 _LAST_OF_PROCESS = f"""
     SELECT arrival FROM events
     WHERE arrival >= :begin AND substr(event_id, -{NOISE_CHARACTERS}) = :noise
@@ -164,49 +163,6 @@ def log_end(index: Index) -> LogEnd:
         events = events_at(index, connection, [arrival for (arrival,) in latest.values()])
         seen_last = dict(zip(latest, (event.timestamp for event in events), strict=True))
         return LogEnd(event, tuple(still_open), seen_last)
-
-    return index.answer(work)
-
-
-class StreamEvents(NamedTuple):
-    """The newest events of a stream of some types, in total order: arrival, type, is it a failure.
-
-    If it `is_cut`, there are earlier ones.
-    """
-
-    name: str
-    events: Sequence[tuple[int, str, bool]]
-    is_cut: bool
-
-
-def newest_streams(
-    index: Index, types: Sequence[str], streams_max: int, events_max: int, reads: Mapping[str, int]
-) -> tuple[list[StreamEvents], dict[int, Event]]:
-    """Returns the streams with the newest events of the first type, the newest stream first.
-
-    Of each come `events_max` events at most; `reads` says of which types how many of these are
-    read, and returned by their arrivals. Raises `read_failed`.
-    """
-    source = "SELECT {0} FROM events INDEXED BY {1} WHERE {2} ORDER BY " + TOTAL_ORDER_DESCENDING
-
-    def work(connection: sqlite3.Connection) -> tuple[list[StreamEvents], dict[int, Event]]:
-        sql = source.format("stream", "types", "type = ? AND stream IS NOT NULL")
-        names = connection.execute(f"{sql} LIMIT {_LEADING_MAX}", types[:1]).fetchall()
-        sql = source.format(
-            "arrival, type, failed",
-            "streams",
-            "stream = ? AND type IN (SELECT value FROM json_each(?))",
-        )
-        streams, arrivals = list[StreamEvents](), list[int]()
-        for (name,) in [*dict.fromkeys(names)][:streams_max]:
-            values = (name, json.dumps(types), events_max + 1)
-            rows = connection.execute(f"{sql} LIMIT ?", values).fetchall()
-            streams.append(StreamEvents(name, rows[events_max - 1 :: -1], len(rows) > events_max))
-            for kind, limit in reads.items():
-                same = [arrival for arrival, other, _ in rows[:events_max] if other == kind]
-                arrivals += same[:limit]
-        events = events_at(index, connection, arrivals)
-        return streams, dict(zip(arrivals, events, strict=True))
 
     return index.answer(work)
 
@@ -404,7 +360,8 @@ def overview(index: Index) -> tuple[LogFacts, dict[str, int]]:
 _LONGEST = """
     SELECT steps.begin, events.time - steps.time AS lasted
     FROM steps JOIN events ON events.arrival = steps.end
-    WHERE lasted > 0 ORDER BY lasted DESC, steps.begin LIMIT 1
+    WHERE lasted > 0 AND (steps.begin = :begin OR steps.begin > :after OR steps.end > :after)
+    ORDER BY lasted DESC, steps.begin LIMIT 1
 """
 
 
@@ -435,11 +392,25 @@ def standing(index: Index, newest_max: int) -> Standing:
     return index.answer(work)
 
 
-def longest_step(index: Index) -> tuple[Event, float] | None:
-    """Returns the begin of the step that lasted longest, and its seconds; raises `read_failed`."""
+def longest_step(index: Index, kept: dict[str, int]) -> tuple[Event, float] | None:
+    """Returns the begin of the step that lasted longest, and its seconds; raises `read_failed`.
+
+    `kept` is {} at first, then what was found last: of a generation only what came since is read.
+    """
 
     def work(connection: sqlite3.Connection) -> tuple[Event, float] | None:
-        row = connection.execute(_LONGEST).fetchone()
-        return (events_at(index, connection, row[:1])[0], row[1] / 1e6) if row else None
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        if kept.get("generation") != meta["generation"]:
+            kept.clear()
+        values = {"begin": kept.get("begin", 0), "after": kept.get("events", 0)}
+        if values["after"] != meta["events"]:
+            row = connection.execute(_LONGEST, values).fetchone() or (0, 0)
+            if row[1] < kept.get("lasted_us", 0):  # it has another end now: look at all
+                values = {"begin": 0, "after": 0}
+                row = connection.execute(_LONGEST, values).fetchone() or (0, 0)
+            kept.update(generation=meta["generation"], events=meta["events"])
+            kept.update(begin=row[0], lasted_us=row[1])
+        begin = events_at(index, connection, [kept["begin"]]) if kept.get("begin") else []
+        return (begin[0], kept["lasted_us"] / 1e6) if begin else None
 
     return index.answer(work)

@@ -26,10 +26,26 @@ from thence.log.index.segments import Stale
 from thence.log.index.zones import Bounds, bounds_of
 
 
+class Within(NamedTuple):
+    """The events among which a filter chooses: with words, of a span of arrivals, of calls.
+
+    `words` is a question of `log.index.words`, which has to have followed; "" asks for none.
+    `calls` is SQL that selects arrivals, with the value of `:name`.
+    """
+
+    words: str = ""
+    arrivals: tuple[int, int] | None = None
+    calls: tuple[str, str] | None = None
+
+
+ALL = Within()
+
+
 def page(
     index: Index,
     filter: Filter,
     log_id: str = "",
+    within: Within = ALL,
     **paging: Unpack[PageBounds],
 ) -> Page:
     """Returns a page of the events that match, from the present log.
@@ -38,10 +54,12 @@ def page(
     the cursor; then it holds only events that had arrived at the first page. `log_id` is part
     of the cursors. Raises InvalidFilter, `invalid_cursor`, `read_failed`.
     """
-    request = PageRequest.of(filter, log_id, **paging)
+    request = PageRequest.of(filter, f"{log_id}{within if within != ALL else ''}", **paging)
 
     def work(connection: sqlite3.Connection) -> Page:
-        arrivals, end = _answer(index, connection, filter, request)
+        if within.words:
+            index.attach(connection, "words")
+        arrivals, end = _answer(index, connection, filter, request, within)
         return Page(tuple(events_at(index, connection, arrivals)), *end)
 
     return index.answer(work)
@@ -79,11 +97,15 @@ def count(index: Index, filter: Filter) -> int:
 
 
 def _answer(
-    index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
+    index: Index,
+    connection: sqlite3.Connection,
+    filter: Filter,
+    request: PageRequest,
+    within: Within = ALL,
 ) -> tuple[list[int], tuple[int, bool, str | None]]:
     """Returns the arrivals of a page's events, and what `PageRequest.end` returns of them."""
     snapshot, mark = event_count(connection), request.mark
-    scan = scan_of(connection, filter, request.descending)
+    scan = scan_of(connection, filter, request.descending, within)
     if scan is None:
         return [], request.end(0, None, snapshot, 0)
     if mark is not None:
@@ -203,6 +225,7 @@ INDEXES = {
     "lane": "lanes",
 }
 _NOT_FAILED = "failed = 0"
+_OF_WORDS = "SELECT rowid FROM words.found WHERE found MATCH :words"
 # the columns by which the table of counts is asked
 _COUNTED = frozenset(("type", "actor"))
 _KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
@@ -234,7 +257,7 @@ class Scan(NamedTuple):
     def source(self) -> str:
         """Returns the table and conditions that select each event once, in no order."""
         column = self.driving_column
-        by = "NOT INDEXED" if column is None else f"INDEXED BY {INDEXES[column]}"
+        by = f"INDEXED BY {INDEXES[column]}" if column in INDEXES else "NOT INDEXED"
         conditions, others = self._conditions()
         if self.bounds is not None:
             first, last = self.bounds.arrival_first, self.bounds.arrival_last
@@ -258,9 +281,10 @@ class Scan(NamedTuple):
             clocks[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
             clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
             clocks.append(f"+arrival <= {self.snapshot}")
-        by = INDEXES.get(self.driving_column or "", "ordered")
+        index = INDEXES.get(self.driving_column) if self.driving_column else "ordered"
+        by = f"INDEXED BY {index}" if index else "NOT INDEXED"
         driving, others = self._conditions()
-        return f"events INDEXED BY {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
+        return f"events {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
 
     def _conditions(self) -> tuple[list[str], list[str]]:
         """Returns the condition of the driving column, and the others, which use no index."""
@@ -294,6 +318,8 @@ class Scan(NamedTuple):
         if not self.conditions:
             return event_count(connection)
         sql = f"SELECT count(*) FROM {self.source()}"
+        if {*self.conditions} == {"words"}:
+            sql = f"SELECT count(*) FROM ({_OF_WORDS})"
         if self.is_counted:
             conditions = " AND ".join(self.conditions.values())
             sql = f"SELECT CAST(total(events) AS INTEGER) FROM counts WHERE {conditions}"
@@ -307,7 +333,10 @@ class Scan(NamedTuple):
 
 
 def scan_of(
-    connection: sqlite3.Connection, filter: Filter, descending: bool = False
+    connection: sqlite3.Connection,
+    filter: Filter,
+    descending: bool = False,
+    within: Within = ALL,
 ) -> Scan | None:
     """Returns the scan of a filter; None if no event can match."""
     named = {
@@ -323,9 +352,16 @@ def scan_of(
             conditions[column] = _named(column, names, values)
     if filter.failed is not None:
         conditions["failed"] = f"failed = {int(filter.failed)}"
+    sets: dict[str, str] = {}
+    if within.words:
+        sets["words"], values["words"] = _OF_WORDS, within.words
+    if within.calls:
+        sets["calls"], values["name"] = within.calls
+    conditions |= {key: f"arrival IN ({sql})" for key, sql in sets.items()}
     ranges = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
+        "arrival": within.arrivals or (None, None),
     }
     spans = {
         column: (
@@ -343,7 +379,8 @@ def scan_of(
         for column, names in named.items()
         if len(names) == 1 and "GLOB" not in conditions[column]
     }
-    driving_column = _driving_column(connection, conditions, values, frozenset((*single, "failed")))
+    in_order = frozenset((*single, "failed"))
+    driving_column = _driving_column(connection, conditions, values, in_order, sets)
     conditions |= {
         column: f"{column} BETWEEN {first} AND {last}" for column, (first, last) in spans.items()
     }
@@ -374,10 +411,11 @@ def _driving_column(
     conditions: Mapping[str, str],
     values: Mapping[str, object],
     single: frozenset[str],
+    sets: Mapping[str, str],
 ) -> str | None:
     """Chooses the column with the fewest events, if these are few or come in order.
 
-    Those of a `single` name do.
+    Those of a `single` name do. `sets` are the queries that select arrivals.
     """
     if len(conditions) == 1 and single.issuperset(conditions):
         return next((column for column in conditions if conditions[column] != _NOT_FAILED), None)
@@ -385,7 +423,9 @@ def _driving_column(
     for column, condition in conditions.items():
         if condition == _NOT_FAILED:  # most events did not fail: these have no index
             continue
-        some = f"SELECT 1 FROM events INDEXED BY {INDEXES[column]} WHERE {condition}"
+        some = f"SELECT 1 FROM events INDEXED BY {INDEXES.get(column)} WHERE {condition}"
+        if column in sets:
+            some = f"SELECT 1 FROM ({sets[column]})"
         sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
         if column in _COUNTED:
             sql = f"SELECT total(events) FROM counts WHERE {condition}"

@@ -69,6 +69,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     parent_span_id: Any = None
     attributes: Any = None
     model: Any = None
+    tool: Any = None
     tokens_in: Any = None
     tokens_out: Any = None
     cost: Any = None
@@ -323,14 +324,17 @@ def usage_of(facts: Facts, is_begin: bool = False) -> tuple[Any, ...] | None:
 
     A span counts where it ends, and where the tokens are its own.
     """
-    if facts.model is facts.attributes is facts.tokens_in is facts.tokens_out is facts.cost is None:
+    if (
+        facts.model is facts.tool is facts.attributes is None
+        and facts.tokens_in is facts.tokens_out is facts.cost is None
+    ):
         return None
     attributes = facts.attributes if isinstance(facts.attributes, dict) else {}
     if is_begin or sums_up(attributes):
         attributes = {}
     models = (facts.model, first(attributes, MODEL))
     cost = first(attributes, COST) if facts.cost is None else facts.cost
-    tool = first(attributes, TOOL)
+    tool = first(attributes, TOOL) or (None if is_begin else facts.tool)
     usage = (
         next((name for name in models if name and isinstance(name, str)), None),
         _count(facts.tokens_in, *map(attributes.get, TOKENS_IN)),

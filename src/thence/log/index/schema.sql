@@ -85,7 +85,7 @@ CREATE TABLE counts (
     PRIMARY KEY (type, actor, node)
 ) WITHOUT ROWID;
 
--- 8,192 arrivals each, from number * 8192 + 1 on, by node: values that none of them passes
+-- 512 arrivals each, from number * 512 + 1 on, by node: values that none of them passes
 CREATE TABLE zones (
     number INTEGER NOT NULL, node TEXT NOT NULL,
     lamport_first INTEGER, lamport_last INTEGER,

@@ -3,10 +3,11 @@
 A call is a step that ended, or an event that names what a model took and ends no step.
 """
 
-import json
 import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from thence.log.index.connection import Index
 
@@ -16,22 +17,27 @@ GROUPS_MAX = 50
 
 Key = Literal["actor", "model", "tool", "type"]
 
-_CALLS = """
+_CALLS = f"""
     WITH calls AS (
         SELECT begin, end AS at FROM steps WHERE end IS NOT NULL
         UNION ALL
         SELECT arrival, arrival FROM usage
-        WHERE NOT EXISTS (SELECT 1 FROM steps WHERE end = arrival)
+        WHERE coalesce(model, tokens_in, tokens_out, cost) IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM steps WHERE end = arrival)
             AND NOT EXISTS (SELECT 1 FROM steps WHERE begin = arrival)
-        ORDER BY at DESC LIMIT :calls
+        ORDER BY at DESC LIMIT {CALLS_MAX}
     ), told AS (
         SELECT
-            begun.actor, begun.type, ended.failed, ended.time - begun.time AS lasted,
-            calls.at <> calls.begin AS is_step,
+            at, begun.actor, begun.type, ended.failed,
+            CASE WHEN at <> begin THEN ended.time - begun.time END AS lasted,
             coalesce(after.model, before.model) AS model,
             coalesce(after.tool, before.tool) AS tool,
-            coalesce(after.tokens_in, before.tokens_in) AS tokens_in,
-            coalesce(after.tokens_out, before.tokens_out) AS tokens_out,
+            CASE WHEN coalesce(
+                after.tokens_in, after.tokens_out, before.tokens_in, before.tokens_out
+            ) IS NOT NULL THEN
+                coalesce(after.tokens_in, before.tokens_in, 0)
+                + coalesce(after.tokens_out, before.tokens_out, 0)
+            END AS tokens,
             coalesce(after.cost, before.cost) AS cost
         FROM calls
         JOIN events AS begun ON begun.arrival = begin
@@ -40,6 +46,11 @@ _CALLS = """
         LEFT JOIN usage AS before ON before.arrival = begin
     )
 """
+
+
+def calls_of(key: Key, name: str) -> tuple[str, str]:
+    """Returns the SQL that selects the arrivals of the ends of a name's calls, with its value."""
+    return f"{_CALLS} SELECT at FROM told WHERE {key} = :name", name
 
 
 class Spending(NamedTuple):
@@ -54,23 +65,38 @@ class Spending(NamedTuple):
     cost: float | None
 
 
-def spending(index: Index, key: Key) -> tuple[Spending, ...]:
-    """Returns what calls took by a key, the most of them first; raises `read_failed`."""
-    sql = f"""{_CALLS}
-        SELECT {key}, count(*), sum(failed), json_group_array(lasted) FILTER (WHERE is_step),
-            sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))
-                FILTER (WHERE tokens_in IS NOT NULL OR tokens_out IS NOT NULL),
-            sum(cost)
-        FROM told WHERE {key} <> '' GROUP BY {key} ORDER BY 2 DESC, 1 LIMIT :groups
-    """
-    values = {"calls": CALLS_MAX, "groups": GROUPS_MAX}
+def spending(index: Index) -> dict[Key, Sequence[Spending]]:
+    """Returns what calls took by each key, the most of them first; raises `read_failed`."""
+    keys: Sequence[Key] = get_args(Key)
+    sql = f"{_CALLS} SELECT {', '.join(keys)}, failed, lasted, tokens, cost FROM told"
 
-    def work(connection: sqlite3.Connection) -> tuple[Spending, ...]:
-        found = []
-        for name, calls, failed, lasted, *spent in connection.execute(sql, values):
-            seconds = [us / 1e6 for us in json.loads(lasted) if us is not None]
-            times = (median(seconds), max(seconds)) if seconds else (None, None)
-            found.append(Spending(name, calls, failed, *times, *spent))
-        return tuple(found)
+    def work(connection: sqlite3.Connection) -> dict[Key, Sequence[Spending]]:
+        calls: dict[Key, dict[str, list[Any]]] = {key: defaultdict(list) for key in keys}
+        for row in connection.execute(sql):
+            for key, name in zip(keys, row, strict=False):
+                if name:
+                    calls[key][name].append(row[len(keys) :])
+        return {
+            key: [
+                _spent(name, by_name[name])
+                for name in sorted(by_name, key=lambda one: (-len(by_name[one]), one))[:GROUPS_MAX]
+            ]
+            for key, by_name in calls.items()
+        }
 
     return index.answer(work)
+
+
+def _spent(name: str, calls: Sequence[Any]) -> Spending:
+    failed, lasted, tokens, cost = (
+        [value for value in column if value is not None] for column in zip(*calls, strict=True)
+    )
+    return Spending(
+        name,
+        len(calls),
+        sum(failed),
+        median(lasted) / 1e6 if lasted else None,
+        max(lasted) / 1e6 if lasted else None,
+        sum(tokens) if tokens else None,
+        sum(cost) if cost else None,
+    )

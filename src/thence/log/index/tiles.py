@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from thence.core.sentences.events import agent_sentence, clipped, duration
+from thence.core.sentences.events import duration
 from thence.core.sentences.events import line as in_line
-from thence.core.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import SIM
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
 from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
@@ -33,15 +33,11 @@ TYPES_MAX = 100
 LANES_MAX = 200
 NAME_CHARACTERS_MAX = 200
 OVERVIEW_BUCKETS_MAX = 600
-# crossing bars of one window
+# bars of one window that began before it
 STEPS_MAX = 2_000
-FLAGS_MAX = 100
-FLAG_CHARACTERS_MAX = 80
-_PROMPT = "prompt"
 # of fewer arrivals the rows are read; of more the index of lanes, which is a fifth as large
 _ROWS_MAX = 100_000
 _OVERVIEW_ROWS_MAX = 150_000
-_REFRESH_S = 0.1
 SERIES_LANES_MAX = 200
 SERIES_LINES_MAX = 15_000
 # of more values, of all lanes, the index of lanes is searched by turn
@@ -73,7 +69,7 @@ class TileView(NamedTuple):
         return self.types.get(name, 0)
 
 
-class _Window(NamedTuple):
+class Window(NamedTuple):
     """Events between two positions: their source in SQL, and the arrivals between which they lie.
 
     The source `is_short` where its events are read by their rows, else by the index of lanes.
@@ -85,9 +81,9 @@ class _Window(NamedTuple):
     high: int
 
 
-def _window(
+def window_of(
     view: TileView, axis: Axis, first: int = 0, end: int = POSITION_MAX + 1, after: int = 0
-) -> _Window:
+) -> Window:
     """Returns the events from a position until before another that arrived behind an arrival."""
     low, high, conditions = 1, view.events, ["TRUE"]
     if axis == "order":
@@ -103,45 +99,46 @@ def _window(
     if (low, high) != (1, view.events):
         conditions.append(f"arrival BETWEEN {low} AND {high}")
     by = "NOT INDEXED" if is_short else "INDEXED BY lanes"
-    return _Window(f"events {by} WHERE {' AND '.join(conditions)}", is_short, low, high)
+    return Window(f"events {by} WHERE {' AND '.join(conditions)}", is_short, low, high)
 
 
 def _whole(
-    view: TileView, axis: Axis, of: str, level: int, count: Callable[[_Window], Counter[Any]]
+    view: TileView, axis: Axis, of: str, level: int, count: Callable[[Window], Counter[Any]]
 ) -> Counter[Any]:
     """Returns what is counted of all events on an axis; of the last time's only what came since."""
     mark, events, counts = view.kept.get((axis, of), ((0, 0), 0, Counter[Any]()))
     if mark != (view.generation, level) or events > view.events:
         events, counts = 0, Counter[Any]()
     if events < view.events:
-        counts = counts + count(_window(view, axis, after=events))
+        counts = counts + count(window_of(view, axis, after=events))
         view.kept[axis, of] = (view.generation, level), view.events, counts
     return counts
 
 
 def read(index: Index, kept: Kept, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
-    """Returns an answer of one state of the index, with `generation` and `behind`.
+    """Returns an answer of one state of the index, with its `generation`.
 
-    New events are taken in for 100 ms before; `behind` reports that some are still missing.
     Raises `read_failed`, and what the work raises.
     """
 
-    def answer(connection: sqlite3.Connection, is_whole: bool) -> dict[str, Any]:
+    def answer(connection: sqlite3.Connection) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         sql = f"SELECT type FROM zone_types GROUP BY type ORDER BY min(rowid) LIMIT {TYPES_MAX}"
         types = {name: id for id, (name,) in enumerate(connection.execute(sql), 1)}
         view = TileView(index, connection, kept, types, meta["events"], meta["generation"])
-        return {"generation": view.generation, "behind": not is_whole, **work(view)}
+        return {"generation": view.generation, **work(view)}
 
-    return index.answer_soon(answer, _REFRESH_S)
+    return index.answer(answer)
 
 
 def look(view: TileView) -> dict[str, Any]:
     """Returns what is known of a log at once: how much there is, on which axes, of which types."""
     sums: Counter[int] = Counter()
-    sql = "SELECT type, sum(events) FROM zone_types GROUP BY type"
-    for name, count in view.connection.execute(sql):
+    sql = "SELECT type, sum(events), sum(failures) FROM zone_types GROUP BY type"
+    failed = 0
+    for name, count, failures in view.connection.execute(sql):
         sums[view.type(name)] += count
+        failed += failures
     types: list[Any] = [
         [id, name[:NAME_CHARACTERS_MAX], sums[id]] for name, id in view.types.items()
     ]
@@ -149,6 +146,7 @@ def look(view: TileView) -> dict[str, Any]:
     ends = {axis: ends for axis in _COLUMNS if (ends := _ends(view, axis)) is not None}
     return {
         "events": view.events,
+        "failures": failed,
         "types": types + ([[0, "", sums[0]]] if sums[0] else []),
         "axes": list(ends),
         "ends": ends,
@@ -184,7 +182,7 @@ def overview(view: TileView, axis: Axis) -> dict[str, Any]:
             counts[bucket, view.type(name), 1] += failures
     else:
 
-        def count(window: _Window) -> Counter[tuple[int, ...]]:
+        def count(window: Window) -> Counter[tuple[int, ...]]:
             # by lane, as the index has it: a list by lane costs half of an order by type
             sql = (
                 f"SELECT type, failed, json_group_array(({_COLUMNS[axis]}) >> {level})"
@@ -229,14 +227,14 @@ def lanes(
 ) -> dict[str, Any]:
     """Returns the first `LANES_MAX` lanes with events between two positions."""
 
-    def count(window: _Window) -> Counter[tuple[int, str]]:
+    def count(window: Window) -> Counter[tuple[int, str]]:
         counts = Counter[tuple[int, str]]()
         sql = f"SELECT lane, count(*), sum(failed) FROM {window.source} GROUP BY lane"
         for lane, events, failures in view.connection.execute(sql):
             counts[lane, "events"], counts[lane, "failures"] = events, failures
         return counts
 
-    window, ends = _window(view, axis, *span), _ends(view, axis) or (0, 0)
+    window, ends = window_of(view, axis, *span), _ends(view, axis) or (0, 0)
     is_whole = span[0] <= ends[0] and span[1] >= ends[1]
     counts = _whole(view, axis, "lanes", 0, count) if is_whole else count(window)
     names = dict(view.connection.execute("SELECT number, name FROM lane_names").fetchall())
@@ -260,7 +258,7 @@ def tile(
     """Returns the counts of some lanes in the 256 buckets of a tile."""
     first = min(number << (level + TILE_BITS), POSITION_MAX + 1)
     end = min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1)
-    window = _window(view, axis, first, end)
+    window = window_of(view, axis, first, end)
     sql = (
         f"SELECT lane, type, failed, json_group_array(({_COLUMNS[axis]} - {first}) >> {level})"
         f" FROM {window.source} AND {'+' * window.is_short}lane IN ({', '.join(map(str, lanes))})"
@@ -277,20 +275,6 @@ def tile(
     }
 
 
-_STEPS = """
-    SELECT begin, end, lane, failed FROM (
-        SELECT begin, end FROM steps WHERE begin > :first AND begin <= :end
-        UNION ALL
-        SELECT * FROM (
-            SELECT begin, end FROM steps WHERE begin <= :first AND (end IS NULL OR end > :first)
-            ORDER BY begin DESC LIMIT :limit
-        )
-    ) CROSS JOIN (SELECT arrival, lane FROM events) AS one ON one.arrival = begin
-    LEFT JOIN (SELECT arrival, failed FROM events) AS other ON other.arrival = end
-    ORDER BY begin
-"""
-
-
 _LASTED = """
     SELECT steps.begin, steps.end, ended.time - steps.time
     FROM steps JOIN events AS ended ON ended.arrival = steps.end
@@ -300,35 +284,18 @@ _LASTED = """
 
 
 def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any]:
-    """Returns the events between two positions by order, with their steps and causes.
+    """Returns the events between two positions by order.
 
     With ids also what happened in words, with how long it lasted.
-
-    Steps that lie across the window are among them, the latest `STEPS_MAX` of those.
     """
     one, type_ = view.connection.execute, view.type
-    bounds = {"first": first, "end": end, "limit": STEPS_MAX}
+    bounds = {"first": first, "end": end}
     within = "arrival > :first AND arrival <= :end ORDER BY arrival"
     rows = one(f"SELECT arrival, lane, type, time, failed FROM events WHERE {within}", bounds)
     events = rows.fetchall()
-    steps = one(_STEPS, bounds).fetchall()
-    causes = one("SELECT child, parent FROM causes WHERE child > :first AND child <= :end", bounds)
-    flags: list[Any] = []
-    if view.of.vocabulary.name == PLAIN.name:
-        prompts = {at: lane for at, lane, kind, *_ in events if kind == _PROMPT}
-        first_prompts = [*prompts][:FLAGS_MAX]
-        prompt_events = events_at(view.of, view.connection, first_prompts)
-        for at, event in zip(first_prompts, prompt_events, strict=True):
-            text = event.cut_payload.get("prompt")
-            if agent_sentence(event) and isinstance(text, str):
-                flags += (at, prompts[at], clipped(in_line(text), FLAG_CHARACTERS_MAX))
     answer: dict[str, Any] = {
         "marks": [n for at, lane, kind, us, _ in events for n in (at, lane, type_(kind), us)],
         "failures": [row[0] for row in events if row[4]],
-        "steps": [n for at, to, lane, _ in steps for n in (at, to or 0, lane)],
-        "failed_steps": [row[0] for row in steps if row[3]],
-        "causes": [n for row in causes for n in row],
-        "flags": flags,
     }
     if with_ids:
         arrivals = [row[0] for row in events]

@@ -1,4 +1,4 @@
-"""The zones of an index: bounds of what each 8,192 arrivals hold, by node.
+"""The zones of an index: bounds of what each 512 arrivals hold, by node.
 
 By them a span of times or turns is found without its events, and so are the arrivals that a node's
 numbers can have: what comes together in a log has near clocks, times and numbers.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
-ZONE_BITS = 13
+ZONE_BITS = 9
 
 Span = tuple[int, int]
 
@@ -39,7 +39,10 @@ def zone_arrivals(number: int) -> Span:
 def bounds_of(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]]) -> Bounds | None:
     """Returns the bounds of spans of columns, ends included; None if no event can lie in all."""
     within = " AND ".join(
-        f"{column}_first <= {last} AND {column}_last >= {first}" for column, (first, last) in spans
+        f"number BETWEEN {zone_of(first)} AND {zone_of(last)}"
+        if column == "arrival"
+        else f"{column}_first <= {last} AND {column}_last >= {first}"
+        for column, (first, last) in spans
     )
     sql = "SELECT min(lamport_first), max(lamport_last), min(number), max(number) FROM zones"
     first, last, *numbers = connection.execute(f"{sql} WHERE {within}").fetchone()

@@ -43,7 +43,10 @@ AGENTS = "coding agents"
 NAMES_MAX = 100_000
 OPEN_MAX = 16
 # the files of a log's own folder that are read when the log is opened
-_OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
+_OWN_FILES = (
+    *("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock"),
+    *("index.db.words", "index.db.words-journal"),
+)
 
 LogKey = tuple[str, FileId, str]
 # name, inode, size and time of files: they stay the same as long as the contents do
@@ -88,6 +91,7 @@ class OpenLog(FoundLog, frozen=True):
 
     reader: Reader
     counted: Kept
+    longest: dict[str, int]
 
     @property
     def index(self) -> Index:
@@ -248,6 +252,7 @@ class _Shared:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.counted: Kept = {}
+        self.longest: dict[str, int] = {}
         self.users = 0
 
 
@@ -315,7 +320,8 @@ class Logs:
         _close(closing)
         try:
             yield OpenLog(
-                found.id, found.folder, found.vocabulary, key, shared.reader, shared.counted
+                *(found.id, found.folder, found.vocabulary, key),
+                *(shared.reader, shared.counted, shared.longest),
             )
         finally:
             with self._mutex:

@@ -1,21 +1,22 @@
 """The routes that the script of the pages draws by; their shapes are not promised.
 
-Every answer has `generation`, which differs once what an arrival holds may have changed, and
-`behind`: it lacks events yet (ask again). Axes: by `order` a position is the arrival
-less one, by `turn` the turn, by `time` microseconds since 1970; spans are from <= position < to.
-Types and lanes are numbers: those of types are in `look`, those of lanes in `lanes`; 0 is the rest.
+Every answer has `generation`, which differs once what an arrival holds may have changed. Axes: by
+`order` a position is the arrival less one, by `turn` the turn, by `time` microseconds since 1970;
+spans are from <= position < to. Types and lanes are numbers: those of types are in `look`, those of
+lanes in `lanes`; 0 is the rest.
 Lists in one line are flat: `[a,b,…]` repeats a and b.
 
-look      events, axes: [name, …], ends: {axis: [first, end]}
+look      events, failures, axes: [name, …], ends: {axis: [first, end]}
           types: [[id, name, events], …] most first
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
 lanes     lanes: [[id, name, events, failures], …], 200 at most
           by order also ends: the ids of the first and the last event of the span
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
-marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
-          steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
-          flags: [arrival,lane,first words,…] of the prompts of coding agents, 100 at most
+marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…]
+          with ids=1 also ids: [event_id, …], words: [sentence, …]
+bars      bars: [begin,end or 0,first,last or -1,lane,row,failed,parent,…], 2,000 at most
+          rows: {lane: number}, words: {begin: text} of the longest, total; null: too many events
 path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
           causes: [child,parent,…] among these, truncated
 failures  arrival, event_id, lane; null where there is no further one
@@ -26,7 +27,7 @@ growth    server-sent: events, from: the lowest arrival whose picture changed
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -35,10 +36,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.log.index import tiles
+from thence.log.index.bars import bars as bars_of
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.root import OpenLog
-from thence.server.routes.live_events import TICK_S, LastEventId, News, open_stream
+from thence.server.routes.live_events import LastEventId, News, open_stream
 from thence.server.routes.logs import EventId, Kind, answer
 from thence.server.routes.parameters import Number, Parameters
 from thence.server.routes.state import app_state
@@ -62,7 +64,6 @@ class Picture(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     generation: int
-    behind: bool = Field(description="Whether events are not in it yet.")
 
 
 class _Axis(Parameters):
@@ -86,6 +87,12 @@ class _Marks(Parameters):
     first: _From = 0
     end: _To = MARKS_MAX
     ids: bool = False
+
+
+class _Bars(Parameters):
+    axis: Literal["order", "time"] = "order"
+    first: _From = 0
+    end: _To = POSITION_MAX
 
 
 class _Path(Parameters):
@@ -135,12 +142,17 @@ def routes_of(kind: Kind) -> APIRouter:
 
     @router.get("/{id}/marks", response_model=Picture)
     async def marks(request: Request, id: str, it: Annotated[_Marks, Query()]) -> Response:
-        """Returns the events of a short span, their steps and causes."""
+        """Returns the events of a short span."""
         if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
             raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
         return await ask(
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
+
+    @router.get("/{id}/bars", response_model=Picture)
+    async def bars(request: Request, id: str, it: Annotated[_Bars, Query()]) -> Response:
+        """Returns what lasted in a span, in rows by what it is a part of."""
+        return await ask(request, id, lambda view: bars_of(view, it.axis, it.first, it.end))
 
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
@@ -188,12 +200,11 @@ class Growth:
     def read(self, log: OpenLog) -> News:
         """Returns a frame if the log has changed."""
         growth = _read(log, lambda view: tiles.growth(view, self._since))
-        again_s = TICK_S if growth["behind"] else None
         self._since = mark = growth["generation"], growth["events"]
         if mark == self._sent:
-            return News(b"", again_s)
+            return News(b"")
         self._sent = mark
-        return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)), again_s)
+        return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)))
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:

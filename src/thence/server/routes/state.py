@@ -18,7 +18,7 @@ from thence.server.logs.summaries import Summaries, line_bytes
 INDEX_WAIT_S = 2.0
 # after how long a list of logs is sent without what is not counted yet
 COUNT_WAIT_S = 0.25
-_RELOADED_AFTER_S = 1
+RELOADED_AFTER_S = 1
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class ServerState:
             read, about = self._read_events.get(log_id, (0, 0))
             progress = f"{read:,} of about {about:,} events" if about else "waiting for another one"
             words = f"the index of {log_id} is being made: {progress}"
-            raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
+            raise HTTPException(503, words, {"Retry-After": str(RELOADED_AFTER_S)})
         return await self.workers.run(partial(question, True))
 
     def locate(self) -> list[FoundLog | None]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from thence.core.markup import Html, el
 
 _HEIGHT, _SPARK_WIDTH = 20, 100
+NUMBER_MAX = 1e300
 _WIDTH = 200  # of a chart that is stretched to its place
 
 
@@ -69,13 +70,39 @@ def strip(counts: Sequence[int], marked: Sequence[int], top: int, line: int, nam
     )
 
 
+def stairs(
+    sides: Sequence[Sequence[tuple[int, float]]], ends: tuple[int, int], at: int, name: str
+) -> Html:
+    """Returns a line for each side's values by turn, each up to the next, and where they part.
+
+    `ends` are the first and the last turn; each side has a value.
+    """
+    first, wide = ends[0], _WIDTH / (max(ends[1] - ends[0], 1))
+    values = [value for side in sides for _, value in side]
+    least, extent = min(values), (max(values) - min(values)) or 1
+    ways = []
+    for side in sides:
+        places = [
+            ((turn - first) * wide, 18 - 16 * (value - least) / extent) for turn, value in side
+        ]
+        (x, y), *rest = places
+        steps = "".join(f"H{x:.2f}V{y:.2f}" for x, y in rest)
+        ways.append(f"M{x:.2f} {y:.2f}{steps}H{_WIDTH}")
+    return _stretched(
+        name,
+        el("g", _line(f"M{(at - first) * wide:.2f} 0V{_HEIGHT}", 1), class_="parting"),
+        *(el("g", _line(way, 2), class_=f"side-{side}") for side, way in enumerate(ways)),
+        high=120,
+    )
+
+
 def _line(way: str, wide: int, opacity: str | None = None) -> Html:
-    kept = {"vector_effect": "non-scaling-stroke", "stroke_opacity": opacity}
+    kept = {"vector_effect": "non-scaling-stroke", "stroke_opacity": opacity, "fill": "none"}
     return el("path", d=way, stroke="currentColor", stroke_width=wide, **kept)
 
 
-def _stretched(name: str, *parts: Html) -> Html:
-    """Returns a chart as wide as its place."""
-    box, size = f"0 0 {_WIDTH} {_HEIGHT}", {"width": "100%", "height": f"{_HEIGHT}"}
+def _stretched(name: str, *parts: Html, high: int = _HEIGHT) -> Html:
+    """Returns a chart as wide as its place, and so many pixels `high`."""
+    box, size = f"0 0 {_WIDTH} {_HEIGHT}", {"width": "100%", "height": f"{high}"}
     ratio = {"viewBox": box, "preserveAspectRatio": "none", **size}
     return el("svg", *parts, role="img", aria_label=name, **ratio)

@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from thence.core.diff import ALONE, Difference, FirstDifference, contrast
+from thence.core.event import Event
 from thence.core.markup import (
     Child,
     Column,
@@ -19,18 +20,22 @@ from thence.core.markup import (
 )
 from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
-from thence.server.web.charts import strip
+from thence.server.web.charts import NUMBER_MAX, stairs, strip
 from thence.server.web.layout import page
-from thence.server.web.parts import event_link, log_link
+from thence.server.web.parts import choice, event_link, log_link
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50
+VARIABLES_MAX = 200
 BUCKETS_MAX = 120
 _SIDES = (Column("A", "what", "A"), Column("B", "what", "B"))
 
 
-def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
-    """Returns the page of a comparison of two logs."""
+def diff_page(a: FoundLog, b: FoundLog, difference: Difference, variable: str = "") -> Response:
+    """Returns the page of a comparison of two logs, with a line of each for a variable.
+
+    It is the first one that differs unless another is named.
+    """
     changed = len(difference.changed)
     kind = "runs" if a.is_simulation and b.is_simulation else "logs"
     body = (
@@ -47,6 +52,7 @@ def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
             )
         ),
         _strips(difference),
+        _lines(difference, variable),
         _first_divergence(a, b, difference.first),
         _differing(a, b, difference),
     )
@@ -100,6 +106,56 @@ def _strips(difference: Difference) -> Html | None:
     where = f"turn {root:,}" if by_turn else f"event {root + 1:,}"
     text = f"From left to right {what}; what differs is red, the line at {where} is where they part"
     return el("section", facts(charts), el("p", text, class_="quiet"), class_="strips")
+
+
+def _lines(difference: Difference, variable: str) -> Html | None:
+    """Returns the values of a variable that differs by turn, in both runs."""
+    first = difference.first
+    event = (first.a or first.b) if first else None
+    if event is None or event.turn_number is None:
+        return None
+    sides = (difference.a.events, difference.b.events)
+    differing = [
+        *(sides[0][x] for x in (*(x for x, _ in difference.changed), *difference.only_a)),
+        *(sides[1][y] for y in difference.only_b),
+    ]
+    differing.sort(key=lambda one: one.turn_number or 0)
+    firsts = dict[str, Event]()
+    for one in differing:
+        if one.event_type == "STATE" and one.subject:
+            firsts.setdefault(one.subject, one)
+    names = [name for name, one in firsts.items() if _number_in(one) is not None]
+    if not names:
+        return None
+    subject = variable if variable in names else names[0]
+    lines = list[list[tuple[int, float]]]()
+    turns = [one.turn_number for one in (*sides[0], *sides[1]) if one.turn_number is not None]
+    for events in sides:
+        own = [one for one in events if one.subject == subject]
+        points = [(one.turn_number, _number_in(one)) for one in own]
+        points.insert(0, (min(turns), _number_in((*own, firsts[subject])[0], "old_value")))
+        lines.append([(at, value) for at, value in points if at is not None and value is not None])
+    if not all(lines):
+        return None
+    ends = (min(turns), max(turns))
+    told = ", ".join(
+        f"{name} ends at {line[-1][1]:,.6g}" for name, line in zip("AB", lines, strict=True)
+    )
+    text = f"{told}; turns {ends[0]:,} to {ends[1]:,}, they part in turn {event.turn_number:,}"
+    chart = stairs(lines, ends, event.turn_number, text)
+    keys = [el("span", f"{name} ", class_=f"side-{at}") for at, name in enumerate("AB")]
+    shown = [(name, name) for name in names[:VARIABLES_MAX]]
+    options = choice("var", "Variable", subject, shown)
+    form = el("form", options, el("button", "Show", type="submit"), class_="plain do")
+    return el("section", form, chart, el("p", *keys, text, class_="quiet"), class_="strips")
+
+
+def _number_in(event: Event, key: str = "new_value") -> float | None:
+    """Returns a number that a STATE event holds; None of other values."""
+    value = event.cut_payload.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < NUMBER_MAX else None
 
 
 def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:

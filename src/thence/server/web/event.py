@@ -10,13 +10,14 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.query.why import Why
 from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line_key
-from thence.core.sentences.events import conversation, counted
+from thence.core.sentences.events import agent_sentence, conversation, counted
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
 from thence.log.index.causality import causality
 from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
 from thence.server.web.parts import event_items, event_link, log_link, mark
+from thence.server.web.texts import markdown
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
@@ -62,10 +63,7 @@ def event_page(log: OpenLog, event_id: str) -> Response:
         el("h1", words(sentence)),
         el("h2", "Why", id="why"),
         _why(log, why),
-        *(
-            joined(el("h2", f"Model, {by}"), _text(text))
-            for by, text in conversation(event, causes)
-        ),
+        _chat(event, causes),
         el("h2", "Named causes"),
         _causes(log, event, causes),
         el("h2", "Direct effects"),
@@ -101,6 +99,23 @@ def _why(log: OpenLog, why: Why) -> Html:
     sentences = map(log.vocabulary.summary, (*near, why.event))
     copied = el("details", el("summary", "As text"), _text(" → ".join(sentences)))
     return joined(el("p", f"{caption}.", class_="quiet"), earlier, line, copied)
+
+
+def _chat(event: Event, causes: Sequence[Event]) -> Html | None:
+    """Returns what a model was told and answered, or what a person asked an agent."""
+    texts = [(f"Model, {by}", text) for by, text in conversation(event, causes)]
+    if not texts and agent_sentence(event):
+        payload, _ = event.readable_payload
+        spoken = (("prompt", "Prompt"), ("message", "Answer"))
+        texts = [(by, payload[key]) for key, by in spoken if isinstance(payload.get(key), str)]
+    parts = list[Child]()
+    for by, text in texts:
+        content = markdown(text, JSON_CHARACTERS_MAX)
+        is_of_tool = by.endswith((" tool", " function"))
+        parts += (
+            (el("details", el("summary", by), content),) if is_of_tool else (el("h3", by), content)
+        )
+    return joined(el("h2", "Asked and answered"), *parts) if parts else None
 
 
 def _near_count(causes: Sequence[Event]) -> int:

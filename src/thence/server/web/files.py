@@ -24,6 +24,7 @@ from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
 from thence.server.web.parts import event_address, event_link, form, log_link
 from thence.server.web.session import edited_paths, first_words
+from thence.server.web.texts import coloured
 from thence.trace.agents.blame import BlamedLine, lines_of
 from thence.trace.agents.ownership import OID_SHOWN, Owner, Ownership
 
@@ -89,11 +90,13 @@ def file_page(log: FoundLog, repo: Repository, name: str, stop: Signal) -> Respo
     previous: object = None
     with open_log(log.folder, create=False) as opened:
         ownership = Ownership(opened, repo, check)
+        texts = coloured(name, [line.text for line in lines])
         for at, line in enumerate(lines):
             check()
             owner = ownership.of_line(lines, at)
             key = (owner.key, line.commit, owner.chain[:1], owner.reason)
-            rows.append(_row(log, ownership, line, owner, key != previous))
+            cells = _row(log, ownership, line, owner, key != previous)
+            rows.append((cells[0], el("code", texts[at]), *cells[1:]))
             previous = key
     part = f"the first {LINES_MAX:,} of " if count > LINES_MAX else ""
     body = table(f"{part}{count:,} lines", _LINES, rows)
@@ -122,13 +125,13 @@ def _lines_in(place: str) -> int:
 def _row(
     log: FoundLog, ownership: Ownership, line: BlamedLine, owner: Owner, is_first: bool
 ) -> Sequence[Child]:
-    """Returns the cells of a line; those of its owner only where the owner differs from above."""
+    """Returns a line's number and its owner's cells, these only where it differs from above."""
     event = owner.edit or owner.commit_event
     address = event_address(log, event.event_id) if event else None
     place = f"L{line.number}"
     number = el("a", f"{line.number:,}", id=place, href=address or f"#{place}")
     if not is_first:
-        return number, el("code", words(line.text)), None, None
+        return number, None, None
     name = words(owner.name or owner.kind, 60)
     who: list[Child] = [link(name, address) if address else name]
     if owner.maybe is not None:
@@ -147,4 +150,4 @@ def _row(
     what: Child = words(owner.reason) if owner.reason else None
     if owner.prompt is not None:
         what = event_link(log, owner.prompt, first_words(owner.prompt))
-    return number, el("code", words(line.text)), joined(*who, about), what
+    return number, joined(*who, about), what

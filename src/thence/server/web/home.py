@@ -16,7 +16,7 @@ from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
 from thence.server.web.files import files_link
 from thence.server.web.layout import page
-from thence.server.web.parts import failures_link, status
+from thence.server.web.parts import failures_link, mirrored_words, status
 
 LOGS_SHOWN_MAX = 1_000
 SETTINGS_SHOWN_MAX = 4
@@ -162,6 +162,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
         el("div", words(log.id), class_="quiet id") if run.name != log.id else None,
         el("div", words(row.differs), class_="quiet") if row.differs else None,
         el("div", words(origin), class_="quiet") if origin else None,
+        el("div", words(mirrored_words(run.mirrored)), class_="quiet") if run.mirrored else None,
         el("div", files_link(log)) if state.has_files(log) else None,
     )
     if listed is None:

@@ -3,6 +3,7 @@
 Script and style are files, each under an address that changes with any of them.
 """
 
+import re
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -18,6 +19,7 @@ from thence.server.http.middleware import OPEN_PREFIX
 
 MEDIA_TYPE = "text/html; charset=utf-8"
 _START = "look.js"  # the module that imports all others
+_HOW_FAR = re.compile(r"([0-9,]+) of (?:about )?([0-9,]+) events", re.ASCII)
 _KEPT_S = 365 * 24 * 60 * 60
 _DIGEST_BYTES = 8
 _POLICY = (
@@ -48,6 +50,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
         el("main", *body, id="content", tabindex="-1"),
         el(
             "footer",
+            el("a", "Documents", href="/docs"),
             el("a", "API document", href="/openapi.json"),
             el("a", "Health", href="/health"),
         ),
@@ -75,6 +78,9 @@ def problem_page(status: int, message: str) -> Response:
     # what passes by itself looks like no mistake
     words = [el("p", message, role="status" if status == 503 else "alert")]
     if status == 503:
+        if how_far := _HOW_FAR.search(message):
+            had, of = (number.replace(",", "") for number in how_far.groups())
+            words.append(el("progress", value=had, max=of, aria_label="How far it is"))
         words.append(el("p", "This page reloads by itself.", class_="quiet"))
     # who may see nothing here gets no link to more of it
     home_link = el("p", el("a", "All runs and logs", href=path())) if status != 401 else None

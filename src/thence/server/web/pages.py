@@ -1,5 +1,6 @@
 """The routes of the pages."""
 
+from functools import partial
 from itertools import islice
 from threading import Event as Signal
 
@@ -123,7 +124,8 @@ async def choose_diff(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
     """Shows the comparison of two runs."""
-    page = await compare(request, (id, other), False, diff_page)
+    variable = request.query_params.get("var", "")
+    page = await compare(request, (id, other), False, partial(diff_page, variable=variable))
     return part_of(page, request.query_params.get("part"))
 
 

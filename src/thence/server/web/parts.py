@@ -8,6 +8,7 @@ from thence.core.failures import is_failure, is_rejection
 from thence.core.markup import TEXT_CHARACTERS_MAX, Child, Html, cut, el, link, path, words
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
+from thence.sync.wire.messages import MirroredLog
 
 
 def log_link(log: FoundLog) -> Html:
@@ -66,6 +67,15 @@ def status(run: RunRecord, failures: int | None) -> Html:
     is_bad = is_good is False and run.status in ("completed", "failed")
     style = "completed" if is_good else "failed" if is_bad else None
     return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
+
+
+def mirrored_words(mirrored: MirroredLog) -> str:
+    """Returns which log of a team is mirrored, and who pushed its first and its last line."""
+    of = mirrored.log
+    text = f"the log {of.log} of team {mirrored.team} at {mirrored.server}"
+    text += f", begun by {of.first_by}" if of.first_by else ""
+    text += f", last pushed by {of.last_by}" if of.last_by else ""
+    return text + (f"; not up to date: {mirrored.withdrawn}" if mirrored.withdrawn else "")
 
 
 def choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:

@@ -1,12 +1,20 @@
-"""The page of one run or log: its summary, the form of its filter, its events in total order."""
+"""The page of one run or log: its summary, the form of its filter, its events in total order.
+
+The list has the events of the window that the address names, as the picture has.
+"""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast, get_args
 
-from pydantic import ValidationError
+from msgspec import structs
+from pydantic import Field, ValidationError
 from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.markup import (
@@ -24,29 +32,47 @@ from thence.core.markup import (
     words,
 )
 from thence.core.query.filter import Filter
+from thence.core.query.where import OPERATORS
 from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import PLAIN, WORK
-from thence.errors import InvalidFilter
+from thence.errors import EventNotFound, InvalidFilter
 from thence.log.index import query
+from thence.log.index import words as word_index
+from thence.log.index.lookup import arrival_of
 from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
+from thence.log.index.query import ALL, Within
+from thence.log.index.spending import Key, calls_of
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
+from thence.server.routes.state import RELOADED_AFTER_S
 from thence.server.web.layout import page
-from thence.server.web.parts import choice, event_link, failures_link, form, log_link, mark, status
+from thence.server.web.parts import (
+    choice,
+    event_link,
+    failures_link,
+    form,
+    log_link,
+    mark,
+    mirrored_words,
+    status,
+)
 from thence.server.web.session import sessions_section
-from thence.server.web.spending import spending_link
+from thence.server.web.spending import spending_section
 from thence.server.web.verdict import is_of_agents, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
+# how long a page adds words for searches before it says how far it is, and loads again
+WORDS_S = 1.5
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
 _OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
-
+_CALLS = rf"(?s)^({'|'.join(get_args(Key))}):.+"
+_POSITION = re.compile(r"[0-9]{1,16}", re.ASCII)
 _FIELDS = (
     ("type", "Type", ""),
     ("actor", "Actor", ""),
@@ -75,8 +101,13 @@ _EVENTS = (
 
 
 class PageParameters(LogPage):
-    """A page of events as a browser asks for it."""
+    """A page of events as a browser asks for it.
 
+    `words` begin as words of an event do, `calls` are those of an agent, model, tool or type.
+    """
+
+    words: str = ""
+    calls: Annotated[str, Field(pattern=_CALLS)] = ""
     order: Literal["oldest", "newest"] = "oldest"
 
 
@@ -92,6 +123,11 @@ class Question(NamedTuple):
     is_newest_first: bool = False
     problem: str | None = None
     picture: Mapping[str, str] = {}
+
+    @property
+    def words(self) -> str:
+        """The words that events must have."""
+        return (self.fields.get("words") or [""])[-1]
 
     def query(self, **changed: str | None) -> dict[str, str | list[str] | None]:
         """Returns the query of a link to the same question, or to a changed one."""
@@ -109,6 +145,12 @@ def read_question(query: QueryParams) -> Question:
         elif value.strip():
             fields.setdefault(key, []).append(value.strip())
     picture.pop("part", None)
+    text = (fields.get("words") or [""])[-1]
+    if any(map(text.__contains__, OPERATORS)):
+        with suppress(InvalidFilter):  # then they are words
+            Filter.of(where=text)
+            fields.setdefault("where", []).append(text)
+            del fields["words"]
     single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
     try:
         page = PageParameters.model_validate(single)
@@ -143,16 +185,18 @@ def run_page(
     if question.problem is None:
         bounds: PageBounds = {"limit": EVENTS, "cursor": question.cursor}
         bounds["descending"] = question.is_newest_first
-        events = _events(log, question, query.page(log.index, question.filter, log.mark, **bounds))
+        filter, within = _within(log, question)
+        results = query.page(log.index, filter, log.mark, within, **bounds)
+        events = _events(log, question, results, is_part=(filter, within) != (question.filter, ALL))
     problem = el("p", question.problem, role="alert") if question.problem else None
     of_board: list[Child] = []
-    section = Html()
+    section, sessions = Html(), Html()
     if log.vocabulary.name == WORK.name:
         from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
         of_board, section = board_section(log, summary.events, at)
     elif log.vocabulary.name == PLAIN.name and is_of_agents(log, summary):
-        section = sessions_section(log, summary)
+        sessions = sessions_section(log, summary)
     # the script fills it
     picture = el(
         "section",
@@ -171,13 +215,14 @@ def run_page(
         el(
             "details",
             el("summary", "Facts"),
-            el("div", _summary(log, run, summary), data_live=True),
+            el("div", _summary(log, run, summary, question), data_live=True),
         ),
         _damage(summary),
         section,
         picture,
+        sessions,
         beside,
-        None if log.vocabulary.name == WORK.name else el("p", spending_link(log)),
+        None if log.vocabulary.name == WORK.name else spending_section(log, summary),
         _comparison(log, names),
         el("h2", "Events", id="events"),
         problem,
@@ -187,19 +232,48 @@ def run_page(
     return page(cut(run.name, 80), *body, trail=(log_link(log),), status=422 if problem else 200)
 
 
-def _summary(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
-    is_run, mirrors, events = log.is_simulation, None, f"{summary.events:,}"
-    if (mirrored := run.mirrored) is not None:
-        of = mirrored.log
-        mirrors = f"the log {of.log} of team {mirrored.team} at {mirrored.server}"
-        mirrors += f", last pushed by {of.last_by}" if of.last_by else ""
-        mirrors += f"; not up to date: {mirrored.withdrawn}" if mirrored.withdrawn else ""
+def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
+    """Returns the filter with the window of the picture, and the words, all of which are there.
+
+    Raises HTTPException while they are being added.
+    """
+    match = word_index.question(question.words)
+    if match:
+        had, events = word_index.follow(log.index, WORDS_S)
+        if had < events:
+            text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
+            raise HTTPException(503, text, {"Retry-After": str(RELOADED_AFTER_S)})
+    key, _, name = (question.fields.get("calls") or [""])[-1].partition(":")
+    calls = calls_of(cast(Key, key), name) if key else None
+    filter, span = question.filter, None
+    axis, *ends = (question.picture.get(key, "") for key in ("axis", "from", "to"))
+    if all(map(_POSITION.fullmatch, ends)):
+        first, last = int(ends[0]), int(ends[1]) - 1
+        if first <= last and axis in ("turn", "time"):
+            names = ("turn_first", "turn_last") if axis == "turn" else ("since", "until")
+            least, most = (getattr(filter, name) for name in names)
+            first = first if least is None else max(first, least)
+            last = last if most is None else min(last, most)
+            filter = structs.replace(filter, **{names[0]: first, names[1]: last})
+        elif first <= last:
+            span = first + 1, last + 1
+    elif all(ends):
+        with suppress(EventNotFound):
+            arrivals = [
+                log.index.answer(partial(arrival_of, log.index, event_id=end)) for end in ends
+            ]
+            span = arrivals[0], arrivals[1]
+    return filter, Within(match, span, calls)
+
+
+def _summary(log: FoundLog, run: RunRecord, summary: LogFacts, question: Question) -> Html:
+    is_run, events = log.is_simulation, f"{summary.events:,}"
     if summary.unverified:
         events += f", {summary.unverified:,} of them another tool's, which nothing verifies"
     return facts(
         (
             ("Status", status(run, summary.failures) if is_run else None),
-            ("Mirrors", mirrors),
+            ("Mirrors", mirrored_words(run.mirrored) if run.mirrored else None),
             ("Reason", run.reason),
             ("Error", run.error),
             ("Branch of", run.parent),
@@ -209,19 +283,26 @@ def _summary(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
-            ("Types", _names(log, "type", summary.by_type)),
-            ("Actors", _names(log, "actor", summary.by_actor, "STATE" in summary.by_type)),
+            ("Types", _names(log, "type", summary.by_type, question)),
+            (
+                "Actors",
+                _names(log, "actor", summary.by_actor, question, "STATE" in summary.by_type),
+            ),
         )
     )
 
 
 def _names(
-    log: FoundLog, key: str, counts: Mapping[str, int], has_variables: bool = False
+    log: FoundLog,
+    key: str,
+    counts: Mapping[str, int],
+    question: Question,
+    has_variables: bool = False,
 ) -> Html | None:
     """Returns names with their numbers; an agent's also lead to its variables, without an actor."""
 
     def filtered(content: Child, **fields: str) -> Html:
-        return link(content, path("runs", log.id, **fields) + "#events")
+        return link(content, path("runs", log.id, **question.picture, **fields) + "#events")
 
     items: list[Child] = []
     for name, count in islice(counts.items(), NAMES_SHOWN_MAX):
@@ -252,6 +333,9 @@ def _damage(summary: LogFacts) -> Html | None:
 
 
 def _form(log: FoundLog, question: Question) -> Html:
+    """Returns the box for words or a comparison, with the filter; it keeps the picture."""
+    label = el("label", "Words, or key > value", for_="words")
+    box = el("input", id="words", name="words", type="search", value=question.words)
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
@@ -259,20 +343,29 @@ def _form(log: FoundLog, question: Question) -> Html:
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
     order = choice("order", "Order", orders[question.is_newest_first][0], orders)
     address = path("runs", log.id)
-    kept = (
-        el("input", type="hidden", name=name, value=value)
-        for name, value in question.picture.items()
-    )
-    body = form(
-        [*fields, order, where, *kept],
-        el("button", "Show", type="submit"),
+    pairs = [
+        *question.picture.items(),
+        *(("calls", one) for one in question.fields.get("calls", ())),
+    ]
+    kept = (el("input", type="hidden", name=name, value=value) for name, value in pairs)
+    return el(
+        "form",
+        el("div", label, box),
+        el("span", *kept, hidden=True, data_live=True),  # a window may move
+        el(
+            "details",
+            el("summary", "Filter and order"),
+            el("div", *fields, order, where, class_="fields"),
+            open=bool(question.fields.keys() - {"words", "calls", "cursor"}),
+        ),
+        el("button", "Find", type="submit"),
+        " ",
         el("a", "All events", href=address),
         method="get",
         action=f"{address}#events",
         role="search",
-        aria_label="Filter the events",
+        aria_label="Find and filter the events",
     )
-    return el("details", el("summary", "Filter and order"), body, open=bool(question.fields))
 
 
 def _field(question: Question, name: str, label: str, example: str) -> Html:
@@ -302,10 +395,12 @@ def _comparison(log: FoundLog, names: Sequence[str]) -> Html | None:
     return el("details", el("summary", "Compare with another"), body)
 
 
-def _events(log: OpenLog, question: Question, results: Page) -> Html:
+def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> Html:
+    """Returns the table; it `is_part` of what the filter finds, by words or the window."""
     if not results.events:
         hint = None if results.total else log.reader.unknown_key(question.filter.where)
-        text = "No event matches" if question.fields else "There are no events yet"
+        is_asked = is_part or question.fields
+        text = "No event matches" if is_asked else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     columns = [column for column in _EVENTS if log.is_simulation or column.name != "turn"]
     rows = []
@@ -330,7 +425,8 @@ def _events(log: OpenLog, question: Question, results: Page) -> Html:
     order = "newest first" if question.is_newest_first else "in total order"
     part = f"{len(rows):,} of " if results.total > len(rows) else ""
     behind = ", behind those of the pages before" if question.cursor else ""
-    listing = table(f"{part}{results.total:,} events, {order}{behind}", columns, rows)
+    where = " in the window of the picture" if {"from", "to"} <= question.picture.keys() else ""
+    listing = table(f"{part}{results.total:,} events{where}, {order}{behind}", columns, rows)
     asked, links = question.query(), list[Child]()
     if question.cursor:
         links.append(el("a", "First page", href=path("runs", log.id, **question.picture, **asked)))
@@ -339,6 +435,7 @@ def _events(log: OpenLog, question: Question, results: Page) -> Html:
         address = path("runs", log.id, **question.picture, **asked_next)
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
     asked.pop("order", None)
-    for name, kind in (("As JSON", "events"), ("As lines", "events.ndjson")):
+    kinds = (("As JSON", "events"), ("As lines", "events.ndjson"))
+    for name, kind in () if is_part else kinds:
         links.append(el("a", name, href=path("logs", log.id, kind, **asked)))
     return joined(listing, el("nav", *links, class_="pages", aria_label="Pages of events"))

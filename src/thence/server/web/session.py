@@ -1,23 +1,27 @@
 """The sessions of coding agents on the page of their log: prompts, and what followed each."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from thence.core.bodies import first_key, put_back
 from thence.core.event import Event, decoded
+from thence.core.failures import is_failure
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
+from thence.core.query.filter import Filter
 from thence.core.sentences.events import clipped, counted
 from thence.core.sentences.events import line as in_line
-from thence.log.index.overview import LogFacts, StreamEvents, newest_streams, standing
-from thence.server.logs.root import FoundLog, OpenLog
+from thence.log.index.overview import LogFacts, standing
+from thence.log.index.query import page
+from thence.server.logs.root import OpenLog
 from thence.server.web.parts import event_link
 from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50
 SESSIONS_MAX = 20
 # of each session, the newest ones
-EVENTS_MAX = 1_500
-EDITS_READ_MAX = 100
+EVENTS_MAX = 5_000
+# the newest prompts that name sessions
+PROMPTS_READ_MAX = 1_000
 PROMPTS_MAX = 25
 PROMPT_CHARACTERS_MAX = 160
 _TYPES = ("prompt", "tool.begun", "tool.ended", "tool.failed", "commit")
@@ -42,10 +46,10 @@ def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
         for event in now.newest
         if event.event_type != SESSION
     ]
-    reads = {"prompt": PROMPTS_MAX, "tool.ended": EDITS_READ_MAX}
-    streams, events = newest_streams(log.index, _TYPES, SESSIONS_MAX + 1, EVENTS_MAX, reads)
-    sections = [_session(log, stream, events) for stream in streams[:SESSIONS_MAX]]
-    if len(streams) > SESSIONS_MAX:
+    prompts = page(log.index, Filter(types=("prompt",)), limit=PROMPTS_READ_MAX, descending=True)
+    names = [*dict.fromkeys(event.stream for event in prompts if event.stream)]
+    sections = [_session(log, name) for name in names[:SESSIONS_MAX]]
+    if len(names) > SESSIONS_MAX:
         text = f"The {SESSIONS_MAX:,} newest sessions are shown."
         sections.append(el("p", text, class_="quiet"))
     if in_flight:
@@ -55,37 +59,40 @@ def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
     return joined(el("h2", "Sessions", id="sessions"), *sections) if sections else Html()
 
 
-def _session(log: FoundLog, stream: StreamEvents, read: Mapping[int, Event]) -> Html:
-    """Returns a session's prompts that were read, with what followed each up to the next."""
+def _session(log: OpenLog, stream: str) -> Html:
+    """Returns the newest prompts of a session, with what followed each up to the next."""
+    its = Filter(types=_TYPES, streams=(stream,))
+    found = page(log.index, its, limit=EVENTS_MAX, descending=True)
     rows: list[Sequence[Child]] = []
-    end, number, who = len(stream.events), 0, ""
-    for place in range(end - 1, -1, -1):
-        arrival, kind, _ = stream.events[place]
-        if kind == "prompt":
-            prompt, number = read.get(arrival), number + 1
-            if prompt is not None:
-                who, followed = who or prompt.actor or "", stream.events[place + 1 : end]
-                counts = Counter(kind for _, kind, _ in followed)
-                failures = sum(is_failed for *_, is_failed in followed)
-                edits = [read.get(at) for at, kind, _ in followed if kind == "tool.ended"]
-                files = len({name for edit in edits if edit for name in edited_paths(edit)})
-                numbers = (counts["tool.begun"], failures, files, counts["commit"])
-                texts = [f"{number:,}" if number else None for number in numbers]
-                if None in edits:
-                    texts[2] = f"{files:,} or more"
-                text = event_link(log, prompt, first_words(prompt))
-                rows.append((moment(prompt.timestamp), text, *texts))
-            end = place
-    name = link(words(stream.name, 60), path("runs", log.id, stream=stream.name))
+    followed, number, who = list[Event](), 0, ""
+    for event in found:
+        if event.event_type != "prompt":
+            followed.append(event)
+            continue
+        number += 1
+        if number <= PROMPTS_MAX:
+            who = who or event.actor or ""
+            counts = Counter(one.event_type for one in followed)
+            ended = (one for one in followed if one.event_type == "tool.ended")
+            files = {name for one in ended for name in edited_paths(one)}
+            failures = sum(map(is_failure, followed))
+            numbers = (counts["tool.begun"], failures, len(files), counts["commit"])
+            texts = (f"{number:,}" if number else None for number in numbers)
+            text = event_link(log, event, first_words(event))
+            rows.append((moment(event.timestamp), text, *texts))
+        followed = []
+    name = link(words(stream, 60), path("runs", log.id, stream=stream))
     caption = counted(number, "prompt")
     caption += f", the last {len(rows):,} of them shown" if number > len(rows) else ""
-    caption += "; what is earlier is not counted" if stream.is_cut else ""
+    caption += "; what is earlier is not counted" if found.has_more else ""
     heading = el("h3", words(who or "an agent", 60), ", session ", name)
     return joined(heading, table(caption, _COLUMNS, rows[::-1]))
 
 
 def edited_paths(event: Event) -> Iterator[str]:
     """Yields the paths of the files that an ended call edited."""
+    if b'"files"' not in event.line:
+        return
     payload = event.cut_payload
     entries = [entry for entry in event.body_entries if first_key(entry.pointer) == "files"]
     put_back(payload, entries, event.vocabulary.bodies, decoded)

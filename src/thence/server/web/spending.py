@@ -1,4 +1,7 @@
-"""The page on where time, tokens, cost and failures of a log went; each row is a filter."""
+"""Where time, tokens, cost and failures of a log went: tables whose rows are filters of its events.
+
+A short log has them on its own page, a longer one on theirs.
+"""
 
 import json
 from collections import Counter
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from thence.core.bodies import first_key
 from thence.core.markup import Child, Column, Html, el, link, path, table, words
 from thence.core.query.filter import Filter
 from thence.core.sentences.events import clipped, duration
@@ -13,12 +17,14 @@ from thence.core.sentences.events import line as in_line
 from thence.log.index import query
 from thence.log.index.overview import LogFacts
 from thence.log.index.spending import CALLS_MAX, Key, spending
-from thence.server.logs.root import FoundLog, OpenLog
+from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
 from thence.server.web.parts import log_link
 
+# events of a log that has the tables on its own page
+SHORT_EVENTS_MAX = 20_000
 # failures whose lines are read; of more the newest
-FAILURES_READ_MAX = 1_000
+FAILURES_READ_MAX = 10_000
 MESSAGE_CHARACTERS_MAX = 200
 MESSAGES_SHOWN_MAX = 30
 # how many names of each key are shown
@@ -41,26 +47,42 @@ _NUMBERS = (
 )
 
 
-def spending_link(log: FoundLog) -> Html:
-    """Returns the link to the page of both tables."""
-    return link("Where did it go: time, tokens, failures", path("runs", log.id, "spending"))
+def spending_section(log: OpenLog, facts: LogFacts) -> Html | None:
+    """Returns the tables of a short log, folded, and the link to those of a longer one.
+
+    Raises `read_failed`.
+    """
+    heading = "Where did it go: time, tokens, failures"
+    if facts.events > SHORT_EVENTS_MAX:
+        return el("p", link(heading, path("runs", log.id, "spending")))
+    tables = _tables(log, facts)
+    return el("details", el("summary", heading), *tables) if tables else None
 
 
 def spending_page(log: OpenLog, facts: LogFacts) -> Response:
-    """Returns the page of both tables; raises `read_failed`."""
-    parts = []
+    """Returns the page of the tables; raises `read_failed`."""
+    parts = _tables(log, facts)
+    if not parts:
+        parts = [el("p", "It holds no calls that ended, and no failures.", class_="empty")]
+    heading = "Where did it go"
+    current = el("span", heading, aria_current="page")
+    return page(heading, el("h1", heading), *parts, trail=(log_link(log), current))
+
+
+def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
+    """Returns what calls of each agent, model, tool and type took, and what failures said."""
+    parts, spent = [], spending(log.index)
     for key, name in _KEYS:
-        found = spending(log.index, key)
+        found = spent[key]
         rows: list[Sequence[Child]] = []
         for one in found[:NAMES_SHOWN_MAX]:
-            text: Child = words(one.name, 60)
-            if key in ("actor", "type"):
-                text = link(text, path("runs", log.id, **{key: one.name}) + "#events")
+            its = {"calls": f"{key}:{one.name}"}
+            failed = path("runs", log.id, **its, failed="1") + "#events"
             rows.append(
                 (
-                    text,
+                    link(words(one.name, 60), path("runs", log.id, **its) + "#events"),
                     f"{one.calls:,}",
-                    f"{one.failed:,}" if one.failed else None,
+                    link(f"{one.failed:,}", failed) if one.failed else None,
                     None if one.median_s is None else duration(one.median_s),
                     None if one.longest_s is None else duration(one.longest_s),
                     None if one.tokens is None else f"{one.tokens:,}",
@@ -79,21 +101,22 @@ def spending_page(log: OpenLog, facts: LogFacts) -> Response:
             parts.append(table(caption, [columns[at] for at in used], cells))
     if facts.failures:
         parts.append(_failures(log, facts.failures))
-    if not parts:
-        parts = [el("p", "It holds no calls that ended, and no failures.", class_="empty")]
-    heading = "Where did it go"
-    current = el("span", heading, aria_current="page")
-    return page(heading, el("h1", heading), *parts, trail=(log_link(log), current))
+    return parts
 
 
 def _failures(log: OpenLog, count: int) -> Html:
-    """Returns how often the newest failures said what, each with the filter that finds those."""
+    """Returns how often the newest failures said what, each with the filter that finds those.
+
+    Of a large message the beginning counts.
+    """
     told = Counter[tuple[str, str, str]]()
     newest = query.page(log.index, Filter(failed=True), limit=FAILURES_READ_MAX, descending=True)
     for event in newest:
         said = ((key, event.cut_payload.get(key)) for key in _MESSAGES)
         key, text = next(((key, text) for key, text in said if isinstance(text, str)), ("", ""))
-        where = f"{key} = {json.dumps(text, ensure_ascii=False)}" if text else ""
+        is_cut = any(first_key(entry.pointer) == key for entry in event.body_entries)
+        quoted = json.dumps(text, ensure_ascii=False)
+        where = f"{key} {'~' if is_cut else '='} {quoted}" if text else ""
         text = text or log.vocabulary.in_columns(event) or event.event_type
         message = clipped(in_line(text), MESSAGE_CHARACTERS_MAX)
         told[message, "where" if where else "type", where or event.event_type] += 1

@@ -28,14 +28,14 @@ from thence.core.sentences.events import counted
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
 from thence.server.logs.summaries import Summaries
-from thence.server.web.charts import spread
+from thence.server.web.charts import NUMBER_MAX, spread
 from thence.server.web.home import RELOADED_AFTER_S
 from thence.server.web.layout import page
 from thence.server.web.parts import choice, failures_link, status
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
-CHOICES_MAX, NUMBER_MAX = 200, 1e300
+CHOICES_MAX = 200
 # on the first page: so many sweeps, and runs of each
 SWEEPS_MAX, RUNS_LOOKED_AT_MAX = 50, 100
 

@@ -40,7 +40,7 @@ def verdict(log: OpenLog, run: RunRecord, facts: LogFacts, board: list[Child]) -
     elif now.steps:
         of_steps = f" of {counted(now.steps, 'step')}"
         parts = [[failures, of_steps], [f"{now.open_steps:,} open"]]
-        if longest := longest_step(log.index):
+        if longest := longest_step(log.index, log.longest):
             lasted = f" ({duration(longest[1])})"
             parts.append(["the longest: ", _cut_link(log, longest[0]), lasted])
     else:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import msgspec
@@ -158,11 +159,16 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
 
 
 def again_in_memory(
-    run: RecordedRun, config: SimulationConfig, parts: RunParts, events: Sequence[Event]
+    run: RecordedRun,
+    config: SimulationConfig,
+    parts: RunParts,
+    events: Sequence[Event],
+    alter: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Simulation, RecordedSteps]:
     """Returns a simulation that plays a run again, and the recorded events that it compares.
 
-    `config` is its `recorded_config`, `events` are all of its log. Nothing outside is asked.
+    `config` is its `recorded_config`, `events` are those of the turns that are played. Nothing
+    outside is asked. Where `alter` maps steps to other values, nothing is compared.
     """
     components = _components(config, parts)
     states = _last_states(run, config, components)
@@ -175,7 +181,9 @@ def again_in_memory(
         verbosity=level_of(config.events.verbosity),
         outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
         again=ReplayInput(
-            altered=altered_steps(run), stored=stored, failures=failures_by_step(events)
+            altered={**altered_steps(run), **alter},
+            stored=None if alter else stored,
+            failures=failures_by_step(events),
         ),
     )
     return simulation, stored

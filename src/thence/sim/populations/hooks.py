@@ -27,7 +27,7 @@ def populations(agents: Iterable[BaseAgent]) -> "list[Population]":
 def own_variables(agents: Iterable[BaseAgent]) -> dict[str, tuple[Declaration, ...]]:
     """Returns the variables of populations: their columns, in place of the scenario's."""
     return {
-        one.name: tuple([Declaration(name=name, kind="dict") for name in one.column_names])
+        one.name: tuple([Declaration(name=name, kind="dict") for name in one.types])
         for one in populations(agents)
     }
 
@@ -73,13 +73,12 @@ def set_rows(
 
     The subject of such a variable is the row's, which the step of its STATE names.
     """
-    for one in own:
-        for subject, value in values.items():
-            if subject.startswith(f"{one.name}/"):
-                column, summary = one.set_row(subject, value, turn)
-                variable = replace(table[table.index(f"agent/{one.name}", column)])
-                force_setattr(variable, "subject", subject)
-                yield variable, summary
+    for subject, value in values.items():
+        if row := row_named(own, subject):
+            column, summary = row[0].set_row(subject, value, turn)
+            variable = replace(table[table.index(f"agent/{row[0].name}", column)])
+            force_setattr(variable, "subject", subject)
+            yield variable, summary
 
 
 def row_named(agents: Iterable[BaseAgent], subject: str) -> "tuple[Population, int, str] | None":

@@ -1,4 +1,4 @@
-"""Many rule agents as one component, which decides and applies by columns of numpy.
+"""Many rule agents as one component, which decides and applies by columns of NumPy.
 
 A row is an agent. Rows are never removed: the column `alive` of a dead row is false, and the row
 decides nothing from then on. Two more arrays for each column keep the turn and the row that wrote
@@ -15,7 +15,7 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError, needs_extra
 from thence.sim.again.replay_input import Alterations
-from thence.sim.populations.rows import Array, Read, Rows, Write, philox
+from thence.sim.populations.rows import Array, Column, Rows, Write, generator
 from thence.sim.run.agents import Action, BaseAgent, Observation
 from thence.sim.run.engine import View
 from thence.sim.scenario.people import read_columns
@@ -30,60 +30,30 @@ if TYPE_CHECKING:
 ROWS_MAX = 100_000_000
 ALIVE = "alive"
 # the writer of a value that was set from outside, or before the first turn
-NO_ROW = -1
-TYPES = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "float32",
-    "float64",
-)
+NO_ROW = np.array(-1, np.int32)
+TYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "float32", "float64")
 _SCOPES = ("agent", "global", "map", "place")
 # of the rows that decide a second time, and of others beside them
 _SAMPLE, _OTHERS = 16, 48
-_CHANGED = "could not take the columns"
-
-
-class Kept(NamedTuple):
-    """Columns at one moment: the values, and the turn and row that wrote each of them last."""
-
-    values: dict[str, Array]
-    turns: dict[str, Array]
-    writers: dict[str, Array]
-
-
-class Traced(NamedTuple):
-    """What the rows read and wrote in a decision, and the columns before it."""
-
-    reads: list[Read]
-    writes: list[Write]
-    before: Kept
-
-
 Summary = dict[str, Any]
 
 
-class _Change(NamedTuple):
-    """The next values of a column, the rows that differ, and who wrote them: None for itself."""
+class _Next(NamedTuple):
+    """The next values of a column, the rows that wrote them, and where they are other ones."""
 
     values: Array
-    rows: Array
-    writers: Array | None
+    writers: Array
+    changed: Array
 
 
 class Population(BaseAgent):
     """Many rule agents as one: `decide` is called once a turn for all rows.
 
     `columns` are the variables of a row by name: a type such as "int32" or "bool", or a pair of a
-    type and the first value, of all rows or of each. With `table`, a CSV, JSON lines or Parquet
-    file beside the scenario, each row of the table is a row, and columns have the values of the
-    table's columns of the same names. Other components see a summary of a column: its type, the
-    rows of its last change, its sum if it is of integers, its digest. Raises ScenarioError.
+    type and the first value, of all rows or of each. With `table`, a CSV file beside the scenario,
+    each line is a row, and columns have the values of its columns of the same names. Other
+    components see a summary of a column: its type, the rows of its last change, its sum if it is of
+    integers, its digest. Raises ScenarioError.
     """
 
     remembers = False
@@ -99,34 +69,50 @@ class Population(BaseAgent):
         config: SimulationConfig | None = None,
     ) -> None:
         super().__init__(name)
-        cells: Mapping[str, Any] = {}
+        cells: dict[str, list[Any]] = {}
         if table is not None:
+            if size or not isinstance(table, str):
+                raise _unfit(
+                    "table", f"it is {table!r:.60}; name a file with all rows, give no size"
+                )
             folder = config.source.parent if config and config.source else None
-            size, cells = read_columns(table, folder)
+            try:
+                size, cells = read_columns(table, folder)
+            except ScenarioError as error:
+                raise _unfit("table", f"{error.place}: {error.cause}; {error.hint}") from error
+        is_number = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not is_number or not 0 < size <= ROWS_MAX:
+            raise _unfit("size", f"it is {size!r:.60}; give 1 to {ROWS_MAX:,} rows")
+        if not isinstance(columns, Mapping) or not columns:
+            raise _unfit("columns", f"they are {columns!r:.60}; give the type of each by its name")
+        if name in _SCOPES:
+            raise _unfit("name", f"it is {name}, as the names of other variables begin")
+        self.types: dict[str, str] = {}
         self._first: dict[str, Array] = {}
         for column, declared in columns.items():
-            kind, first = (declared, None) if isinstance(declared, str) else declared
-            if kind not in TYPES or not column.isidentifier():
-                cause = f"{column!r:.60} is declared as {kind!r:.60}"
-                hint = f"give it a name that Python allows, and a type of {', '.join(TYPES)}"
-                raise ScenarioError(_CHANGED, place=name, cause=cause, hint=hint)
+            is_pair = isinstance(declared, tuple | list) and len(declared) == 2
+            kind, first = declared if is_pair else (declared, None)
+            if not (str(column).isidentifier() and isinstance(kind, str) and kind in TYPES):
+                words = "give a name that Python allows, and a type of"
+                cause = f"{column!r:.60} is declared as {declared!r:.60}"
+                raise _unfit("columns", f"{cause}; {words} {', '.join(TYPES)}")
+            texts = [cell for cell in cells.get(column, ()) if isinstance(cell, str)]
             first = np.zeros((), kind) if first is None else first
-            self._first[column] = cast(column, cells.get(column, first), kind)
-        is_fit = 0 < size <= ROWS_MAX and self._first and name not in _SCOPES
-        if not is_fit or any(array.shape not in ((), (size,)) for array in self._first.values()):
-            lengths = ", ".join(f"{key} of {array.size:,}" for key, array in self._first.items())
-            cause = f"it has {size:,} rows, and the columns {lengths or 'none'}"
-            hint = f"give columns, 1 to {ROWS_MAX:,} rows, and no name of {', '.join(_SCOPES)}"
-            raise ScenarioError(_CHANGED, place=name, cause=cause, hint=hint)
-        self.column_names = tuple(self._first)
+            try:
+                array = cast(column, texts or cells.get(column, first), kind)
+                if array.shape not in ((), (size,)):
+                    raise ValueError(f"first values in the shape {array.shape} for {size:,} rows")
+            except (ThenceError, ValueError) as error:
+                setting = "table" if column in cells else "columns"
+                raise _unfit(setting, f"{column}: {error}") from error
+            self.types[column], self._first[column] = kind, array
+        self.columns: dict[str, Column] = {}
         self.summaries: dict[str, Summary] = {}
-        self.digest = ""
         self.is_traced = False
-        self.traced: Traced | None = None
-        self._size = size
-        self._kept = Kept({}, {}, {})
+        self.traced: Rows | None = None
+        self._size = int(size)
         self._alterations = Alterations({})
-        self._changes: dict[str, _Change] = {}
+        self._next: dict[str, _Next] = {}
         self._payload: dict[str, object] = {}
 
     def start(self, rows: Rows) -> None:
@@ -141,21 +127,25 @@ class Population(BaseAgent):
         """
         raise NotImplementedError(f"{type(self).__name__} decides nothing")
 
-    def begin(self, seed: int, alterations: Alterations | None = None) -> None:
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the types and digests of all columns."""
+        columns = [[name, each["type"], each["digest"]] for name, each in self.summaries.items()]
+        return sha256(msgspec.json.encode(columns)).hexdigest()
+
+    def begin(self, seed: int, alterations: Alterations) -> None:
         """Makes the rows as they are before the first turn."""
-        self._alterations = alterations or self._alterations
-        names, size = self.column_names, self._size
-        self._kept = Kept(
-            {name: np.broadcast_to(self._first[name], (size,)) for name in names},
-            {name: np.zeros(size, np.int32) for name in names},
-            {name: np.full(size, NO_ROW, np.int32) for name in names},
-        )
-        rows = Rows(self._kept.values, (str(seed), self.name, "0", "start", ""), None)
+        self._alterations, size = alterations, self._size
+        self.columns, self.summaries = {}, {}
+        for name, first in self._first.items():
+            turns = np.zeros(size, np.int32)
+            self.columns[name] = Column(np.broadcast_to(first, size), turns, turns + NO_ROW)
+        rows = Rows(self.columns, (str(seed), self.name, "0", "start", ""), None)
         self.start(rows)
-        self.summaries = {name: self._summary(name, 0) for name in names}
-        self._commit(self._applied(rows.writes), 0)
-        for writers in self._kept.writers.values():
-            writers[:] = NO_ROW
+        written = self._written(rows)
+        for name, (values, _, _) in self.columns.items():
+            after = written.get(name) or _Next(values, NO_ROW, np.zeros(size, bool))
+            self._commit(name, after._replace(writers=NO_ROW), 0)
 
     def decide_action(self, observation: Observation) -> Action | None:
         """Lets all rows decide; the payload has, by column, in how many rows it changes.
@@ -164,27 +154,27 @@ class Population(BaseAgent):
         """
         turn, seed = observation.turn, str(observation.ledger.seed)
         key = (seed, self.name, str(turn), observation.phase, str(observation.site))
-        rows = Rows(self._kept.values, key, observation)
+        rows = Rows(self.columns, key, observation)
         self.decide(rows)
-        if turn & (turn - 1) == 0:
-            self._check_sample(rows, key, observation)
-        acts = rows[ALIVE] if ALIVE in self.column_names else None
-        for step, value in self._alterations.values_to_set(f"{turn}.decide.{self.name}/").items():
-            row = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{self.column_names[0]}")
-            if value is not None or row is None:
+        acts = rows[ALIVE] != 0 if ALIVE in self.types else None
+        left_out = self._alterations.values_to_set(f"{turn}.decide.{self.name}/")
+        for step, value in left_out.items():
+            place = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{next(iter(self.types))}")
+            if value is not None or place is None:
                 what, cause = "could not alter the decision", f"it is mapped to {value!r:.60}"
                 hint = "a row's decision can be left out, by null"
                 raise ThenceError(what, place=f"of row {step}", cause=cause, hint=hint)
-            acts = np.ones(len(rows), bool) if acts is None else acts.copy()
-            acts[row[0]] = False
-        writes = rows.writes
+            acts = (rows.ids != place[0]) & (True if acts is None else acts)
+        if turn & (turn - 1) == 0:
+            self._check_sample(rows, key, observation)
         if acts is not None:
-            wheres = [acts if write.where is None else acts & write.where for write in writes]
-            writes = [one._replace(where=mask) for one, mask in zip(writes, wheres, strict=True)]
-        self.traced = Traced(rows.reads, writes, self.kept()) if self.is_traced else None
-        self._changes = self._applied(writes)
-        self._payload = {name: len(change.rows) for name, change in self._changes.items()}
-        return Action("write", self._payload) if self._changes else None
+            rows.writes = [write._replace(where=write.where & acts) for write in rows.writes]
+        self._next = self._written(rows)
+        self.traced = rows if self.is_traced else None
+        self._payload = {
+            name: int(np.count_nonzero(one.changed)) for name, one in self._next.items()
+        }
+        return Action("write", self._payload) if self._next else None
 
     def apply_own(self, view: View, action: Action) -> None:
         """Applies the decision of this turn; raises ThenceError for another action."""
@@ -192,10 +182,9 @@ class Population(BaseAgent):
             what, cause = "could not alter the decision", "its rows decided otherwise"
             hint = f"map it to null, or that of one row: {view.turn}.decide.{self.name}/0.0"
             raise ThenceError(what, place=f"of {self.name}", cause=cause, hint=hint)
-        self._commit(self._changes, view.turn)
-        own = view.agent(self.name)
-        for name in self._changes:
-            own[name] = self.summaries[name]
+        for name, after in self._next.items():
+            self._commit(name, after, view.turn)
+            view.agent(self.name)[name] = self.summaries[name]
 
     def row_of(self, subject: str) -> tuple[int, str] | None:
         """Returns the row and column that `people/817/money` names; None for another subject.
@@ -206,66 +195,52 @@ class Population(BaseAgent):
         if name != self.name:
             return None
         row, _, column = rest.partition("/")
-        size = max(self._size, len(self._kept.values.get(column, ())))
-        if column not in self.column_names or not row.isdecimal() or int(row) >= size:
-            cause = f"{name} has {size:,} rows, with {', '.join(self.column_names)}"
-            hint = f"name a row and a column, such as {name}/0/{self.column_names[0]}"
-            what = "could not find the variable"
+        size = len(self.columns[column].values) if column in self.columns else self._size
+        if column not in self.types or not row.isdecimal() or int(row) >= size:
+            what, cause = "could not find the variable", f"{name} has {size:,} rows"
+            hint = f"name a row and a column of {', '.join(self.types)}"
             raise ThenceError(what, place=subject, cause=cause, hint=hint)
         return int(row), column
 
     def converted(self, column: str, value: Any) -> Any:
         """Returns a value as the column holds it; raises ThenceError if it can't."""
-        return cast(column, value, self._first[column].dtype.name).item()
+        return cast(column, value, self.types[column]).item()
 
     def set_row(self, subject: str, value: object, turn: int) -> tuple[str, Summary]:
         """Sets a value of a row from outside; returns its column with the new summary."""
         row, column = self.row_of(subject) or (0, "")
-        values = self._kept.values[column].copy()
+        values = self.columns[column].values.copy()
         values[row] = self.converted(column, value)
-        writers = np.full(len(values), NO_ROW, np.int32)
-        self._commit({column: _Change(values, np.array([row]), writers)}, turn)
-        summary = {**self.summaries[column], "set": {str(row): values[row].item()}}
-        self.summaries = {**self.summaries, column: summary}
-        return column, summary
-
-    def kept(self) -> Kept:
-        """Returns the columns as they are now; while `is_traced`, these arrays never change."""
-        values, turns, writers = map(dict, self._kept)
-        return Kept(values, turns, writers)
+        self._commit(column, _Next(values, NO_ROW, np.arange(len(values)) == row), turn)
+        self.summaries[column] |= {"set": {str(row): value}}
+        return column, self.summaries[column]
 
     def get_state(self) -> bytes:
         """Returns the columns with their writers, for a checkpoint."""
         file = io.BytesIO()
         file.write(msgspec.json.encode(self.summaries) + b"\n")
-        for arrays in self._kept:
-            for array in arrays.values():
-                np.save(file, array, allow_pickle=False)
+        for array in [array for column in self.columns.values() for array in column]:
+            np.save(file, array, allow_pickle=False)
         return file.getvalue()
 
     def set_state(self, state: bytes) -> None:
         """Takes the columns that `get_state` returned."""
         file = io.BytesIO(state)
         self.summaries = msgspec.json.decode(file.readline())
-        for arrays in self._kept:
-            for name in self.column_names:
-                arrays[name] = np.load(file, allow_pickle=False)
-        for values in self._kept.values.values():
-            values.flags.writeable = False
-        self._digest()
+        for name in self.types:
+            self.columns[name] = Column(*[np.load(file, allow_pickle=False) for _ in range(3)])
+            self.columns[name].values.flags.writeable = False
 
     def _check_sample(self, rows: Rows, key: Sequence[str], observation: Observation) -> None:
         """Lets some rows decide again, among others with other values; raises if that differs."""
-        numbers = np.random.Generator(philox((*key, "sample")))
+        numbers = generator(*key, "sample")
         sample = np.sort(numbers.choice(len(rows), min(_SAMPLE, len(rows)), replace=False))
         ids = numbers.permutation(np.union1d(sample, numbers.integers(0, len(rows), _OTHERS)))
-        is_other = ~np.isin(ids, sample)
-        own = {}
-        for name, values in self._kept.values.items():
+        altered = {}
+        for name, (values, _, _) in self.columns.items():
             extreme = values.argmax() if numbers.integers(2) else values.argmin()
-            own[name] = np.where(is_other, values[extreme], values[ids])
-        again = Rows(self._kept.values, key, observation, ids, own)
-        again.draws = rows.draws
+            altered[name] = np.where(np.isin(ids, sample), values[ids], values[extreme])
+        again = Rows(self.columns, key, observation, (ids, altered))
         error: Exception | None = None
         try:
             self.decide(again)
@@ -273,116 +248,94 @@ class Population(BaseAgent):
             error = raised
         for row in sample:
             if error or _of_row(rows, row) != _of_row(again, np.flatnonzero(ids == row)[0]):
-                raised_text = f"; it raised {error!r}" if error else ""
                 cause = f"row {row} decides otherwise where other rows have other values"
-                cause = f"{cause}: it depends on more than it reads{raised_text}"
+                cause += ": it depends on more than it reads"
+                cause += f"; it raised {error!r}" if error else ""
                 hint = "read others by rows.get(column, of=…), a column by rows.all(column)"
                 what, place = "could not rely on the decision", f"of {self.name}"
                 raise ThenceError(what, place=place, cause=cause, hint=hint) from error
 
-    def _applied(self, writes: Sequence[Write]) -> dict[str, _Change]:
-        """Returns what writes make of the columns; of a column that many write, all count."""
-        values: dict[str, Array] = {}
-        writers: dict[str, Array] = {}
-        for write in writes:
-            name = write.column
+    def _written(self, rows: Rows) -> dict[str, _Next]:
+        """Returns what rows make of the columns; of a column that many write, all count."""
+        after: dict[str, tuple[Array, Array]] = {}
+        births: list[tuple[Write, Array]] = []
+        for write in rows.writes:
+            at = np.flatnonzero(write.where)
             if write.kind == "append":
+                births.append((write, at))
                 continue
-            rows = slice(None) if write.where is None else np.flatnonzero(write.where)
-            target = rows if write.of is None else write.of[rows]
-            new = write.values if write.values.ndim == 0 else write.values[rows]
-            current = values.get(name, self._kept.values[name])
-            kind = current.dtype
+            ((name, new),) = write.values.items()
+            values, by = after.get(name) or (self.columns[name].values.copy(), rows.ids)
+            others, kind = at, self.types[name]
+            if write.of is not rows.ids or by is not rows.ids:
+                others = write.of[at].astype(np.intp)
+                by = by.copy() if by is rows.ids else by
+                by[others] = at
             if write.kind == "set":
-                next_values = current.copy()
-                next_values[target] = cast(name, new, kind.name)
-            else:
-                wide = "float64" if kind.kind == "f" else "int64"
-                next_values, new = current.astype(wide), cast(name, new, wide)
-                if write.of is None:
-                    next_values[target] += new
-                else:  # of a row that is named twice both count
-                    np.add.at(next_values, write.of[rows], new)
-                next_values = cast(name, next_values, kind.name)
-            values[name] = next_values
-            if write.of is not None or name in writers:
-                ids = np.arange(len(current), dtype=np.int32)
-                writers.setdefault(name, ids.copy())[target] = ids[rows]
-        births = [write for write in writes if write.kind == "append"]
-        parents = [np.flatnonzero(np.asarray(write.where)) for write in births]
-        if not sum(map(len, parents)):
-            return {
-                name: self._change(name, new, writers.get(name)) for name, new in values.items()
-            }
-        changes = {}
-        for name in self.column_names:
-            new = values.get(name, self._kept.values[name])
-            by = writers.get(name, np.arange(len(new), dtype=np.int32))
-            first = self._first[name] if self._first[name].ndim == 0 else np.zeros((), new.dtype)
-            born = [
-                np.broadcast_to(write.values.get(name, first), new.shape)[rows]
-                for write, rows in zip(births, parents, strict=True)
-            ]
-            new = np.concatenate([new, *(cast(name, part, new.dtype.name) for part in born)])
-            changes[name] = self._change(name, new, np.concatenate([by, *parents]))
-        return changes
+                values[others] = cast(name, new[at], kind)
+            else:  # of a row that is named twice both count, and the sum alone has to fit
+                wide = "float64" if kind.startswith("float") else "int64"
+                values = values.astype(wide, copy=False)
+                np.add.at(values, others, cast(name, new[at], wide))
+            after[name] = values, by
+        for name, kind in self.types.items() if any(len(at) for _, at in births) else ():
+            values, by = after.get(name) or (self.columns[name].values, rows.ids)
+            for write, at in births:
+                first = np.zeros((), kind) if self._first[name].ndim else self._first[name]
+                new = write.values.get(name, np.broadcast_to(first, len(rows)))[at]
+                values, by = np.append(values, cast(name, new, kind)), np.append(by, at)
+            after[name] = values, by
+        nexts = {}
+        for name, (values, by) in after.items():
+            old, new = self.columns[name].values, cast(name, values, self.types[name])
+            changed = np.ones(len(new), bool)
+            np.not_equal(new[: len(old)], old, out=changed[: len(old)])
+            nexts[name] = _Next(new, by, changed)
+        return nexts
 
-    def _change(self, name: str, values: Array, writers: Array | None) -> _Change:
-        old = self._kept.values[name]
-        changed = np.flatnonzero(values[: len(old)] != old)
-        return _Change(values, np.append(changed, np.arange(len(old), len(values))), writers)
-
-    def _commit(self, changes: Mapping[str, _Change], turn: int) -> None:
-        values, turns, writers = self._kept
-        for name, change in changes.items():
-            born = len(change.values) - len(turns[name])
-            if born or self.is_traced:
-                turns[name] = np.append(turns[name], np.zeros(born, np.int32))
-                writers[name] = np.append(writers[name], np.zeros(born, np.int32))
-            turns[name][change.rows] = turn
-            by = change.rows if change.writers is None else change.writers[change.rows]
-            writers[name][change.rows] = by
-            change.values.flags.writeable = False
-            values[name] = change.values
-            if len(change.rows):
-                self.summaries = {**self.summaries, name: self._summary(name, len(change.rows))}
-        self._digest()
-
-    def _summary(self, name: str, changed: int) -> Summary:
-        values = self._kept.values[name]
-        summary: Summary = {"type": values.dtype.name, "rows": changed}
-        if values.dtype.kind != "f":
-            summary["sum"] = int(values.sum(dtype=np.int64))
-        return {**summary, "digest": sha256(np.ascontiguousarray(values).data).hexdigest()}
-
-    def _digest(self) -> None:
-        size = len(self._kept.values[self.column_names[0]])
-        columns = [[name, each["type"], each["digest"]] for name, each in self.summaries.items()]
-        self.digest = sha256(msgspec.json.encode([size, columns])).hexdigest()
+    def _commit(self, name: str, after: _Next, turn: int) -> None:
+        values, turns, writers = after.values, *self.columns[name][1:]
+        if (born := len(values) - len(turns)) or self.is_traced:
+            turns, writers = (np.append(old, np.zeros(born, np.int32)) for old in (turns, writers))
+        # by a mask that no processor foresees, `where` would take ten times as long
+        np.maximum(turns, after.changed * np.int32(turn), out=turns)
+        writers += after.changed * (after.writers - writers)
+        values.flags.writeable = False
+        self.columns = {**self.columns, name: Column(values, turns, writers)}
+        if (count := np.count_nonzero(after.changed)) or turn == 0:
+            summary: Summary = {"type": self.types[name], "rows": int(count)}
+            if values.dtype.kind != "f":
+                summary["sum"] = int(values.sum(dtype=np.int64))
+            summary["digest"] = sha256(np.ascontiguousarray(values).data).hexdigest()
+            self.summaries = {**self.summaries, name: summary}
 
 
 def cast(column: str, values: "ArrayLike", kind: str) -> Array:
     """Returns values as an array of a type; raises ThenceError if it can't hold one of them."""
     array, dtype = np.asarray(values), np.dtype(kind)
-    if array.dtype.kind in {"b": "b", "f": "iuf"}.get(dtype.kind, "biu"):
+    if dtype.kind != "f" and np.can_cast(array.dtype, dtype):
+        return array.astype(dtype, copy=False)
+    if array.dtype.kind in {"b": "", "f": "iuf"}.get(dtype.kind, "iu"):
         result = array.astype(dtype, copy=False)
         is_held = np.isfinite(result) if dtype.kind == "f" else result == array
-        if (np.can_cast(array.dtype, dtype) and dtype.kind != "f") or is_held.all():
+        if is_held.all():
             return result
-    example = np.unique(array)[-1] if array.size else array.dtype
-    cause, hint = f"a column of {kind} can't hold {example!s:.60}", "declare another type"
+        array = array[~is_held]
+    example = repr(array.flat[0].item()) if array.size else array.dtype
+    cause, hint = f"a column of {kind} can't hold {example!s:.60}", "give another value or type"
     raise ThenceError("could not set", place=f"column {column}", cause=cause, hint=hint)
 
 
-def _of_row(rows: Rows, place: int) -> list[object]:
-    """Returns what the row at a place writes, as values to compare."""
-    own: list[object] = []
-    for kind, column, values, where, of in rows.writes:
-        if where is None or where[place]:
-            parts = values if kind == "append" else {column: values}
-            new = {
-                name: part.item() if part.ndim == 0 else part[place].item()
-                for name, part in parts.items()
-            }
-            own.append((kind, new, None if of is None else int(of[place])))
-    return own
+def _of_row(rows: Rows, place: int) -> str:
+    """Returns what the row at a place writes, as a text to compare: a NaN is like itself."""
+    return repr(
+        [
+            (kind, int(of[place]), {name: new[place].item() for name, new in values.items()})
+            for kind, values, where, of in rows.writes
+            if where[place]
+        ]
+    )
+
+
+def _unfit(setting: str, cause: str) -> ScenarioError:
+    return ScenarioError(f"{setting} of a population can't be taken", cause=cause)

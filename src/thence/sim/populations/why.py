@@ -1,29 +1,26 @@
 """The causes of the value of one row, found by playing turns of its run again.
 
 The log has one decision of a population a turn. A row's part in it comes from the checkpoints: each
-turn that is played again must come to the digest that the log has.
+turn that is played again must come to the events, and so to the digest, that the log has.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
 import msgspec
 
 from thence.errors import ThenceError, needs_extra
-from thence.sim.again.replay import altered_steps, complete_turns, failures_by_step, recorded_config
-from thence.sim.again.replay_input import ReplayInput
+from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.populations.hooks import populations
-from thence.sim.populations.population import NO_ROW, Kept, Population, Traced
+from thence.sim.populations.population import NO_ROW, Population
+from thence.sim.populations.rows import Column, Rows
 from thence.sim.record.checkpoints import read_checkpoints
-from thence.sim.record.events import VerbosityLevel, level_of
-from thence.sim.record.outcomes import Outcomes, diverged, read_outcomes
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts
-from thence.sim.run.simulation import Simulation, make_components, new_loop
+from thence.sim.run.simulation import new_loop
 
 with needs_extra("populations", "numpy"):
     import numpy as np
@@ -31,6 +28,8 @@ with needs_extra("populations", "numpy"):
 CHAIN_MAX = 64
 # of the rows that wrote one value in a turn, those whose reads are listed
 WRITERS_MAX = 100
+# a row's value, and the turn that wrote it: (turn, row, column)
+Place = tuple[int, int, str]
 
 
 class RowRead(msgspec.Struct, frozen=True):
@@ -86,10 +85,11 @@ class RowWeight(msgspec.Struct, frozen=True):
 
 
 class PlayedTurn(NamedTuple):
-    """A turn of a population: its decision, if it was asked for one, and the columns after it."""
+    """A turn of a population: its rows as they decided, if asked, the columns before and after."""
 
-    traced: Traced | None
-    after: Kept
+    rows: Rows | None
+    before: Mapping[str, Column]
+    after: Mapping[str, Column]
 
 
 class PlayedRows:
@@ -102,113 +102,130 @@ class PlayedRows:
 
     def __init__(self, run: RecordedRun, name: str, parts: RunParts) -> None:
         self._run, self._name, self._parts = run, name, parts
-        self._config = recorded_config(run, parts)
-        events = list(run.log.read())
-        self.turns = complete_turns(events)
-        self.turns_played = 0
-        self._outcomes, self._failures = read_outcomes(run.folder), failures_by_step(events)
-        self.event_ids = {event.step: event.event_id for event in events if event.step}
-        ends = [event for event in events if ".turn_end." in (event.step or "")]
-        self._end_ids = {event.event_id for event in ends}
-        self._digests = {event.turn_number: event.payload.get("populations", {}) for event in ends}
+        self._config, self._events = recorded_config(run, parts), list(run.log.read())
+        self.turns, self.turns_played = complete_turns(self._events), 0
+        self._ids = {event.step: event.event_id for event in self._events}
         self._window: dict[int, PlayedTurn] = {}
 
     def at(self, turn: int) -> PlayedTurn:
         """Returns what happened in a turn; raises RunDiverged if that is not what the log says."""
         if turn not in self._window:
             self._window = {}
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(self._play(turn))
+            self._play(turn, {})
         return self._window[turn]
 
-    def value_without(self, step: str, row: int, column: str) -> Any:
-        """Returns a row's value after the last turn where the decision at a step is left out."""
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(self._play(self.turns, {step: None}))
-        values = self.own.kept().values[column]
+    def value(self, place: tuple[int, str], left_out: str = "") -> Any:
+        """Returns a row's value after the last turn, where the decision at a step is left out."""
+        row, column = place
+        if left_out:
+            self._play(self.turns, {left_out: None})
+        values = self.own.columns[column].values
         return values[row].item() if row < len(values) else None
 
-    async def _play(self, last: int, alter: Mapping[str, None] = MappingProxyType({})) -> None:
+    def _play(self, last: int, alter: Mapping[str, None]) -> None:
         first = min([last, *(int(step.partition(".")[0]) for step in alter)])
+        ends = {self._ids.get(f"{turn}.turn_end.-.0") for turn in range(first)}
         checkpoints = read_checkpoints(self._run.folder, before=first)
-        checkpoint = next((one for one in checkpoints if one.event_id in self._end_ids), None)
-        parts = self._parts
-        components = make_components(
-            self._config, parts.get("agents"), parts.get("engine"), parts.get("validator")
-        )
-        own = next((one for one in populations(components.agents) if one.name == self._name), None)
-        if own is None:
+        checkpoint = next((one for one in checkpoints if one.event_id in ends), None)
+        past = -1 if checkpoint is None else checkpoint.turn
+        events = [event for event in self._events if past < (event.turn_number or 0) <= last]
+        simulation, _ = again_in_memory(self._run, self._config, self._parts, events, alter)
+        own = [one for one in populations(simulation.components.agents) if one.name == self._name]
+        if not own:
             what, cause = "could not play again", f"the run has no population {self._name!r:.60}"
             hint = "name a row by its population, number and column, as people/817/money"
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
-        own.is_traced, self.own = not alter, own
-        simulation = Simulation(
-            self._config,
-            components,
-            lambda piece: None,
-            simulation_id=self._run.run_id,
-            verbosity=max(level_of(self._config.events.verbosity), VerbosityLevel.DECISION),
-            outcomes=Outcomes(recorded=self._outcomes, may_ask=False),
-            again=ReplayInput(
-                altered={**altered_steps(self._run), **alter}, failures=self._failures
-            ),
-        )
-        try:
-            with simulation.watched():
-                if checkpoint is not None:
-                    await simulation.restore(checkpoint)
-                while simulation.recorder.turn < last and not simulation.reason:
-                    own.traced = None
-                    await simulation.play_turn()
-                    if alter:
-                        continue
-                    turn = simulation.recorder.turn
-                    if own.digest != self._digests.get(turn, {}).get(own.name):
-                        hint = "its code, its table or the version of NumPy has changed since"
-                        reason = f"the columns of {own.name} have another digest now"
-                        raise diverged(f"{turn}.turn_end.-.0", reason, hint)
-                    self._window[turn] = PlayedTurn(own.traced, own.kept())
-                    self.turns_played += 1
-        finally:
-            await simulation.close()
+        self.own, own[0].is_traced = own[0], not alter
+        before: Mapping[str, Column] = {}
 
-    def change(self, row: int, column: str, turn: int) -> RowChange:
-        """Returns the change of a row's value in a turn that wrote it."""
-        traced, after = self.at(turn)
-        last, old = int(after.writers[column][row]), None
-        writers: dict[int, None] = {}
+        def keep(turn: int, _: int) -> None:
+            nonlocal before
+            if not alter:
+                self._window[turn] = PlayedTurn(self.own.traced, before, self.own.columns)
+                before, self.own.traced = self.own.columns, None
+                self.turns_played += turn > 0
+
+        async def play() -> None:
+            nonlocal before
+            if checkpoint is not None:
+                await simulation.restore(checkpoint)
+                before = self.own.columns
+            else:
+                await simulation.observation(self._name)  # which makes the rows
+                keep(0, last)
+            await simulation.run(last, keep)
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(play())
+
+    def change(self, place: Place) -> RowChange:
+        """Returns the change of a row's value in the turn that wrote it."""
+        turn, row, column = place
+        rows, before, after = self.at(turn)
+        last, old = int(after[column].writers[row]), None
+        by: dict[int, None] = {}
         reads: dict[RowRead, None] = {}
-        if traced is not None and last != NO_ROW:
-            writers[last] = None
-            values = traced.before.values[column]
-            if row < len(values):
-                old = values[row].item()
-                for write in traced.writes:
-                    targets = np.arange(len(values)) if write.of is None else write.of
-                    hits = targets == row if write.where is None else write.where & (targets == row)
-                    if write.column == column and hits.any():
-                        writers |= dict.fromkeys(np.flatnonzero(hits).tolist())
-                        if write.kind == "add":  # to what was there
-                            since = traced.before.turns[column][row].item()
-                            reads[RowRead(f"{self._name}/{row}/{column}", old, since)] = None
-            for name, of, is_whole in traced.reads:
-                if is_whole and name:
-                    reads[RowRead(f"{self._name}/*/{name}", None, 0)] = None
-                for by in [*writers][:WRITERS_MAX] if not is_whole else ():
-                    at = by if of is None else int(of[by])
-                    value, since = (arrays[name][at].item() for arrays in traced.before[:2])
-                    reads[RowRead(f"{self._name}/{at}/{name}", value, since)] = None
+        if rows is not None and last != NO_ROW:
+
+            def read(name: str, at: int) -> None:
+                values, turns, _ = before[name]
+                reads[RowRead(self._subject(at, name), values[at].item(), int(turns[at]))] = None
+
+            by[last] = None
+            if row < len(before[column].values):
+                old = before[column].values[row].item()
+            for kind, values, where, of in rows.writes:
+                if column in values and kind != "append":
+                    hits = np.flatnonzero(where & (of == row)).tolist()
+                    by |= dict.fromkeys(hits)
+                    if hits and kind == "add":  # to what was there
+                        read(column, row)
+            for name, others in rows.reads:
+                if others is None:
+                    reads[RowRead(self._subject("*", name), None, 0)] = None
+                    continue
+                for writer in [*by][:WRITERS_MAX]:
+                    read(name, int(others[writer]))
         steps = [f"{turn}.{phase}.{self._name}.0" for phase in ("act", "decide")]
-        steps = [step for step in steps if step in self.event_ids] or [f"{turn}.turn_end.-.0"]
+        steps = [step for step in steps if step in self._ids] or [f"{turn}.turn_end.-.0"]
         return RowChange(
-            subject=f"{self._name}/{row}/{column}",
+            subject=self._subject(row, column),
             turn=turn,
             old=old,
-            new=after.values[column][row].item(),
-            by=tuple([f"{self._name}/{by}" for by in writers]),
+            new=after[column].values[row].item(),
+            by=tuple([f"{self._name}/{writer}" for writer in by]),
             reads=tuple(reads),
-            event_id=self.event_ids[steps[0]],
+            event_id=self._ids[steps[0]],
         )
+
+    def changes(self, place: tuple[int, str], *, all_reads: bool) -> Iterator[RowChange]:
+        """Yields the last change of a row's value and those behind it, the latest first.
+
+        Of what a change has read it follows the value that was written last, or all values.
+        """
+        row, column = place
+        pending = {(int(self.at(self.turns).after[column].turns[row]), row, column)}
+        while pending and max(pending)[0]:
+            pending.remove(latest := max(pending))
+            yield (change := self.change(latest))
+            latest_read = max(change.reads, key=lambda read: read.turn, default=None)
+            for read in change.reads if all_reads else filter(None, (latest_read,)):
+                _, number, name = read.subject.split("/")
+                if read.turn:
+                    pending.add((read.turn, int(number), name))
+
+    def _subject(self, row: object, column: str) -> str:
+        return f"{self._name}/{row}/{column}"
+
+
+def _begun(run: RecordedRun, subject: str, parts: RunParts) -> tuple[PlayedRows, tuple[int, str]]:
+    """Returns a run's turns with the last one played, and the row and column of a subject."""
+    played = PlayedRows(run, subject.partition("/")[0], parts)
+    if not played.turns:
+        cause, hint = "the run has no complete turn", "resume it first"
+        raise ThenceError("could not explain", place=subject, cause=cause, hint=hint)
+    played.at(played.turns)
+    return played, played.own.row_of(subject) or (0, "")
 
 
 def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowWhy:
@@ -219,22 +236,11 @@ def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowW
     again. Blocks. Raises ThenceError, RunDiverged where a turn's columns are not those of the log.
     """
     with RecordedRun(folder) as run:
-        played = PlayedRows(run, subject.partition("/")[0], parts)
-        if not played.turns:
-            cause, hint = "the run has no complete turn", "resume it first"
-            raise ThenceError("could not explain", place=subject, cause=cause, hint=hint)
-        kept = played.at(played.turns).after
-        row, column = played.own.row_of(subject) or (0, "")
-        value, turn = kept.values[column][row].item(), kept.turns[column][row].item()
-        chain: list[RowChange] = []
-        while turn and len(chain) < CHAIN_MAX:
-            chain.append(played.change(row, column, turn))
-            latest = max(chain[-1].reads, key=lambda read: read.turn, default=None)
-            turn = latest.turn if latest else 0
-            if latest and turn:
-                _, number, column = latest.subject.split("/")
-                row = int(number)
-    return RowWhy(subject, played.turns, value, tuple(chain), played.turns_played, not turn)
+        played, place = _begun(run, subject, parts)
+        value = played.value(place)
+        chain = tuple(islice(played.changes(place, all_reads=False), CHAIN_MAX + 1))
+    is_whole = len(chain) <= CHAIN_MAX
+    return RowWhy(subject, played.turns, value, chain[:CHAIN_MAX], played.turns_played, is_whole)
 
 
 def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any]]:
@@ -244,15 +250,14 @@ def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any
     """
     courses: dict[str, list[Any]] = {subject: [] for subject in subjects}
     for name in {subject.partition("/")[0] for subject in courses}:
-        played = PlayedRows(run, name, {})
-        for turn in range(played.turns, 0, -1):  # those since a checkpoint are played at once
-            traced, after = played.at(turn)
-            moments = [after] if turn > 1 or traced is None else [after, traced.before]
-            for subject, course in courses.items():
-                if (place := played.own.row_of(subject)) is not None:
-                    arrays = [kept.values[place[1]] for kept in moments]
-                    course += [a[place[0]].item() if place[0] < len(a) else None for a in arrays]
-    return {subject: course[::-1] for subject, course in courses.items()}
+        own = [subject for subject in courses if subject.startswith(f"{name}/")]
+        played, _ = _begun(run, own[0], {})
+        places = {subject: played.own.row_of(subject) or (0, "") for subject in own}
+        for turn in range(played.turns, -1, -1):  # those since a checkpoint are played at once
+            for subject, (row, column) in places.items():
+                values = played.at(turn).after[column].values
+                courses[subject].insert(0, values[row].item() if row < len(values) else None)
+    return courses
 
 
 def measure_row(
@@ -269,26 +274,16 @@ def measure_row(
     row in one turn: those whose writes led to the value, the latest first. Else as `why_row`.
     """
     with RecordedRun(folder) as run:
-        played = PlayedRows(run, subject.partition("/")[0], parts)
-        kept = played.at(played.turns).after
-        row, column = played.own.row_of(subject) or (0, "")
-        value = kept.values[column][row].item()
+        played, place = _begun(run, subject, parts)
+        value = played.value(place)
         steps: dict[str, None] = {}
-        pending: list[tuple[int, int, str]] = [(-kept.turns[column][row].item(), row, column)]
-        seen = {*pending}
-        while pending and pending[0][0] and len(steps) < runs:
-            turn, place, name = heappop(pending)  # the latest first: windows are played once
-            change = played.change(place, name, -turn)
-            steps |= dict.fromkeys(f"{-turn}.decide.{by}.0" for by in change.by)
-            for read in change.reads:
-                _, number, name = read.subject.split("/")
-                cause = (-read.turn, int(number), name) if read.turn else (0, 0, "")
-                if cause not in seen:
-                    seen.add(cause)
-                    heappush(pending, cause)
+        for change in played.changes(place, all_reads=True):
+            steps |= dict.fromkeys(f"{change.turn}.decide.{by}.0" for by in change.by)
+            if len(steps) >= runs:
+                break
         weights: list[RowWeight] = []
         for step in [*steps][:runs]:
             on_play(len(weights), min(runs, len(steps)))
-            other = played.value_without(step, row, column)
+            other = played.value(place, left_out=step)
             weights.append(RowWeight(step, other != value, other))
     return weights

@@ -6,7 +6,8 @@ and a page of its results: a limit and an offset.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, NamedTuple, cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -81,32 +82,17 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         """
         if isinstance(event, stored.Event):
             return self.filter.matches(event)
-        # it has all that is asked for without `where`
-        return self.filter.matches(cast(stored.Event, _filtered(event)))
-
-
-class _Filtered(NamedTuple):
-    """What a filter without `where` reads of an event."""
-
-    event_type: str
-    actor: str | None
-    turn_number: int | None
-    timestamp: str
-    cut_payload: Mapping[str, Any]
-
-
-def _filtered(event: Event | Mapping[str, Any]) -> _Filtered:
-    """Returns what a filter reads of an event that is not stored; None or "" if absent."""
-    members = event.to_dict() if isinstance(event, Event) else event
-    turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
-    details = members.get("details")
-    return _Filtered(
-        event_type=members.get("event_type", ""),
-        actor=members.get("agent_id"),
-        turn_number=turn_number if type(turn_number) is int else None,
-        timestamp=timestamp if isinstance(timestamp, str) else "",
-        cut_payload=details if isinstance(details, Mapping) else {},
-    )
+        members = event.to_dict() if isinstance(event, Event) else event
+        turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
+        details = members.get("details")
+        filtered = SimpleNamespace(  # all that a filter without `where` reads
+            event_type=members.get("event_type", ""),
+            actor=members.get("agent_id"),
+            turn_number=turn_number if type(turn_number) is int else None,
+            timestamp=timestamp if isinstance(timestamp, str) else "",
+            cut_payload=details if isinstance(details, Mapping) else {},
+        )
+        return self.filter.matches(cast(stored.Event, filtered))
 
 
 def _check_within(field: str, value: object, least: int, most: int) -> None:

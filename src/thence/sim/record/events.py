@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
-from thence.core.json_values import is_plain, repair
+from thence.core.json_values import repair
 from thence.core.new_event import Causes, cause_ids
 from thence.errors import InvalidEvent
 from thence.log.open import new_id, now
@@ -126,10 +126,6 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
             raise wrong_value("event_type", self.event_type, "a text such as ACTION")
         _fill_in(self, details, self.event_type)
 
-    def is_plain(self) -> bool:
-        """Reports, quickly, whether the given values need no repair; False if unsure."""
-        return is_plain(self.details)
-
     def to_dict(self) -> dict[str, Any]:
         """Returns the event as plain data, without absent members."""
         members = {name: getattr(self, name) for name in _DICT_FIELDS}
@@ -159,12 +155,18 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
             causes if isinstance(causes, str) else tuple(map(_StoredCause, causes))
         )
         event_class = TYPED.get(str(members.get("event_type")), Event) if cls is Event else cls
-        if event_class is not Event:
-            try:
-                return event_class(**_arguments(event_class, members))  # type: ignore[return-value]
-            except InvalidEvent:
-                if cls is not Event:
-                    raise
+        if event_class is Event:
+            return cls(**members)
+        own = {name: value for name, value in members.items() if name not in ("details", "data")}
+        details = members.get("details") or members.get("data") or {}
+        own |= {name: details[name] for name in event_class.fields if name in details}
+        if others := {k: v for k, v in details.items() if k not in event_class.fields}:
+            own["extra" if event_class is SystemEvent else "details"] = others
+        try:
+            return event_class(**own)  # type: ignore[return-value]
+        except InvalidEvent:
+            if cls is not Event:
+                raise
         return cls(**members)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -332,59 +334,37 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong_value("simulation_id", event.simulation_id, "a text")
     passed = event.data or event.details
     if passed and passed is not details and passed != details:
-        _refuse_details(event, passed)
+        extra = ["extra"] if event.event_type == SystemEvent.kind else []
+        cause = f"{event.event_type} has no place for {passed!r:.80}"
+        own = ", ".join((*event.fields, *extra))
+        hint = f"pass {own}, or build a base Event, which takes any details"
+        what, place = "could not make the event", "field details"
+        raise InvalidEvent(what, place=place, cause=cause, hint=hint)
     force_setattr(event, "details", details)
     if event.caused_by != ():
         force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
     if not event.event_id and not event.timestamp:
         force_setattr(event, "event_id", new_id())
         force_setattr(event, "timestamp", now())
-    else:
-        _check_id_and_time(event)
-    if event.description is not None:
-        _cut_description(event, event.description)
-
-
-def _check_id_and_time(event: Event) -> None:
-    """Checks an id or a time that the caller gave, and fills in the other."""
-    event_id = event.event_id or new_id()
-    if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
-        raise wrong_value("event_id", event_id, "an id such as create_action_event makes")
-    force_setattr(event, "event_id", event_id)
-    force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
-
-
-def _refuse_details(event: Event, details: Any) -> None:
-    own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
-    cause = f"{event.event_type} has no place for {details!r:.80}"
-    hint = f"pass {own}, or build a base Event, which takes any details"
-    raise InvalidEvent("could not make the event", place="field details", cause=cause, hint=hint)
-
-
-def _timestamp(value: Any) -> str:
-    try:
-        return timestamp_of(datetime.fromisoformat(value) if isinstance(value, str) else value)
-    except (ValueError, AttributeError) as error:
-        raise wrong_value("timestamp", value, "a UTC time in ISO 8601") from error
-
-
-def _cut_description(event: Event, description: str) -> None:
+    else:  # the caller gave one, or both
+        event_id = event.event_id or new_id()
+        if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
+            raise wrong_value("event_id", event_id, "an id such as create_action_event makes")
+        force_setattr(event, "event_id", event_id)
+        time: Any = event.timestamp or now()
+        try:
+            time = timestamp_of(datetime.fromisoformat(time) if isinstance(time, str) else time)
+        except (ValueError, AttributeError) as error:
+            raise wrong_value("timestamp", time, "a UTC time in ISO 8601") from error
+        force_setattr(event, "timestamp", time)
+    if (description := event.description) is None:
+        return
     if not isinstance(description, str):
         raise wrong_value("description", description, "a text")
     if len(description) > DESCRIPTION_CHARACTERS_MAX:
         force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
         cut = {"path": "description", "was": f"{len(description)} characters"}
         force_setattr(event, "repairs", (*event.repairs, cut))
-
-
-def _arguments(event_class: type[Event], members: dict[str, Any]) -> dict[str, Any]:
-    """Returns constructor arguments: typed fields out of details, for SYSTEM the rest as extra."""
-    arguments = {name: value for name, value in members.items() if name not in ("details", "data")}
-    details = members.get("details") or members.get("data") or {}
-    arguments |= {name: details[name] for name in event_class.fields if name in details}
-    if others := {k: v for k, v in details.items() if k not in event_class.fields}:
-        arguments["extra" if event_class is SystemEvent else "details"] = others
-    return arguments
 
 
 def create_milestone_event(

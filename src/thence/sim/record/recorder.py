@@ -10,15 +10,17 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
+import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
-from msgspec import structs
+import msgspec
 
-from thence.core.codec import CAUSES_MAX
+from thence.core.codec import CAUSES_MAX, encode
 from thence.core.event import EventFields
+from thence.core.json_values import INT_MAX, INT_MIN, is_plain
 from thence.core.vocabulary import SIM
 from thence.log.open import new_id, now
 from thence.sim.again.replay_input import Alterations, ReplayInput
@@ -26,16 +28,22 @@ from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Lineage
 from thence.sim.record.loggers import logger
-from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
-from thence.sim.record.writer import RunEvent
+from thence.sim.record.writer import RunEvent, UsualEvent
 from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
-from thence.sim.scenario.state import Variable, own_copy
+from thence.sim.scenario.state import IMMUTABLE, Variable
 
 # it takes a sequence of EventFields, of RunEvents from a recorder that is drafting
 Emit = Callable[[Sequence[Any]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
 NOBODY = "-"
+# of an event that is written as a draft; a larger one may be too long
+_BYTES_MAX = 4_096
+_OF_AGENTS = frozenset(("DECISION", "ACTION"))
+_HEAD_BYTES = len(
+    '{"event_id":"01JA0000000000000000000000","event_type":"","event_version":1'
+    ',"timestamp":"2026-11-20T07:13:00.123456Z"'
+)
 # programs look for the words with which the milestones' descriptions begin
 _MILESTONES = {
     "simulation_start": "simulation_starting",
@@ -46,6 +54,21 @@ _MILESTONES = {
 _DIGITS = 16
 # wider provenances are represented by a cover; all of today's figures of truth were measured with 8
 PROVENANCE_MAX = 8
+
+
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The members of a usual event, in the order of EventFields, which takes twice the time."""
+
+    event_id: str
+    event_type: str
+    event_version: int
+    timestamp: str
+    caused_by: Ids
+    simulation_id: str
+    turn_number: int
+    agent_id: str | None = None
+    step: str | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class RunRecorder:
@@ -79,8 +102,8 @@ class RunRecorder:
         self._emit = emit
         self._stored = again.stored
         self._ready: list[RunEvent] = []
-        self._labels = Labels(simulation_id) if is_drafting and self._stored is None else None
-        self._usual: UsualEvents | None = None
+        self._is_drafting = is_drafting and self._stored is None
+        # of this turn: how often a step was asked for, and the last call of an agent in a phase
         self._steps: dict[str, int] = {}
         self._cover_id = ""
         self._covered: set[str] = set()
@@ -156,9 +179,6 @@ class RunRecorder:
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.recent[self.turn_id] = all_causes
         self.flush()  # a run that is killed shows the turn that it was in
-        if self._labels is not None:
-            append, recent = self._ready.append, self.lineage.recent
-            self._usual = usual_events(self._labels, self.turn, append, recent, self.counts)
 
     def end_turn(self, digests: Mapping[str, str]) -> None:
         """Ends the turn, and passes on its events; `digests` are those of populations by name."""
@@ -194,7 +214,7 @@ class RunRecorder:
         if self.is_altered and self._leaves_out("decide", act):
             return False
         if self._writes_actions:
-            act.causes = (self._decision(act),)
+            act.causes = (self._deed("DECISION", act),)
         return True
 
     def accepted(self, act: Accepted, causes: Ids) -> Ids | None:
@@ -203,12 +223,12 @@ class RunRecorder:
         `causes` is what the validator read.
         """
         if self.is_altered and self._leaves_out("act", act):
-            decided = (self._decision(act),) if self.decides_late else act.causes
+            decided = (self._deed("DECISION", act),) if self.decides_late else act.causes
             return (*decided, *causes)
         if causes:
             act.causes = _unique(*act.causes, *causes)
         if self._writes_states:
-            act.event_id = self._action(act)
+            act.event_id = self._deed("ACTION", act)
         return None
 
     def applied(self, act: Accepted, causes: Iterable[str] = ()) -> Ids:
@@ -226,7 +246,7 @@ class RunRecorder:
             return _unique(act.event_id, *later) if later else (act.event_id,)
         if causes:
             act.causes = _unique(*act.causes, *causes)
-        act.event_id = self._action(act) if self._writes_actions else self._decision(act)
+        act.event_id = self._deed("ACTION" if self._writes_actions else "DECISION", act)
         self._effective.append(act.event_id)
         return (act.event_id,)
 
@@ -248,17 +268,20 @@ class RunRecorder:
         its action represents the change; a rule's change is represented by the causes of its STATE.
         """
         if self._writes_states or self.is_altered:
-            step = self.state_step(phase, agent, variable)
+            step = self.next_step(phase, agent, variable.subject)
             if self.is_altered and new != old:
                 new = self.alterations.value(step, new)
         if new != old:
             if self._writes_states:
-                return new, (
-                    self._state(variable, old, new, step, self.lineage.join(causes, before)),
-                )
+                all_causes = self.with_turn(self.lineage.join(causes, before))
+                details, is_usual = _change(variable, old, new), _is_number(old) and _is_number(new)
+                event_id = self._add("STATE", None, all_causes, step, details, is_usual)
+                self._effective.append(event_id)
+                return new, (event_id,)
             if not is_of_action:
                 causes = self.with_turn(causes)
-        return new, self.provenance(causes)
+        is_one = is_of_action and len(causes) == 1
+        return new, causes if is_one else self.provenance(causes)
 
     def provenance(self, causes: Iterable[str]) -> Ids:
         """Returns the causes that a reader of a variable names, without implied ones.
@@ -305,14 +328,14 @@ class RunRecorder:
         if not self.writes_decisions:
             return ""
         action, attempt, ordinal = refused.action, refused.attempt, refused.ordinal
-        decided = (self._decision(refused),) if self.decides_late else refused.causes
+        decided = (self._deed("DECISION", refused),) if self.decides_late else refused.causes
         facts = {
             "action_type": action.action_type,
             "action_payload": dict(action.payload),
             "reason": verdict.reason,
             **verdict.facts,
         }
-        step = self._step(_phase("reject", attempt), action.agent_id, ordinal)
+        step = self._step(f"reject{attempt or ''}", action.agent_id, ordinal)
         agent, all_causes = action.agent_id, _unique(*decided, *causes)
         return self._system("action_rejected", "failure", step, all_causes, facts, agent, attempt)
 
@@ -320,7 +343,7 @@ class RunRecorder:
         """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
         if not self.writes_decisions:
             return ""
-        step = self._step(_phase("retry", attempt), agent)
+        step = self._step(f"retry{attempt or ''}", agent)
         return self._system("action_retried", "retry", step, tuple(causes), {}, agent, attempt)
 
     def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
@@ -337,7 +360,7 @@ class RunRecorder:
         for number, call in enumerate(calls):
             if call.event_id:
                 continue
-            agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
+            agent, phase = view.agent_id, f"llm-{view.phase}{attempt or ''}"
             own: Ids = ()
             if call.is_shared:
                 agent = NOBODY
@@ -345,7 +368,9 @@ class RunRecorder:
                 call.event_id = self._shared_calls.get(step, "")
             else:
                 own = (*causes, *(earlier.event_id for earlier in calls[:number]))
-                step = self._step(phase, agent, self._count(self._step(phase, agent)) - 1)
+                calls_of = f"{phase}.{agent}"
+                ordinal = self._steps[calls_of] = self._steps.get(calls_of, -1) + 1
+                step = self._step(phase, agent, ordinal)
             if call.event_id:
                 continue
             all_causes = _unique(self.turn_id, *own, *call.causes)
@@ -401,21 +426,22 @@ class RunRecorder:
         """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
         if not self.writes_decisions:
             return ()
-        step, all_causes = self._next_step(kind, agent, 0), self.with_turn(causes)
+        step, all_causes = self.next_step(kind, agent, 0), self.with_turn(causes)
         return (self._system(f"agent_{kind}", "success", step, all_causes, facts, agent),)
 
     def failure_step(self, agent: str, attempt: int) -> str:
         """Returns the step of an agent's failure in this turn."""
         return self._step("failed", agent, attempt)
 
-    def state_step(self, phase: str, agent: str, variable: Variable) -> str:
-        """Returns the step of the next change of a variable in a phase of this turn.
+    def next_step(self, phase: str, agent: str, ordinal: int | str) -> str:
+        """Returns the step of the next event of its kind in a phase of this turn.
 
-        For a second change in a phase the phase gets a number: `price`, `price~2`.
+        For a second one in a phase the phase gets a number: `price`, `price~2`. The ordinal of a
+        change is the variable's subject.
         """
-        step = f"{self.turn}.{phase}.{agent}.{variable.subject}"
+        step = f"{self.turn}.{phase}.{agent}.{ordinal}"
         count = self._steps[step] = self._steps.get(step, 0) + 1
-        return step if count == 1 else self._step(f"{phase}~{count}", agent, variable.subject)
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
 
     def altered_actions(
         self, agent: str, attempt: int, actions: Sequence[Action]
@@ -423,7 +449,7 @@ class RunRecorder:
         """Returns an agent's actions by ordinal, altered ones in place of its own."""
         if not self.is_altered:
             return enumerate(actions)
-        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
+        return self.alterations.actions(self._step(f"decide{attempt or ''}", agent, ""), actions)
 
     def values_to_set(self) -> dict[str, object]:
         """Returns the values that are set from outside at the end of this turn, by subject."""
@@ -433,17 +459,6 @@ class RunRecorder:
         """Records a value that was set from outside, at every verbosity; returns the cause."""
         step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
         return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
-
-    def _state(
-        self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
-    ) -> str:
-        all_causes = self.with_turn(causes)
-        event_id = self._usual.change(variable, old, new, step, all_causes) if self._usual else ""
-        if not event_id:
-            details = _change(variable, old, new)
-            event_id = self._add("STATE", None, all_causes, step, details)
-        self._effective.append(event_id)
-        return event_id
 
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
@@ -473,26 +488,45 @@ class RunRecorder:
         causes: Ids,
         step: str | None,
         details: Mapping[str, Any],
+        is_usual: bool = False,
         **members: Any,
     ) -> str:
         if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
             causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
-        event = EventFields(
-            event_id := new_id(),
-            event_type,
-            1,
-            now(),
-            causes,
-            simulation_id=self.simulation_id,
-            turn_number=self.turn,
-            agent_id=agent,
-            step=step,
-            details=details,
-        )
-        if self._stored is not None and (stored_id := self._stored.take(event)):
-            event_id = stored_id
+        event_id, time, item = new_id(), now(), None
+        if is_usual and self._is_drafting:
+            run, turn = self.simulation_id, self.turn
+            try:
+                data = encode(
+                    _Line(event_id, event_type, 1, time, causes, run, turn, agent, step, details)
+                )
+            except (TypeError, ValueError, RecursionError):  # a lone surrogate, say
+                data = b""
+            if 0 < len(data) <= _BYTES_MAX:
+                end = _HEAD_BYTES + len(event_type)
+                item = UsualEvent(event_id, data[:end], data[end:-1], (), causes)
+        if item is not None:
+            self._ready.append(item)
         else:
-            self._ready.append(structs.replace(event, **members) if members else event)
+            if event_type in _OF_AGENTS:  # who may change a payload before it is written
+                details = {name: _frozen(value) for name, value in details.items()}
+            event = EventFields(
+                event_id,
+                event_type,
+                1,
+                time,
+                causes,
+                simulation_id=self.simulation_id,
+                turn_number=self.turn,
+                agent_id=agent,
+                step=step,
+                details=details,
+                **members,
+            )
+            if self._stored is not None and (stored_id := self._stored.take(event)):
+                event_id = stored_id
+            else:
+                self._ready.append(event)
         if event_type != "MILESTONE":
             self.lineage.recent[event_id] = causes
         self.counts[event_type] += 1
@@ -501,40 +535,28 @@ class RunRecorder:
     def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
 
-    def _count(self, step: str) -> int:
-        """Returns how often a step was asked for in this turn, this time included."""
-        count = self._steps[step] = self._steps.get(step, 0) + 1
-        return count
-
-    def _next_step(self, phase: str, agent: str, ordinal: int | str) -> str:
-        count = self._count(step := self._step(phase, agent, ordinal))
-        return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
-
     def _leaves_out(self, phase: str, item: Accepted) -> bool:
-        step = self._step(_phase(phase, item.attempt), item.action.agent_id, item.ordinal)
+        step = self._step(f"{phase}{item.attempt or ''}", item.action.agent_id, item.ordinal)
         return self.alterations.leave_out(step)
 
-    def _decision(self, decided: Accepted) -> str:
-        if self._usual is not None and (event_id := self._usual.decide(decided)):
-            return event_id
-        action, attempt = decided.action, decided.attempt
-        details = {
-            "decision_type": action.decision_type or action.action_type,
-            "old_value": None if action.instead_of is None else own_copy(action.instead_of),
-            "new_value": (
-                action.frozen_payload() if action.decision is None else own_copy(action.decision)
-            ),
-        }
-        step = self._step(_phase("decide", attempt), action.agent_id, decided.ordinal)
-        return self._add("DECISION", action.agent_id, decided.causes, step, details)
-
-    def _action(self, acted: Accepted) -> str:
-        if self._usual is not None and (event_id := self._usual.act(acted)):
-            return event_id
-        action = acted.action
-        details = {"action_type": action.action_type, "action_payload": action.frozen_payload()}
-        step = self._step(_phase("act", acted.attempt), action.agent_id, acted.ordinal)
-        return self._add("ACTION", action.agent_id, acted.causes, step, details)
+    def _deed(self, event_type: str, act: Accepted) -> str:
+        """Records what an agent decided, or did; it may have changed the payload meanwhile."""
+        action, payload = act.action, act.action.payload
+        details: dict[str, object]
+        if event_type == "ACTION":
+            phase, is_usual = "act", True
+            details = {"action_type": action.action_type, "action_payload": payload}
+        else:
+            phase, is_usual = "decide", action.decision is None and action.instead_of is None
+            details = {
+                "decision_type": action.decision_type or action.action_type,
+                "old_value": action.instead_of,
+                "new_value": payload if action.decision is None else action.decision,
+            }
+        is_text = type(action.action_type) is type(action.decision_type) is str
+        step = f"{self.turn}.{phase}{act.attempt or ''}.{action.agent_id}.{act.ordinal}"
+        is_usual = is_usual and is_text and is_plain(payload)
+        return self._add(event_type, action.agent_id, act.causes, step, details, is_usual)
 
     def _milestone(
         self,
@@ -562,6 +584,21 @@ class RunRecorder:
         return self._add("SYSTEM", agent, causes, step, details)
 
 
+def _is_number(value: object) -> bool:
+    """Reports whether a value is a number that JSON holds as it is."""
+    if type(value) is int:
+        return INT_MIN <= value <= INT_MAX
+    return type(value) is float and value - value == 0  # no infinity, and a number
+
+
+def _frozen(value: Any) -> Any:
+    """Returns a copy of what an agent gave, as deep as it can be had."""
+    try:
+        return value if type(value) in IMMUTABLE else copy.deepcopy(value)
+    except Exception:  # boundary: it may hold anything; what JSON can't hold is repaired
+        return {**value} if isinstance(value, Mapping) else value
+
+
 def _unique(*ids: str) -> Ids:
     return tuple(dict.fromkeys(ids))
 
@@ -573,7 +610,3 @@ def _change(variable: Variable, old: object, new: object) -> dict[str, object]:
         "new_value": new,
         "scope": variable.scope,
     }
-
-
-def _phase(name: str, attempt: int) -> str:
-    return f"{name}{attempt}" if attempt else name

@@ -361,10 +361,6 @@ def draft_of(event: RunEvent, causes: tuple[str, ...], external: tuple[str, ...]
             return draft(members)
         except InvalidEvent:
             pass
-    return _repaired_draft(members)
-
-
-def _repaired_draft(members: EventFields) -> Draft:
     event_type, earlier = members.event_type, list(members.repairs)
     if not is_type_name(event_type):  # a long one is cut, what moves a cursor is escaped
         members.event_type = printable(event_type)[:TYPE_CHARACTERS_MAX]
@@ -390,21 +386,16 @@ def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]
     import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
 
     def report(word: str, facts: Mapping[str, Any]) -> None:
-        members = {key: _short(value) for key, value in facts.items()}
-        members |= {"mode": mode, "simulation_id": simulation_id}
+        members = {**facts, "mode": mode, "simulation_id": simulation_id}
+        for key, value in members.items():
+            if isinstance(value, BaseException):
+                members[key] = str(value)
+            elif isinstance(value, list) and len(value) > 10:  # of many ids the first
+                members[key] = [*value[:10], f"and {len(value) - 10} more"]
         level = "info" if word in _INFOS else "warning" if word in _WARNINGS else "error"
         getattr(logger(), level)(f"event_writer_{word}", **members)
 
     return report
-
-
-def _short(value: object) -> object:
-    """Returns a short value for a record: an error as text, the first ten of many ids."""
-    if isinstance(value, BaseException):
-        return str(value)
-    if isinstance(value, list) and len(value) > 10:
-        return [*value[:10], f"and {len(value) - 10} more"]
-    return value
 
 
 class CauseForwarding:
@@ -439,7 +430,8 @@ class CauseForwarding:
     def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
         """Returns the written events to name, each once, in the order first met.
 
-        More than 32 are reduced to those that are causes of no other one of them.
+        More than 32 are reduced to those that are causes of no other one of them, as far as a
+        search of 4,096 events finds.
         """
         written_ids: dict[str, None] = {}
         with self.lock:
@@ -447,7 +439,16 @@ class CauseForwarding:
                 written_ids.update(dict.fromkeys(self._forwarded.get(cause, (cause,))))
             if len(written_ids) <= CAUSES_MAX:
                 return tuple(written_ids)
-            return tuple(self._without_implied(written_ids))
+            kept, seen = written_ids.copy(), set[str]()
+            stack = sorted(written_ids)
+            oldest = stack[0]
+            while stack and len(seen) < _STEPS_MAX:
+                for cause in self._named.get(stack.pop(), ()):
+                    kept.pop(cause, None)
+                    if cause not in seen and cause >= oldest:
+                        seen.add(cause)
+                        stack.append(cause)
+            return tuple(kept)
 
     def _put(
         self, memory: dict[str, tuple[str, ...]], event_id: str, causes: tuple[str, ...]
@@ -455,17 +456,3 @@ class CauseForwarding:
         memory[event_id] = causes
         if len(memory) > self._remembered_max:
             del memory[next(iter(memory))]
-
-    def _without_implied(self, ids: dict[str, None]) -> dict[str, None]:
-        """Drops members that are causes of other members; searches at most 4,096 events."""
-        kept = dict(ids)
-        seen: set[str] = set()
-        stack = sorted(ids)
-        oldest = stack[0]
-        while stack and len(seen) < _STEPS_MAX:
-            for cause in self._named.get(stack.pop(), ()):
-                kept.pop(cause, None)
-                if cause not in seen and cause >= oldest:
-                    seen.add(cause)
-                    stack.append(cause)
-        return kept

@@ -11,7 +11,8 @@ gave, on `hash()`, or on the version of Python.
 
 import copy
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -135,21 +136,6 @@ class Action(msgspec.Struct, frozen=True):
     instead_of: object = None
     agent_id: str = ""
 
-    @property
-    def new_value(self) -> object:
-        """The new_value of the DECISION."""
-        return dict(self.payload) if self.decision is None else self.decision
-
-    def frozen_payload(self) -> dict[str, object]:
-        """Returns a copy of the payload, which its owner may change before it is written."""
-        values = {**self.payload}
-        if IMMUTABLE.issuperset(map(type, values.values())):
-            return values
-        try:
-            return copy.deepcopy(values)
-        except Exception:  # boundary: a payload may hold anything; what JSON can't hold is repaired
-            return values
-
 
 def of_agent(action: Action, name: str) -> Action:
     """Returns an action as one of the agent with a name."""
@@ -165,7 +151,7 @@ class Accepted(msgspec.Struct, eq=False, gc=False):
     """An action from its decision on, and the event that represents it.
 
     `causes` are what that event names, at first the decision. Until it is written, `event_id` is
-    empty. `payload` is that of the action as JSON, where its decision was written so.
+    empty.
     """
 
     action: Action
@@ -173,7 +159,6 @@ class Accepted(msgspec.Struct, eq=False, gc=False):
     ordinal: int
     causes: tuple[str, ...]
     event_id: str = ""
-    payload: bytes = b""
 
     @property
     def phase(self) -> str:
@@ -355,10 +340,8 @@ class RecordedView(msgspec.Struct, eq=False):
         """
         key, outcome = self._recorded(request)
         if outcome is None:
-            try:
+            with self._failing(key):
                 value = call()
-            except Exception as error:  # boundary: a failure is an outcome too
-                raise self._failure(key, error) from error
             outcome = self.ledger.outcomes.record(key, value)
         return _value_of(outcome)
 
@@ -369,10 +352,8 @@ class RecordedView(msgspec.Struct, eq=False):
         """
         key, outcome = self._recorded(request)
         if outcome is None:
-            try:
+            with self._failing(key):
                 value = await call()
-            except Exception as error:  # boundary: a failure is an outcome too
-                raise self._failure(key, error) from error
             outcome = self.ledger.outcomes.record(key, value)
         return _value_of(outcome)
 
@@ -381,9 +362,14 @@ class RecordedView(msgspec.Struct, eq=False):
         key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
         return key, outcomes.known(key)
 
-    def _failure(self, key: Key, error: Exception) -> ThenceError:
-        """Records the failure of a call and returns the error for it."""
-        return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
+    @contextmanager
+    def _failing(self, key: Key) -> Iterator[None]:
+        """Records an error of a call, which is an outcome too, and raises the error for it."""
+        try:
+            yield
+        except Exception as error:  # boundary: the call is the user's
+            failed = self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}")
+            raise _failed(failed) from error
 
     def _called(self, call: "ModelCall") -> None:
         """Keeps a call of a model, whose event names what this view read."""

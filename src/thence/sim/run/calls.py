@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from contextvars import Context, copy_context
-from functools import partial
 from inspect import CORO_CREATED
 from math import inf
 from queue import SimpleQueue
@@ -33,9 +32,7 @@ from thence.sim.record.loggers import logger
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0
 RECORDED_AFTER_S = 10.0
-_WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
-_COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
 _MARK = "_thence_fault"
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
@@ -91,28 +88,18 @@ class Wait(msgspec.Struct, eq=False):
     task: "asyncio.Task[Any] | None" = None
     is_recorded: bool = False
 
+    @property
+    def runs_now(self) -> bool:
+        """True if an awaited call runs on the loop's thread at this moment."""
+        return self.task is not None and asyncio.current_task(self.task.get_loop()) is self.task
 
-class Batch(msgspec.Struct, eq=False):
-    """Plain calls that are made one after another; `answers` grows with them.
 
-    `pending` are those that are still to be awaited, or made in threads, by their places. None is
-    made behind the end of a run, which `is_over`.
-    """
+class Asked(msgspec.Struct, eq=False):
+    """Calls that are made one after another; `answers` grows with them."""
 
     component_at: ComponentAt
     count: int
-    timeout_of: TimeoutOf | None = None
-    collects: bool = False
-    answers: list[Any] = []
-    pending: dict[int, Coroutine[Any, Any, Any]] = {}
-    is_over: bool = False
-
-    def close(self) -> None:
-        """Closes coroutines that have not begun, and will not be awaited."""
-        self.is_over = True
-        for answer in [*self.answers, *self.pending.copy().values()]:
-            if inspect.iscoroutine(answer) and inspect.getcoroutinestate(answer) == CORO_CREATED:
-                answer.close()
+    answers: list[Any]
 
 
 class Waits:
@@ -122,9 +109,9 @@ class Waits:
     """
 
     def __init__(self) -> None:
-        self.asked: Batch | None = None
+        self.asked: Asked | None = None
         self._pending: dict[Wait, None] = {}
-        self._seen: tuple[Batch, int, Wait] | None = None
+        self._seen: tuple[Asked, int, Wait] | None = None
 
     @contextmanager
     def waiting_for(self, component: str) -> Iterator[Wait]:
@@ -139,96 +126,71 @@ class Waits:
     def longer_than(self, time_s: float) -> list[Wait]:
         """Returns the waits that have lasted so long, the oldest first.
 
-        An async method that blocks the loop's thread keeps all others waiting: it comes first.
+        An async method that blocks the loop's thread keeps all others waiting: it comes first. A
+        plain call waits since it was seen first.
         """
-        pending = [*self._pending]  # one step, in which no other thread changes it
-        waits = [*pending, *self._plain()]
+        waits = [*self._pending]  # one step, in which no other thread changes it
+        asked, seen = self.asked, self._seen
+        if asked is not None and (place := len(asked.answers)) < asked.count:
+            if seen is None or seen[0] is not asked or seen[1] != place:
+                wait = Wait(asked.component_at(place).name, monotonic())
+                self._seen = seen = asked, place, wait
+            waits.append(seen[2])
         end_s = monotonic() - time_s
         old = [wait for wait in waits if wait.since_s <= end_s]
-        old.sort(key=lambda wait: (not _runs_now(wait), wait.since_s))
+        old.sort(key=lambda wait: (not wait.runs_now, wait.since_s))
         return old
 
-    def _plain(self) -> list[Wait]:
-        """Returns the wait for the plain call that goes on, since it was seen first."""
-        calls, seen = self.asked, self._seen
-        place = len(calls.answers) if calls else 0
-        if calls is None or place >= calls.count:
-            return []
-        if seen is None or seen[0] is not calls or seen[1] != place:
-            wait = Wait(calls.component_at(place).name, monotonic())
-            self._seen = seen = (calls, place, wait)
-        return [seen[2]]
 
+@contextmanager
+def watched(
+    waits: Waits, turn_of: Callable[[], tuple[int, int]], on_wait: OnWait | None = None
+) -> Iterator[None]:
+    """Reports waits in a thread, by a log record and by `on_wait`; entered in the run's loop.
 
-class Watch:
-    """The thread that reports waits, by a log record and by `on_wait`; entered in the run's loop.
-
-    It wakes the loop too: a signal whose handler in C ran before the loop slept, or in another
-    thread, would else not be handled before something else wakes the loop.
+    `turn_of` returns the turn, and the last one at most. The thread wakes the loop too: a signal
+    whose handler in C ran before the loop slept, or in another thread, would else not be handled
+    before something else wakes the loop.
     """
+    loop, ended = asyncio.get_running_loop(), Event()
 
-    def __init__(
-        self,
-        waits: Waits,
-        turn_of: Callable[[], tuple[int, int]],
-        on_wait: OnWait | None = None,
-    ) -> None:
-        self._waits = waits
-        self._turn_of = turn_of
-        self._on_wait = on_wait
-        self._is_named = False
-        self._loop: asyncio.AbstractEventLoop
-        self._ended = Event()
-        self._thread = Thread(target=self._watch, name=_WATCH_THREAD, daemon=True)
-
-    def __enter__(self) -> "Watch":
-        self._loop = asyncio.get_running_loop()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        if current_thread() is not self._thread:
-            self._thread.join(_JOIN_S)  # a daemon, which may hang in writing to a stuck terminal
-
-    def _watch(self) -> None:
-        while not self._ended.wait(LOOK_EVERY_S):
-            self._loop.call_soon_threadsafe(lambda: None)
-            for wait in self._waits.longer_than(RECORDED_AFTER_S):
+    def watch() -> None:
+        nonlocal on_wait
+        is_named = False
+        while not ended.wait(LOOK_EVERY_S):
+            loop.call_soon_threadsafe(lambda: None)
+            for wait in waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
                     waited_s = round(monotonic() - wait.since_s)
                     logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
-            if self._on_wait is not None:
-                try:
-                    self._name(self._on_wait)
-                except Exception as error:  # boundary: the host's own callback
-                    self._on_wait = None
-                    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
-
-    def _name(self, on_wait: OnWait) -> None:
-        waits = self._waits.longer_than(NAMED_AFTER_S)
-        if waits:
-            turn, turns_max = self._turn_of()
-            waited_s = monotonic() - waits[0].since_s
-            on_wait(
-                RunWait(
+            named, (turn, turns_max) = waits.longer_than(NAMED_AFTER_S), turn_of()
+            run_wait = None
+            if named:
+                first, others = named[0], len(named) - 1
+                run_wait = RunWait(
                     turn=turn,
                     max_turns=turns_max,
-                    component=waits[0].component,
-                    waited_s=waited_s,
-                    others=0 if _runs_now(waits[0]) else len(waits) - 1,
+                    component=first.component,
+                    waited_s=monotonic() - first.since_s,
+                    others=0 if first.runs_now else others,
                 )
-            )
-        elif self._is_named:
-            on_wait(None)
-        self._is_named = bool(waits)
+            if on_wait is not None and (named or is_named):
+                try:
+                    on_wait(run_wait)
+                except Exception as error:  # boundary: the host's own callback
+                    on_wait = None
+                    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
+            is_named = bool(named)
 
-
-def _runs_now(wait: Wait) -> bool:
-    """Reports whether an awaited call runs on the loop's thread at this moment."""
-    task = wait.task
-    return task is not None and asyncio.current_task(task.get_loop()) is task
+    thread = Thread(target=watch, name="thence-waits", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if current_thread() is not thread:
+            thread.join(_JOIN_S)  # a daemon, which may hang in writing to a stuck terminal
 
 
 # a call's answer, or its error: asyncio's futures take no StopIteration
@@ -274,25 +236,23 @@ def _work(jobs: "SimpleQueue[Job | None]") -> None:
         del job, context, call, future, call_end  # nothing is kept until the next one
 
 
-def in_thread(
-    call: Callable[[], object], jobs: "SimpleQueue[Job | None] | None" = None
-) -> "asyncio.Future[CallEnd]":
-    """Starts a call with the caller's context variables, by default in a daemon thread of its own.
+class Worker:
+    """A daemon thread that makes calls one after another, until nobody has the worker any more.
 
     The standard library's pool would keep the program waiting at its end for components that hang,
-    one of our own would spare each call 35 µs (117 and 82 µs, of 200 agents with a timeout). The
-    caller bounds the number of threads.
+    one of our own would spare each call 35 µs (117 and 82 µs, of 200 agents with a timeout).
     """
-    future: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
-    job = copy_context(), call, future
-    if jobs is not None:
-        jobs.put(job)
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        weakref.finalize(self, self._jobs.put, None)
+        Thread(target=_work, args=(self._jobs,), name="thence-component", daemon=True).start()
+
+    def call(self, call: Callable[[], object]) -> "asyncio.Future[CallEnd]":
+        """Starts a call with the caller's context variables; the future is of the running loop."""
+        future: asyncio.Future[CallEnd] = asyncio.get_running_loop().create_future()
+        self._jobs.put((copy_context(), call, future))
         return future
-    jobs = SimpleQueue()
-    for item in (job, None):
-        jobs.put(item)
-    Thread(target=_work, args=(jobs,), name=_COMPONENT_THREAD, daemon=True).start()
-    return future
 
 
 class Caller:
@@ -305,22 +265,19 @@ class Caller:
     def __init__(self, threads_max: int = 32, waits: Waits | None = None) -> None:
         self._threads_max = max(1, threads_max)
         self._waits = waits or Waits()
-        # by the id of a component, with the component, whose id is its own as long as it lives
-        self._abandoned: dict[int, tuple[object, asyncio.Future[CallEnd]]] = {}
+        # the last call in a thread by the id of its component, with it: so its id stays its own
+        self._last: dict[int, tuple[object, asyncio.Future[CallEnd]]] = {}
         # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
-        self._jobs: SimpleQueue[Job | None] | None = None
+        self._worker: Worker | None = None
 
     async def beside(self, call: Callable[[], Any], *, joins: bool = False) -> Any:
         """Returns what a plain call returns, in the thread beside the loop.
 
         With `joins` an interruption waits a second for its end, as it may still write.
         """
-        if self._jobs is None:
-            self._jobs = SimpleQueue()
-            weakref.finalize(self, self._jobs.put, None)
-            Thread(target=_work, args=(self._jobs,), name=_COMPONENT_THREAD, daemon=True).start()
-        future = in_thread(call, self._jobs)
+        self._worker = self._worker or Worker()
+        future = self._worker.call(call)
         try:
             answer, error = await (asyncio.shield(future) if joins else future)
         except asyncio.CancelledError:
@@ -333,18 +290,7 @@ class Caller:
 
     async def ask_one(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
         """Returns the engine's answer, awaited if needed; errors are marked with the component."""
-        self._waits.asked = Batch(lambda place: component, 1)
-        try:
-            answer = await self.beside(call, joins=True)
-            if not inspect.isawaitable(answer):
-                return answer
-            self._waits.asked = None
-            return await _Terms(component, self._waits).awaited(answer)
-        except Exception as error:
-            mark_error(error, component)
-            raise
-        finally:
-            self._waits.asked = None
+        return (await self.ask([(call, ())], lambda place: component, 1, joins=True))[0]
 
     async def ask(
         self,
@@ -355,6 +301,7 @@ class Caller:
         timeout_of: TimeoutOf | None = None,
         collects: bool = False,
         threads_max: int | None = None,
+        joins: bool = False,
     ) -> list[Any]:
         """Returns the answers of `count` calls, in their order; awaitables run concurrently.
 
@@ -364,136 +311,111 @@ class Caller:
         CallFailure in the list. Else the error is raised, marked with the component of its call:
         at once of a plain call, the others in the order of the calls when all have ended.
         """
-        batch = Batch(component_at, count, timeout_of, collects)
+        answers, pending = list[Any](), dict[int, Coroutine[Any, Any, Any]]()
         slots = asyncio.Semaphore(threads_max or self._threads_max)
-        self._waits.asked = batch
+        limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
+        is_over = False
+
+        def call_each() -> None:
+            for place, (call, arguments) in enumerate(calls):
+                timeout_s = None if timeout_of is None else timeout_of(place)
+                in_thread = timeout_s is not None and not inspect.iscoroutinefunction(call)
+                try:
+                    answer = self._in_thread(call, arguments) if in_thread else call(*arguments)
+                    is_plain = type(answer) in plain_types
+                    if not is_plain:
+                        answer = taken_whole(answer)
+                except Exception as error:  # boundary: a policy decides on what an agent raises
+                    mark_error(error, component_at(place))
+                    if not collects:
+                        raise
+                    answer, is_plain = CallFailure("raised", error), True
+                if not is_plain and inspect.isawaitable(answer):
+                    asks_models = getattr(_component_of(call), "asks_models", False)
+                    gate = slots if in_thread else nullcontext() if asks_models else limit
+                    name = component_at(place).name
+                    pending[place] = self._awaited(answer, name, timeout_s, gate)
+                elif not is_plain:
+                    plain_types.add(type(answer))
+                answers.append(answer)
+                if is_over:  # the run was interrupted meanwhile
+                    close()
+                    return
+
+        def close() -> None:
+            for answer in [*answers, *pending.copy().values()]:  # what is not awaited any more
+                if (
+                    inspect.iscoroutine(answer)
+                    and inspect.getcoroutinestate(answer) == CORO_CREATED
+                ):
+                    answer.close()
+
+        self._waits.asked = Asked(component_at, count, answers)
         try:
-            await self.beside(partial(self._call_each, calls, batch, slots))
-            if batch.pending:
-                await _fill_in(batch)
+            await self.beside(call_each, joins=joins)
+            tasks = {place: asyncio.ensure_future(pending[place]) for place in pending}
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            for place, task in tasks.items():
+                error = task.exception()
+                failed = CallFailure("raised", error) if isinstance(error, Exception) else None
+                answer = failed or task.result()
+                if isinstance(answer, CallFailure):
+                    mark_error(answer.error, component_at(place))
+                    if not collects or isinstance(answer.error, ModelsUnavailable):
+                        raise answer.error
+                answers[place] = answer
         except BaseException:
-            batch.close()
+            is_over = True
+            close()
             raise
         finally:
             self._waits.asked = None
-        return batch.answers
-
-    def _call_each(self, calls: Calls, batch: Batch, slots: asyncio.Semaphore) -> None:
-        """Makes the calls, but those in threads, and takes the answers that need no awaiting."""
-        answers, pending, component_at = batch.answers, batch.pending, batch.component_at
-        timeout_of = batch.timeout_of
-        limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
-        timeout_s = None
-        for place, (call, arguments) in enumerate(calls):
-            if timeout_of is not None:
-                timeout_s = timeout_of(place)
-            if timeout_s is not None and not inspect.iscoroutinefunction(call):
-                terms = _Terms(component_at(place), self._waits, limit, timeout_s)
-                pending[place] = self._in_thread(slots, terms, call, arguments)
-                answers.append(None)
-                continue
-            try:
-                answer = call(*arguments)
-                is_plain = type(answer) in plain_types
-                if not is_plain:
-                    answer = taken_whole(answer)
-            except Exception as error:  # boundary: a policy decides on what an agent raises
-                mark_error(error, component_at(place))
-                if not batch.collects:
-                    raise
-                answer, is_plain = CallFailure("raised", error), True
-            if not is_plain and inspect.isawaitable(answer):
-                asks_models = getattr(_component_of(call), "asks_models", False)
-                gate = nullcontext() if asks_models else limit
-                terms = _Terms(component_at(place), self._waits, gate, timeout_s)
-                pending[place] = terms.awaited(answer)
-            elif not is_plain:
-                plain_types.add(type(answer))
-            answers.append(answer)
-            if batch.is_over:  # the run was interrupted meanwhile
-                batch.close()
-                return
+        return answers
 
     async def _in_thread(
-        self,
-        slots: asyncio.Semaphore,
-        terms: "_Terms",
-        call: Callable[..., object],
-        arguments: tuple[object, ...],
+        self, call: Callable[..., object], arguments: tuple[object, ...]
     ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
-        async with slots:
-            _, abandoned = self._abandoned.get(id(component), (None, None))
-            if abandoned is not None and not await terms.has_ended(abandoned):
-                return terms.failure()
-            self._abandoned.pop(id(component), None)
-            future = in_thread(lambda: taken_whole(call(*arguments)))
-            if not await terms.has_ended(future):
-                self._abandoned[id(component)] = component, future
-                return terms.failure()
-        answer, error = future.result()
+        _, last = self._last.get(id(component), (None, None))
+        if last is not None and not last.done():
+            await asyncio.wait({last})
+        future = Worker().call(lambda: taken_whole(call(*arguments)))
+        self._last[id(component)] = component, future
+        answer, error = await asyncio.shield(future)
         if isinstance(error, Exception):
             return CallFailure("raised", error)
         if error is not None:
             raise error
-        return await terms.awaited(answer) if inspect.isawaitable(answer) else answer
+        return await answer if inspect.isawaitable(answer) else answer
 
-
-class _Terms(msgspec.Struct, frozen=True):
-    """The terms on which one call's answer is waited for; `gate` is passed to await one."""
-
-    component: ComponentRef
-    waits: Waits
-    gate: AbstractAsyncContextManager[None] = nullcontext()
-    timeout_s: float | None = None
-
-    async def awaited(self, answer: Awaitable[object]) -> object:
-        """Returns what an answer comes to, a CallFailure if not in time."""
-        async with self.gate:
-            if self.timeout_s in (None, inf):
-                with self.waits.waiting_for(self.component.name) as wait:
+    async def _awaited(
+        self,
+        answer: Awaitable[object],
+        name: str,
+        timeout_s: float | None,
+        gate: AbstractAsyncContextManager[None],
+    ) -> object:
+        """Returns what an answer comes to, a CallFailure if not in time; `gate` lets it begin."""
+        async with gate:
+            with self._waits.waiting_for(name) as wait:
+                if timeout_s in (None, inf):
                     wait.task = asyncio.current_task()
                     return await answer
-            task = asyncio.ensure_future(answer)
-            return task.result() if await self.has_ended(task) else self.failure()
-
-    async def has_ended(self, call: "asyncio.Future[Any]") -> bool:
-        """Waits for a call; False if it has not ended in time, when what awaits it is cancelled."""
-        with self.waits.waiting_for(self.component.name) as wait:
-            wait.task = call if isinstance(call, asyncio.Task) else None
-            try:
-                await asyncio.wait(
-                    {call}, timeout=None if self.timeout_s == inf else self.timeout_s
-                )
-            finally:
-                is_done = call.done()
-                if not is_done and wait.task is not None:
-                    call.cancel()
-                    # its error, which else the event loop reports
-                    call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        return is_done
-
-    def failure(self) -> CallFailure:
-        """Returns the failure of a call that was not answered in time."""
-        place, cause = f"of {self.component.name}", f"it gave none within {self.timeout_s:g} s"
+                wait.task = task = asyncio.ensure_future(answer)
+                try:
+                    await asyncio.wait({task}, timeout=timeout_s)
+                finally:
+                    if not (is_done := task.done()):
+                        task.cancel()
+                        # its error, which else the event loop reports
+                        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if is_done:
+            return task.result()
+        place, cause = f"of {name}", f"it gave none within {timeout_s:g} s"
         hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
         error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
         return CallFailure("timed_out", error)
-
-
-async def _fill_in(batch: Batch) -> None:
-    """Awaits what is pending, each for its place among the answers."""
-    awaited = {place: asyncio.ensure_future(batch.pending[place]) for place in batch.pending}
-    await asyncio.gather(*awaited.values(), return_exceptions=True)
-    for place, task in awaited.items():
-        error = task.exception()
-        answer = CallFailure("raised", error) if isinstance(error, Exception) else task.result()
-        if isinstance(answer, CallFailure):
-            mark_error(answer.error, batch.component_at(place))
-            if not batch.collects or isinstance(answer.error, ModelsUnavailable):
-                raise answer.error
-        batch.answers[place] = answer
 
 
 def _component_of(call: Callable[..., object]) -> object:

@@ -5,6 +5,7 @@ agent then decides, or of what its absence prevents.
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -38,13 +39,6 @@ class RosterChange(msgspec.Struct):
         return {} if self.until is None else {"until": self.until}
 
 
-class Pause(msgspec.Struct, frozen=True):
-    """A pause in force, which ends before turn `until`, if any; `causes` is its event."""
-
-    until: int | None
-    causes: Ids
-
-
 class Roster:
     """The agents of a run in the order in which they decide.
 
@@ -67,12 +61,10 @@ class Roster:
         self.populations: list[Any] = [one for one in self._agents.values() if one.is_many]
         self._added: dict[str, Mapping[str, object]] = {}
         self._removed: dict[str, Ids] = {}
-        self._paused: dict[str, Pause] = {}
+        self._paused: dict[str, RosterChange] = {}  # the pauses in force, which end before `until`
         self._events: dict[str, Ids] = {}
         self.asked: list[RosterChange] = []
-        # what stands once all that was asked for is done: all agents, and the paused ones
-        self._names = set(self._agents)
-        self._paused_next: dict[str, int | None] = {}
+        self._last: dict[str, RosterChange] = {}  # that was asked for, by agent
         self._active: tuple[BaseAgent, ...] | None = None
         self.has_blocking = False
 
@@ -97,7 +89,6 @@ class Roster:
             if pause.until is not None and pause.until <= turn:
                 change = RosterChange("resumed", name)
                 change.causes = record("resumed", name, change.facts, pause.causes)
-                self._paused_next.pop(name, None)
                 self._resume(change)
         absent = {name: [*ids] for name, ids in self._removed.items()}
         absent |= {name: [*pause.causes] for name, pause in self._paused.items()}
@@ -110,36 +101,34 @@ class Roster:
         Raises ThenceError for a name that is unknown, or was used before, for an initial value
         that a variable can't hold, and for a pause that has ended already.
         """
-        name = change.name
+        name, last = change.name, self._last.get(change.name)
+        pause = last or self._paused.get(name)
+        is_paused = pause is not None and pause.kind == "paused"
         if change.kind == "added":
-            check_name(name, self._names | self._removed.keys())
+            check_name(name, ChainMap[str, Any](self._agents, self._removed, self._last))
             change.initial = self._ledger.table.agent_values(name, change.initial)
-            self._names.add(name)
-        elif name not in self._names:
-            near = nearest(name, sorted(self._names))
+        elif last.kind == "removed" if last else name not in self._agents:
+            near = nearest(name, sorted(self._agents))
             cause = "no agent of the run has this name"
             hint = f"the nearest is {near[0]}" if near else "add it first"
             what = f"could not have an agent {change.kind}"
             raise ThenceError(what, place=f"agent {name}", cause=cause, hint=hint)
-        elif change.kind == "removed":
-            self._names.remove(name)
-            self._paused_next.pop(name, None)
         elif change.kind == "paused":
             if change.until is not None and change.until <= turn:
                 cause = f"turn {change.until} is not after turn {turn}"
                 hint = "until is the turn in which the agent decides again"
                 raise ThenceError("could not pause", place=f"agent {name}", cause=cause, hint=hint)
-            if self._paused_next.get(name, -1) == change.until:
+            if pause is not None and is_paused and pause.until == change.until:
                 return False
-            self._paused_next[name] = change.until
-        elif self._paused_next.pop(name, -1) == -1:
+        elif change.kind == "resumed" and not is_paused:
             return False
         self.asked.append(change)
+        self._last[name] = change
         return True
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""
-        changes, self.asked = self.asked, []
+        changes, self.asked, self._last = self.asked, [], {}
         for change in changes:
             name = change.name
             self._active = None
@@ -158,7 +147,7 @@ class Roster:
                 self._events.pop(name, None)
                 self._removed[name] = change.causes
             elif change.kind == "paused":
-                self._paused[name] = Pause(change.until, change.causes)
+                self._paused[name] = change
             else:
                 self._resume(change)
         if any(change.kind == "added" for change in changes):
@@ -187,13 +176,12 @@ class Roster:
         for name, ids in content["removed"].items():
             del self._agents[name]
             self._ledger.remove_agent(name)
-            self._names.discard(name)
             self._removed[name] = tuple(ids)
         for name, indices in content["reach"].items():
             self.reach[name] = tuple(indices)
         for name, pause in content["paused"].items():
-            self._paused[name] = Pause(pause["until"], tuple(pause["causes"]))
-            self._paused_next[name] = pause["until"]
+            until, causes = pause["until"], tuple(pause["causes"])
+            self._paused[name] = RosterChange("paused", name, until=until, causes=causes)
         self._events = {name: tuple(ids) for name, ids in content["events"].items()}
 
     def _resume(self, change: RosterChange) -> None:

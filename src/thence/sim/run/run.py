@@ -11,13 +11,12 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from sysconfig import get_path
 from typing import Any, Literal, Self, TypedDict
 
 import msgspec
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
 from thence.core.json_values import Plain, repair
 from thence.core.ready import ready
@@ -72,10 +71,8 @@ def collecting_rarely() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run, as result.json holds it.
-
-    One that `run` returns in a running loop is played by `await`, and has no members before.
 
     `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
     count events without a line. `decisions` counts the decisions that agents were asked for, also
@@ -119,33 +116,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def __await__(self) -> Generator[Any, None, Self]:
         yield from ()
-        return self
-
-
-class _UnplayedResult(RunResult, frozen=True, kw_only=True, dict=True):
-    """The result of a run in a running loop, which becomes a RunResult when it is awaited."""
-
-    @classmethod
-    def of(cls, play: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
-        result = cls(**dict.fromkeys(RunResult.__struct_fields__))  # type: ignore[arg-type]
-        force_setattr(result, "_play", play)
-        return result
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in RunResult.__struct_fields__ or name == "to_dict":
-            raise AttributeError(f"this run is not played yet: await its result to have {name}")
-        return super().__getattribute__(name)
-
-    def __repr__(self) -> str:
-        return "<result of a run that is not played yet: await it>"
-
-    _repr_html_ = None  # type: ignore[assignment]  # a notebook shows the words above
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        played = yield from self._play().__await__()
-        force_setattr(self, "__class__", RunResult)
-        for name in RunResult.__struct_fields__:
-            force_setattr(self, name, getattr(played, name))
         return self
 
 
@@ -228,7 +198,11 @@ class SimulationOrchestrator:
             "llm": {"cassette": cassette, "max_calls": max_calls, "max_cost": max_cost},
             "events": {**words, **sizes, "on_full": on_full},
         }
-        self.config = with_arguments(read_config(config), sections)
+        if isinstance(config, Mapping):
+            config = SimulationConfig.from_mapping(config)
+        elif not isinstance(config, SimulationConfig):
+            config = SimulationConfig.from_file(config)
+        self.config = with_arguments(config, sections)
         self._components = make_components(self.config, agents, engine, validator)
         self._again = again or ReplayInput()
         terms = msgspec.structs.asdict(self.config.events)
@@ -271,13 +245,12 @@ class SimulationOrchestrator:
     def run(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
-        In a loop the result is not played yet: `await` plays it and returns it, and any other
-        member says so before. `alter` maps steps to changes: None leaves a DECISION or ACTION out,
-        any other value is set by the STATE of that step; config.json and the result record
-        `alter`. After Ctrl-C the result has the status interrupted.
+        `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value is set
+        by the STATE of that step; config.json and the result record `alter`. After Ctrl-C the
+        result has the status interrupted.
         """
         if in_loop():
-            return _UnplayedResult.of(partial(self.run_async, alter=alter))
+            return self.run_async(alter=alter)  # type: ignore[return-value]  # `await` gives it
         self._run_blocking(self.run_async(alter=alter))
         assert self.result is not None, "a run that ends has a result"
         return self.result
@@ -372,7 +345,12 @@ class SimulationOrchestrator:
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
-            if simulation.reason and (fault := self._uselessness()):
+            fault = ""
+            if simulation.reason and self.config.llm.endpoints:
+                from thence.sim.models.asking import uselessness
+
+                fault = uselessness(read_outcomes(self.output_dir).values())
+            if fault:
                 component = ComponentRef("the models", lambda: simulation.recorder.last_failures)
                 hint = "look at one, then change the prompt, the actions or the model"
                 error = ThenceError(fault, hint=hint)
@@ -446,20 +424,20 @@ class SimulationOrchestrator:
         why = reason or "interrupted"
         self._set_result(simulation, "interrupted", why, str(error) if error else None)
 
-    def _uselessness(self) -> str:
-        """Returns that models were asked, and no answer could be used; else ""."""
-        if not self.config.llm.endpoints:
-            return ""
-        from thence.sim.models.asking import uselessness
-
-        return uselessness(read_outcomes(self.output_dir).values())
-
     def _fail(
         self, simulation: Simulation, error: Exception, reason: str = "a component failed"
     ) -> None:
         self.failure = error
         component = take_mark(error) or ComponentRef("the run")
-        line = _error_line(error, component.name)
+        line = f"{component.name} failed: {described(error)}"
+        if isinstance(error, ThenceError):
+            line += f"; {error.hint}" if error.hint else ""
+        elif frames := traceback.extract_tb(error.__traceback__):
+            # of a fault that shows here, or in random.choice, its caller's line says more
+            libraries = str(Path(__file__).parents[2]), get_path("stdlib")
+            users = [frame for frame in frames if not frame.filename.startswith(libraries)]
+            last = (users or frames)[-1]
+            line += f" ({Path(last.filename).name}, line {last.lineno})"
         facts = {
             "error": line,
             "exception": type(error).__name__,
@@ -541,27 +519,6 @@ def in_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _error_line(error: Exception, component: str) -> str:
-    """Returns an error in one line: the component, the error, its hint or its file and line."""
-    if isinstance(error, ThenceError):
-        return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
-    frames = traceback.extract_tb(error.__traceback__)
-    # of a fault that shows here, or in random.choice, its caller's line says more
-    libraries = str(Path(__file__).parents[2]), get_path("stdlib")
-    users = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
-    location = f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""
-    return f"{component} failed: {described(error)}{location}"
-
-
-def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
-    """Returns a scenario from a configuration, a mapping, a path or a name."""
-    if isinstance(scenario, SimulationConfig):
-        return scenario
-    if isinstance(scenario, Mapping):
-        return SimulationConfig.from_mapping(scenario)
-    return SimulationConfig.from_file(scenario)
 
 
 def with_arguments(config: SimulationConfig, sections: Mapping[str, Any]) -> SimulationConfig:

@@ -38,7 +38,13 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         )
     folder = root / run_id
     if folder.is_dir():
-        _clear_unbegun(folder)
+        names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        # a kill may have left it at its making: no event is in it, and nobody holds it
+        if names <= {"checkpoints", "checkpoints/.lock", ".config.json.part", "config.json"}:
+            with suppress(ThenceError, OSError):
+                hold = RunHold(folder)
+                shutil.rmtree(folder)
+                hold.release()
     try:
         root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
@@ -51,16 +57,6 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
             code = "run_id_taken"
         raise ThenceError(what, place=folder, cause=cause, hint=hint, code=code) from error
     return folder
-
-
-def _clear_unbegun(folder: Path) -> None:
-    """Removes a folder that a kill left at its making: no event is in it, and nobody holds it."""
-    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    if names <= {"checkpoints", "checkpoints/.lock", ".config.json.part", "config.json"}:
-        with suppress(ThenceError, OSError):
-            hold = RunHold(folder)
-            shutil.rmtree(folder)
-            hold.release()
 
 
 class RunHold:

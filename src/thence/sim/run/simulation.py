@@ -7,6 +7,7 @@ EventWriter. The components are made by the scenario, or given as objects.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,21 +35,20 @@ from thence.sim.run.calls import (
     ComponentRef,
     OnWait,
     Waits,
-    Watch,
     described,
     mark_error,
     overrides,
     taken_whole,
+    watched,
     wrong_answer,
 )
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.roster import Roster, check_name
 from thence.sim.run.trace import SilentTrace, Trace
-from thence.sim.run.turn import Order, Turn, TurnContext
+from thence.sim.run.turn import Order, Turn
 from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import Problems, Source, parse_file
-from thence.sim.scenario.sections import TerminationSettings
 from thence.sim.scenario.state import GLOBAL, MAP, State, StateHistory
 from thence.sim.space.sight import SightedObservation, sights_of
 from thence.sim.space.worlds import World
@@ -245,7 +245,9 @@ class Simulation:
         self._near: RecordedState | None = None  # what "neighbours" as a reach has read
         self._is_ended = False
         self._ledger: Ledger
-        self._context: TurnContext
+        self._roster: Roster
+        self._trace: Trace
+        self._turn: Turn
 
     async def run(
         self,
@@ -267,13 +269,10 @@ class Simulation:
         if self.reason:
             self.end(f"completed: {self.reason}")
 
-    def watched(self, on_wait: OnWait | None = None) -> Watch:
-        """Returns the watch of a `with`, in which components that give no answer are named.
-
-        `on_wait` is called in a thread of the watch, see there.
-        """
+    def watched(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
+        """Returns the context in which components that give no answer are named, see there."""
         turns_max = self.config.simulation.max_turns
-        return Watch(self._waits, lambda: (self.recorder.turn, turns_max), on_wait)
+        return watched(self._waits, lambda: (self.recorder.turn, turns_max), on_wait)
 
     async def play_turn(self) -> State:
         """Plays the next turn and checks whether it was the last."""
@@ -288,15 +287,18 @@ class Simulation:
             if self.models is not None:
                 self.models.seed = seed
         self.recorder.begin_turn(self._reads)
-        if self._near is not None:
-            await self._renew_reach()
-        state = await self.components.engine.run_turn(Turn(self._context).play)
-        if self._populations and self.recorder.is_altered:
-            self._set_rows()
-        if self.recorder.is_altered and self._context.trace.set_values():
+        world, table = self._ledger.world, self._ledger.table
+        if self._near is not None and world is not None and world.may_change:
+            # what "neighbours" reach depends on who is where, which is a cause of all reached
+            self._near = RecordedState(self._ledger, self.recorder.turn)
+            await self.caller.beside(self._roster.renew_reach)
+            indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
+            self._trace.depend(indices, self._near)
+        state = await self.components.engine.run_turn(self._turn.play)
+        if self._set_values():
             state = self._ledger.state(self.recorder.turn)
         values = self._ledger.values
-        self.recorder.end_turn(digests(self._populations, self._ledger.table, values))
+        self.recorder.end_turn(digests(self._populations, table, values))
         self.history.append(state)
         if self._stored is not None:
             self._stored.check_state(self.recorder.turn, state.as_dict)
@@ -317,7 +319,7 @@ class Simulation:
         """
         if not self.history:
             await self._start()
-        turn, roster = self.recorder.turn + 1, self._context.roster
+        turn, roster = self.recorder.turn + 1, self._roster
         roster.begin_turn(turn, lambda *_: ())
         return {agent: await self.observation(agent.name) for agent in roster.active}
 
@@ -326,7 +328,7 @@ class Simulation:
 
         None if an agent remembers and has no get_state, or was added by the engine.
         """
-        roster = self._context.roster.content()
+        roster = self._roster.content()
         states = component_states(self.components)
         if states is None or roster["added"]:
             return None
@@ -340,7 +342,7 @@ class Simulation:
             causes=tuple(places),
             provenance=tuple(provenance),
             lineage=self.recorder.lineage.recent,
-            memory=self._context.trace.memory,
+            memory=self._trace.memory,
             turn_causes=self._reads,
             turn_has_causes=self.recorder.turn_has_causes,
             components={name: state for name, state in states.items() if type(state) is not bytes},
@@ -356,10 +358,10 @@ class Simulation:
         self.recorder.restore(checkpoint)
         self._ledger.values[:] = checkpoint.values
         self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
-        self._context.trace.memory.update(checkpoint.memory)
+        self._trace.memory.update(checkpoint.memory)
         if self._ledger.world is not None:
             self._ledger.world.take(self._ledger.values)
-        self._context.roster.restore(checkpoint.roster)
+        self._roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
         states = {**checkpoint.components, **checkpoint.binary}
         await self.caller.beside(partial(restore_components, self.components, states))
@@ -372,14 +374,18 @@ class Simulation:
             self.outcomes.sync()
             self._emit(piece)
 
-    def _set_rows(self) -> None:
-        """Sets the values of populations' rows that `alter` sets at the end of this turn."""
-        values, ledger, turn = self.recorder.values_to_set(), self._ledger, self.recorder.turn
-        for variable, new in set_rows(self._populations, ledger.table, values, turn):
-            index = variable.index
-            cause = self.recorder.set_value(variable, ledger.values[index], new)
-            ledger.values[index] = new
-            ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+    def _set_values(self) -> bool:
+        """Sets what `alter` sets at the end of this turn, also rows; reports whether it did."""
+        recorder, table = self.recorder, self._ledger.table
+        if not recorder.is_altered or not (values := recorder.values_to_set()):
+            return False
+        for variable, new in set_rows(self._populations, table, values, recorder.turn):
+            self._trace.set_value(variable, new)
+        for variable in table:
+            if variable.subject in values:
+                new = variable.converted(values[variable.subject])
+                self._trace.set_value(variable, new)
+        return True
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
@@ -427,25 +433,21 @@ class Simulation:
             world.take(self._ledger.values)
         settings = self.config.simulation
         make = partial(Roster, self.components.agents, self._ledger, self._reach)
-        roster = await self.caller.beside(make)
+        self._roster = await self.caller.beside(make)
         names_causes = self.recorder.writes_decisions or self.recorder.is_altered
         kind = Trace if names_causes else SilentTrace
-        trace = kind(self._ledger, self.recorder, roster, settings, self._known_failures)
-        self._context = TurnContext(
-            ledger=self._ledger,
-            roster=roster,
-            trace=trace,
-            validator=self.components.validator,
-            caller=self.caller,
-            retries=self.config.retries,
-            settings=settings,
-            timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
-            order=order_of(self.config, engine),
+        failures = self._known_failures
+        self._trace = kind(self._ledger, self.recorder, self._roster, settings, failures)
+        self._turn = Turn(
+            self._ledger,
+            self._roster,
+            self._trace,
+            self.caller,
+            self.components.validator,
+            self.config,
+            order_of(self.config, engine),
         )
-        if self._populations and self.recorder.is_altered:
-            self._set_rows()
-        if self.recorder.is_altered:
-            trace.set_values()
+        self._set_values()
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
@@ -483,19 +485,9 @@ class Simulation:
             indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
-    async def _renew_reach(self) -> None:
-        """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
-        world, table = self._ledger.world, self._ledger.table
-        if world is None or not world.may_change:
-            return
-        self._near = RecordedState(self._ledger, self.recorder.turn)
-        await self.caller.beside(self._context.roster.renew_reach)
-        indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
-        self._context.trace.depend(indices, self._near)
-
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
-        settings, trace = self.config.simulation, self._context.trace
+        settings, trace = self.config.simulation, self._trace
         state = RecordedState(self._ledger, self.recorder.turn, site="end")
         engine = self.components.engine
         causes = partial(trace.ended_by, state)
@@ -509,20 +501,17 @@ class Simulation:
             method = "check_termination of the engine"
             raise wrong_answer(component, method, reason, "a text", hint)
         for condition in settings.termination:
-            reason = reason or _reason_of(condition, state)
+            if reason:
+                break
+            value: Any = state.get(condition.scope, condition.variable)
+            subject = f"{condition.scope}/{condition.variable}"
+            if condition.above is not None and value > condition.above:
+                reason = f"{subject} is above {condition.above:g}"
+            elif condition.below is not None and value < condition.below:
+                reason = f"{subject} is below {condition.below:g}"
+            elif condition.equals is not None and value == condition.equals:
+                reason = f"{subject} is {condition.equals}"
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
         self._reads = (*trace.asked(state), *state.causes)
         self.reason = reason or ""
-
-
-def _reason_of(condition: TerminationSettings, state: RecordedState) -> str:
-    value: Any = state.get(condition.scope, condition.variable)
-    subject = f"{condition.scope}/{condition.variable}"
-    if condition.above is not None and value > condition.above:
-        return f"{subject} is above {condition.above:g}"
-    if condition.below is not None and value < condition.below:
-        return f"{subject} is below {condition.below:g}"
-    if condition.equals is not None and value == condition.equals:
-        return f"{subject} is {condition.equals}"
-    return ""

@@ -95,6 +95,7 @@ async def ask(
         hint = 'return [{"role": "user", "content": text}]'
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint) from error
     first = request
+    await asyncio.sleep(0)  # all agents' prompts come before the first request
     while True:
         call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
         view._called(call)
@@ -196,13 +197,14 @@ class LLMAgent(BaseAgent):
         if not self.asks(observation):
             return None
         await self.prepare(observation)
-        messages, where, share = self.messages(observation), self.endpoint, self.share
-        await asyncio.sleep(0)  # all agents' prompts come before the first request
-
-        def take(answer: str) -> Decision:
-            return self.action(answer, observation)
-
-        return await ask(observation, messages, take, self.schema, endpoint=where, share=share)
+        return await ask(
+            observation,
+            self.messages(observation),
+            lambda answer: self.action(answer, observation),
+            self.schema,
+            endpoint=self.endpoint,
+            share=self.share,
+        )
 
 
 class MemoryRecord(msgspec.Struct, frozen=True):
@@ -522,13 +524,13 @@ class LLMValidator(BaseValidator):
 
     async def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Asks the model and returns its verdict; raises `model_call_failed`."""
-
-        def take(answer: str) -> Verdict:
-            return self.verdict(answer, action, state)
-
-        messages = self.messages(action, state)
-        await asyncio.sleep(0)  # as an agent
-        return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
+        return await ask(
+            state,
+            self.messages(action, state),
+            lambda answer: self.verdict(answer, action, state),
+            self.schema,
+            endpoint=self.endpoint,
+        )
 
 
 class LLMEngine(BaseEngine):

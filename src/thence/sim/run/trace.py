@@ -31,7 +31,7 @@ from thence.sim.run.agents import (
 from thence.sim.run.calls import CallFailure, described
 from thence.sim.run.roster import Roster, RosterChange
 from thence.sim.scenario.sections import RunSettings
-from thence.sim.scenario.state import MAP
+from thence.sim.scenario.state import MAP, Variable
 from thence.sim.space.sight import SightedObservation
 
 # an error's text in an event, which names the component's problem and is no transcript
@@ -207,16 +207,13 @@ class Trace:
         calls = observation.calls
         self._record_calls(agent)
         step = recorder.failure_step(agent, self._attempt)
-
-        def facts_of(call: Any) -> dict[str, Any]:
-            return {**({"step": call.step} if call.step else {}), **call.sums}
-
+        sums = [{**({"step": one.step} if one.step else {}), **one.sums} for one in calls]
         facts = self._known_failures.get(step) or {
             "kind": failure.kind,
             "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
             "policy": self._policy,
             "reads": [self._ledger.table[index].subject for index in observation.reads],
-            **({"calls": [*map(facts_of, calls)]} if calls else {}),
+            **({"calls": sums} if sums else {}),
         }
         failed_id = recorder.agent_failure(agent, self._attempt, facts, self._decided_by(agent))
         causes = (failed_id,) if self._is_written else ()
@@ -320,7 +317,10 @@ class Trace:
         for indices, all_causes in causes_of.items():
             if len(all_causes) == 1:
                 (cause,) = all_causes
-                if all(cause in provenance[index] for index in indices):
+                for index in indices:
+                    if cause not in provenance[index]:
+                        break
+                else:
                     continue  # as of an agent that read but what is its own
             self._recorder.add_causes(provenance, indices, all_causes)
 
@@ -343,7 +343,8 @@ class Trace:
             causes = recorder.applied(act, causes)
         table, values, provenance = ledger.table, ledger.values, ledger.provenance
         for index, calculation, calculated in scope.details:
-            step = recorder.state_step(f"{scope.phase}-{calculation}", agent, table[index])
+            phase = f"{scope.phase}-{calculation}"
+            step = recorder.next_step(phase, agent, table[index].subject)
             recorder.detail(calculation, calculated, step, causes)
         all_causes, of_action = tuple(causes), act is not None
         for index in sorted(scope.writes):
@@ -391,17 +392,13 @@ class Trace:
         causes = self._recorder.provenance(view.causes)
         self._recorder.add_causes(self._ledger.provenance, indices, causes)
 
-    def set_values(self) -> bool:
-        """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        ledger, values = self._ledger, self._recorder.values_to_set()
-        for variable in ledger.table if values else ():
-            if variable.subject in values:
-                index, new = variable.index, variable.converted(values[variable.subject])
-                cause = self._recorder.set_value(variable, ledger.values[index], new)
-                ledger.values[index] = new
-                ledger.provenance[index] = cause if self._is_written else ()
-                ledger.follow((index,), self._recorder.add_causes)
-        return bool(values)
+    def set_value(self, variable: Variable, new: object) -> None:
+        """Sets a value that `alter` sets at the end of this turn."""
+        ledger, index = self._ledger, variable.index
+        cause = self._recorder.set_value(variable, ledger.values[index], new)
+        ledger.values[index] = new
+        ledger.provenance[index] = cause if self._is_written else ()
+        ledger.follow((index,), self._recorder.add_causes)
 
     def ended_by_agent(self, agent: str) -> Ids:
         """Returns the causes of an agent's failure that ends the run, with its calls of models."""

@@ -9,9 +9,6 @@ from functools import partial
 from math import inf
 from typing import Any
 
-import msgspec
-from msgspec.structs import replace
-
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, SAY
 from thence.sim.populations.hooks import apply_own
@@ -41,7 +38,7 @@ from thence.sim.run.calls import (
 from thence.sim.run.engine import BaseEngine, View, Writes, record_returned, speaks
 from thence.sim.run.roster import Roster, RosterChange
 from thence.sim.run.trace import Trace, WriteScope
-from thence.sim.scenario.sections import RunSettings
+from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.state import State
 
 # a function of a view is an order too
@@ -49,28 +46,65 @@ Order = str | Callable[[RecordedState], Any]
 Verdicts = Iterable[tuple[Accepted, tuple[Verdict, Ids]]]
 
 
-class TurnContext(msgspec.Struct, frozen=True):
-    """What every turn needs; `timeouts_s` are those of agents that have limits of their own."""
+class Turn:
+    """The turns of a run, of which `play` plays the next; `order` is the scenario's."""
 
-    ledger: Ledger
-    roster: Roster
-    trace: Trace
-    validator: BaseValidator
-    caller: Caller
-    retries: int
-    settings: RunSettings
-    timeouts_s: dict[str, float]
-    order: Order
+    def __init__(
+        self,
+        ledger: Ledger,
+        roster: Roster,
+        trace: Trace,
+        caller: Caller,
+        validator: BaseValidator,
+        config: SimulationConfig,
+        order: Order,
+    ) -> None:
+        self._ledger, self._roster, self._trace, self._caller = ledger, roster, trace, caller
+        self._validator, self._order = validator, order
+        self._retries, self._settings = config.retries, config.simulation
+        self._timeouts_s = {one.name: one.timeout_s for one in config.agents if one.timeout_s}
+        self._is_judged = overrides(self._validator, BaseValidator, "validate_action")
+        # the run goes on after a failure of an agent
+        self._collects = self._settings.on_agent_error != "fail"
+        self._agents: Sequence[BaseAgent] = ()
+        self._accepted: list[Accepted] = []
+        # of this turn, by the names of those who learn: members of their TurnOutcomes
+        self._told: dict[str, dict[str, Any]] = {}
 
-    @property
-    def collects(self) -> bool:
-        """True if the run goes on after a failure of an agent."""
-        return self.settings.on_agent_error != "fail"
+    async def play(self, engine: BaseEngine) -> State:
+        """Plays the next turn and returns the state after it."""
+        ledger, roster, trace = self._ledger, self._roster, self._trace
+        together = self._order == "together"
+        trace.begin_turn()
+        turn, self._agents, self._accepted = trace.turn, roster.active, []
+        learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
+        self._told = {one.name: {"observation": trace.lesson(one.name)} for one in learners}
+        for agents in (self._agents,) if together else await self._in_order():
+            accepted = await self._decide(agents)
+            await self._apply(engine, agents, accepted)
+            self._accepted += accepted
+        if not together:
+            trace.idle(trace.absent)  # who could have acted behind the others
+        if overrides(engine, BaseEngine, "apply_engine_rules"):
+            trace.gather_positions()
+            scope, before = WriteScope("rules"), ledger.state(turn)
+            view = View(ledger, turn, reads=scope.reads, _trace=trace, _scope=scope, _roster=roster)
+            causes = partial(view.last_causes, scope)
+            component = ComponentRef("the engine, applying its rules", causes)
+            rules = partial(engine.apply_engine_rules, view)
+            result = await self._caller.ask_one(component, rules)
+            view.close()
+            record_returned(ledger, trace, (before, result), "rules", self._accepted)
+        if learners:
+            await self._learn(learners)
+        if roster.asked:  # who reaches what is asked anew where one is added
+            await self._caller.beside(roster.end_turn)
+        return ledger.state(turn)
 
-    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
+    def _timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
         """Returns the function of the timeout by an agent's index, None if none needs a thread."""
-        timeout_s, timeouts_s = self.settings.timeout_s, self.timeouts_s
-        if timeout_s is None and not (timeouts_s or self.roster.has_blocking):
+        timeout_s, timeouts_s = self._settings.timeout_s, self._timeouts_s
+        if timeout_s is None and not (timeouts_s or self._roster.has_blocking):
             return None
 
         def timeout_of(place: int) -> float | None:
@@ -79,53 +113,17 @@ class TurnContext(msgspec.Struct, frozen=True):
 
         return timeout_of
 
-
-class Turn:
-    """The current turn of a run."""
-
-    def __init__(self, context: TurnContext) -> None:
-        self._context, self._ledger, self._trace = context, context.ledger, context.trace
-        self._trace.begin_turn()
-        self.number = self._trace.turn
-        self._agents = context.roster.active
-        self._accepted: list[Accepted] = []
-        self._is_judged = overrides(context.validator, BaseValidator, "validate_action")
-        learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
-        lessons = {agent.name: self._trace.lesson(agent.name) for agent in learners}
-        self._outcomes = {
-            name: TurnOutcome(turn=self.number, observation=lesson)
-            for name, lesson in lessons.items()
-        }
-        self._learners = learners
-
-    async def play(self, engine: BaseEngine) -> State:
-        """Plays the turn and returns the state after it."""
-        trace, together = self._trace, self._context.order == "together"
-        for agents in (self._agents,) if together else await self._in_order():
-            accepted = await self._decide(agents)
-            await self._apply(engine, agents, accepted)
-            self._accepted += accepted
-        if not together:
-            trace.idle(trace.absent)  # who could have acted behind the others
-        if overrides(engine, BaseEngine, "apply_engine_rules"):
-            await self._apply_rules(engine)
-        if self._learners:
-            await self._learn(self._learners)
-        if self._context.roster.asked:  # who reaches what is asked anew where one is added
-            await self._context.caller.beside(self._context.roster.end_turn)
-        return self._ledger.state(self.number)
-
     async def _in_order(self) -> list[tuple[BaseAgent]]:
         """Returns the agents that act one after another; who is absent might have done so too."""
-        trace, order, agents = self._trace, self._context.order, self._agents
+        trace, order, agents = self._trace, self._order, self._agents
         if order == "random":
             seed = self._ledger.seed
-            draws = {one.name: stream(seed, one.name, self.number, "order") for one in agents}
+            draws = {one.name: stream(seed, one.name, trace.turn, "order") for one in agents}
             agents = tuple(sorted(agents, key=lambda one: draws[one.name].random()))
         elif not isinstance(order, str):
-            view = RecordedState(self._ledger, self.number, site="order")
+            view = RecordedState(self._ledger, trace.turn, site="order")
             component = ComponentRef("the order", partial(trace.ended_by, view))
-            names: Any = await self._context.caller.ask_one(component, partial(order, view))
+            names: Any = await self._caller.ask_one(component, partial(order, view))
             active = {agent.name: agent for agent in agents}
             present = self._ledger.present
             if not isinstance(names, list) or sum(one in names for one in present) < len(names):
@@ -138,7 +136,7 @@ class Turn:
 
     async def _decide(self, agents: Sequence[BaseAgent]) -> list[Accepted]:
         """Lets agents decide, once more where an action is refused; returns what is accepted."""
-        trace, retries, accepted = self._trace, self._context.retries, list[Accepted]()
+        trace, retries, accepted = self._trace, self._retries, list[Accepted]()
         asked: Sequence[BaseAgent] = agents
         self._ledger.around = trace.around()
         for attempt in range(retries + 1):
@@ -154,29 +152,45 @@ class Turn:
             places = {agent.name: place for place, agent in enumerate(agents)}
             accepted.sort(key=lambda act: places[act.action.agent_id])
         for agent in agents if self._ledger.talks else ():
-            words = tuple([(who, text) for _, who, text in trace.heard(agent.name)])
-            if agent.name in self._outcomes:
-                self._outcomes[agent.name] = replace(self._outcomes[agent.name], heard=words)
+            words = [(who, text) for _, who, text in trace.heard(agent.name)]
+            if agent.name in self._told:
+                self._told[agent.name]["heard"] = tuple(words)
         return accepted
 
     async def _attempt(
         self, agents: Sequence[BaseAgent], attempt: int, accepted: list[Accepted]
     ) -> dict[str, list[Rejection]]:
         """Gets the agents' decisions and their verdicts; returns the rejections by agent."""
-        trace, outcomes = self._trace, self._outcomes
+        trace, told = self._trace, self._told
         trace.begin_attempt(agents, attempt)
+        failures: dict[str, CallFailure] = {}
+        for name, facts in trace.known_failures(agents).items():
+            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+            mark_error(error, self._component_of(name))
+            failures[name] = CallFailure(facts["kind"], error)
+        called = [agent for agent in agents if agent.name not in failures] if failures else agents
+        answers: Iterable[Decision | CallFailure] = await self._caller.ask(
+            ((agent.decide_action, (trace.observation(agent.name),)) for agent in called),
+            lambda place: self._component_of(called[place].name),
+            len(called),
+            timeout_of=self._timeouts(called),
+            collects=self._collects,
+        )
+        if failures:  # where a failure is known, the agent is not called
+            rest = iter(answers)
+            answers = [failures.get(agent.name) or next(rest) for agent in agents]
         acts: list[Accepted] = []
-        for agent, answer in zip(agents, await self._ask(agents), strict=True):
+        for agent, answer in zip(agents, answers, strict=True):
             actions = self._actions(agent.name, answer)
             if isinstance(actions, CallFailure):
                 policy, failure_ids = trace.failed(agent.name, actions)
                 if policy == "pause":
                     pause = RosterChange("paused", agent.name, causes=failure_ids)
-                    self._context.roster.ask(pause, self.number)
+                    self._roster.ask(pause, trace.turn)
                 continue
-            if agent.name in outcomes:
-                decided = tuple([of_agent(action, agent.name) for action in actions])
-                outcomes[agent.name] = replace(outcomes[agent.name], decided=decided)
+            if agent.name in told:
+                decided = [of_agent(action, agent.name) for action in actions]
+                told[agent.name]["decided"] = tuple(decided)
             acts += trace.decided(agent.name, actions)
         rejections: dict[str, list[Rejection]] = {}
         if not self._is_judged:
@@ -188,31 +202,9 @@ class Turn:
             elif trace.accepted(act, causes):
                 accepted.append(act)
         trace.remember(agents)
-        for name in rejections.keys() & outcomes.keys():
-            refused = (*outcomes[name].refused, *rejections[name])
-            outcomes[name] = replace(outcomes[name], refused=refused)
+        for name in rejections.keys() & told.keys():
+            told[name]["refused"] = (*told[name].get("refused", ()), *rejections[name])
         return rejections
-
-    async def _ask(self, agents: Sequence[BaseAgent]) -> list[Decision | CallFailure]:
-        """Returns each agent's answer; where a failure is known, the agent is not called."""
-        context, trace = self._context, self._trace
-        failures: dict[str, CallFailure] = {}
-        for name, facts in trace.known_failures(agents).items():
-            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
-            mark_error(error, self._component_of(name))
-            failures[name] = CallFailure(facts["kind"], error)
-        called = [agent for agent in agents if agent.name not in failures] if failures else agents
-        answers: list[Decision | CallFailure] = await context.caller.ask(
-            ((agent.decide_action, (trace.observation(agent.name),)) for agent in called),
-            lambda place: self._component_of(called[place].name),
-            len(called),
-            timeout_of=context.timeouts(called),
-            collects=context.collects,
-        )
-        if not failures:
-            return answers
-        rest = iter(answers)
-        return [failures.get(agent.name) or next(rest) for agent in agents]
 
     def _actions(self, name: str, answer: Decision | CallFailure) -> Sequence[Action] | CallFailure:
         """Returns an agent's answer as a list; a CallFailure if it is none and the run goes on."""
@@ -223,46 +215,43 @@ class Turn:
         if isinstance(answer, CallFailure):
             return answer
         try:
-            actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
+            given = answer if isinstance(answer, Iterable) else (answer,)
+            actions: tuple[Any, ...] = tuple(given)
         except Exception as error:  # boundary: a lazy answer runs the agent's code
             failure = CallFailure("raised", error)
         else:
-            fault = next(
-                filter(None, (self._fault(name, action, answer) for action in actions)), None
-            )
-            if fault is None:
+            cause = hint = ""
+            for action in actions:
+                if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
+                    misfit = action if isinstance(answer, list | tuple) else answer
+                    cause = f"it returned {misfit!r:.60}"
+                    hint = "decide_action returns an Action with a map as payload, a list, or None"
+                    break
+                to, table = action.payload.get("to"), self._ledger.table
+                is_heard = to == EVERYONE or f"agent/{to}" in table.by_scope
+                if not is_heard and speaks(table, name, action):
+                    cause = f"it speaks to {to!r:.60}, which is not an agent's name"
+                    hint = f"to is the name of an agent, or {EVERYONE!r}"
+                    break
+            else:
                 return actions
-            failure = CallFailure("nonsense", fault)
+            what, place = "could not take the decision", f"of agent {name}"
+            failure = CallFailure(
+                "nonsense", ThenceError(what, place=place, cause=cause, hint=hint)
+            )
         mark_error(failure.error, self._component_of(name))
-        if not self._context.collects:
+        if not self._collects:
             raise failure.error
         return failure
-
-    def _fault(self, name: str, action: object, answer: object) -> ThenceError | None:
-        """Returns the error if an action in an answer is none, or speaks to an unknown agent."""
-        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
-            misfit = action if isinstance(answer, list | tuple) else answer
-            cause = f"it returned {misfit!r:.60}"
-            hint = "decide_action returns an Action with a map as payload, a list, or None"
-        else:
-            to, table = action.payload.get("to"), self._ledger.table
-            if to == EVERYONE or f"agent/{to}" in table.by_scope or not speaks(table, name, action):
-                return None
-            cause = f"it speaks to {to!r:.60}, which is not an agent's name"
-            hint = f"to is the name of an agent, or {EVERYONE!r}"
-        return ThenceError(
-            "could not take the decision", place=f"of agent {name}", cause=cause, hint=hint
-        )
 
     def _component_of(self, name: str) -> ComponentRef:
         return ComponentRef(f"agent {name}", partial(self._trace.ended_by_agent, name), name)
 
     async def _judge(self, acts: Sequence[Accepted]) -> Verdicts:
         """Returns each action's verdict with the causes of the validator's reads."""
-        context, trace = self._context, self._trace
-        judge = context.validator.validate_action
+        trace, judge = self._trace, self._validator.validate_action
         states = [
-            RecordedState(self._ledger, self.number, act.action.agent_id, site=act.phase)
+            RecordedState(self._ledger, trace.turn, act.action.agent_id, site=act.phase)
             for act in acts
         ]
 
@@ -271,8 +260,8 @@ class Turn:
             causes = partial(trace.ended_by, states[place], act.causes)
             return ComponentRef("the validator", causes, act.action.agent_id)
 
-        timeout_s = context.settings.timeout_s
-        verdicts = await context.caller.ask(
+        timeout_s = self._settings.timeout_s
+        verdicts = await self._caller.ask(
             [(judge, (act.action, state)) for act, state in zip(acts, states, strict=True)],
             component_at,
             len(acts),
@@ -290,66 +279,54 @@ class Turn:
         self, engine: BaseEngine, agents: Sequence[BaseAgent], accepted: Sequence[Accepted]
     ) -> None:
         """Lets the engine apply the accepted actions of agents, in their order."""
-        trace, roster = self._trace, self._context.roster
+        trace, roster = self._trace, self._roster
         is_alone = agents is not self._agents
-        state = RecordedState(self._ledger, self.number)
+        state = RecordedState(self._ledger, trace.turn)
         writes = Writes(self._ledger, trace, accepted, roster.reach, state)
         idle = [agent.name for agent in agents] if is_alone else None
         trace.idle(idle)  # others' actions may read variables of an inactive agent
         if is_alone and not accepted:
             return
-        before = None if is_alone else self._ledger.state(self.number)
+        before = None if is_alone else self._ledger.state(trace.turn)
         component = ComponentRef(
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
         )
         actions = apply_own(roster.populations, [act.action for act in accepted], writes)
-        call = partial(engine.apply_actions, state, actions, writes)
-        result = await self._context.caller.ask_one(component, call)
+        result: Any = None
+        if actions or overrides(engine, BaseEngine, "apply_actions"):  # else there is no call
+            call = partial(engine.apply_actions, state, actions, writes)
+            result = await self._caller.ask_one(component, call)
         trace.asked(state)
         trace.all_applied(accepted, agents)
         if before is not None:
             record_returned(self._ledger, trace, (before, result), "apply", accepted)
         trace.idle(idle)  # and the agent might have changed them later
 
-    async def _apply_rules(self, engine: BaseEngine) -> None:
-        context, trace, call = self._context, self._trace, WriteScope("rules")
-        trace.gather_positions()
-        view = View(
-            self._ledger,
-            self.number,
-            reads=call.reads,
-            _trace=trace,
-            _scope=call,
-            _roster=context.roster,
-        )
-        before = self._ledger.state(self.number)
-        component = ComponentRef("the engine, applying its rules", partial(view.last_causes, call))
-        rules = partial(engine.apply_engine_rules, view)
-        result = await context.caller.ask_one(component, rules)
-        view.close()
-        record_returned(self._ledger, trace, (before, result), "rules", self._accepted)
-
     async def _learn(self, agents: Sequence[BaseAgent]) -> None:
         """Lets the agents learn what came of their turn, which their next decisions name."""
-        outcomes, context, trace = self._outcomes, self._context, self._trace
-        applied: dict[str, list[Accepted]] = {name: [] for name in outcomes}
+        trace, told = self._trace, self._told
+        applied: dict[str, list[Accepted]] = {name: [] for name in told}
         for act in self._accepted:
             if act.action.agent_id in applied:
                 applied[act.action.agent_id].append(act)
-        for name, acts in applied.items():
-            outcomes[name] = replace(outcomes[name], applied=tuple([act.action for act in acts]))
+        outcomes = {
+            name: TurnOutcome(
+                turn=trace.turn, applied=tuple([act.action for act in applied[name]]), **members
+            )
+            for name, members in told.items()
+        }
 
         def component_at(place: int) -> ComponentRef:
             name = agents[place].name
             causes = partial(trace.ended_by_learner, name, outcomes[name], applied[name])
             return ComponentRef(f"agent {name}, learning", causes, name)
 
-        await context.caller.ask(
+        await self._caller.ask(
             [(agent.learn, (outcomes[agent.name],)) for agent in agents],
             component_at,
             len(agents),
-            timeout_of=context.timeouts(agents),
+            timeout_of=self._timeouts(agents),
         )
         for agent in agents:
             trace.learned(agent, outcomes[agent.name], applied[agent.name])

@@ -238,6 +238,8 @@ def own_copy(value: object) -> object:
     """Returns a value that shares no list or map with `value`."""
     if type(value) in IMMUTABLE:
         return value
+    if type(value) is dict and IMMUTABLE.issuperset(map(type, value.values())):
+        return {**value}
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
 
 

@@ -10,7 +10,6 @@ from thence.cli.shared.render import counted, write_some
 from thence.log.files.findings import Finding
 
 FINDINGS_SHOWN_MAX = 20
-PAGE = "docs/reference/findings.md"
 
 
 @click.command("verify", **help_with("thence verify --log output/my-run"))
@@ -49,7 +48,7 @@ def verify_command(log_name: str | None) -> int:
         else:
             damage = counted(sum(finding.count for finding in verified.damage), "finding")
             out.write(f"not ok: {events}, {damage} of damage in {folder}")
-            out.notice(f"what each code means and what to do: {PAGE}")
+            out.notice("what each code means and what to do: `thence docs findings`")
     return 0 if verified.ok else DAMAGED
 
 

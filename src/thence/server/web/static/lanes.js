@@ -1,5 +1,6 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
+import { BAR, criticalPath, drawBars } from "./bars.js";
 import { Scale } from "./gaps.js";
 import { wordsOf } from "./ruler.js";
 import { BUCKETS } from "./tiles.js";
@@ -7,14 +8,13 @@ import { bounds, drawLine, globalLanes, nearestChange, seriesOf, valueAt } from 
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
-const LINED = 46; // a lane with the line of a variable, or with flags
+const LINE = 22; // of the line of a variable
 const SESSION = /^([0-9a-f]{8})-[0-9a-f-]{27}\/(?:[^/]+\/)?/; // how the lane of an agent begins
 const ROWS = 16; // of a lane that are painted
 const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
-const WORDS = 150; // pixels that the words of the last flag have
 
 // what changes the order of letters, or is no letter at all, is told by its number
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
@@ -35,12 +35,15 @@ export class Lanes {
     Object.assign(this, { element, canvas, view, source, painter, colours });
     this.rows = []; // [id, name, events, failures] of each lane, the pinned ones first
     this.row = 0; // the chosen one
+    this.bars = null; // what lasted in the window
+    this.placed = []; // the bars as they are drawn
     this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
     this.links = []; // child, parent, … among these
     this.places = {}; // where these lie, by axis: [arrival, position, …]
     this.pointed = null; // where a pointer is that only looks
     this.pointers = new Map();
     this.scale = new Scale(0, 1);
+    this.size();
     element.addEventListener("scroll", () => view.changed());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
@@ -54,13 +57,8 @@ export class Lanes {
     return this.element.clientWidth < 600 ? 90 : 190;
   }
 
-  get lane() {
-    const isLined = this.view.variable && this.view.axis === "turn";
-    return isLined || this.isFlagged ? LINED : LANE;
-  }
-
   get viewport() {
-    return Math.min(Math.max(1, this.rows.length) * this.lane, ROWS_SEEN * LANE);
+    return Math.min(Math.max(LANE, this.below), ROWS_SEEN * LANE);
   }
 
   get isNear() {
@@ -78,9 +76,29 @@ export class Lanes {
     this.size();
   }
 
+  /** Takes the bars of the window, which make room below the marks of their lanes. */
+  takeBars(bars) {
+    this.bars = bars;
+    this.size();
+  }
+
   size() {
-    const below = this.rows.length * this.lane - this.viewport;
-    this.element.lastElementChild.style.height = `${below}px`; // so that the rest is scrolled to
+    const isLined = this.view.variable && this.view.axis === "turn";
+    this.marked = LANE + (isLined ? LINE : 0); // of a lane: what lies above its bars
+    this.below = 0;
+    this.rowOf = new Map(this.rows.map(([id], row) => [id, row]));
+    this.tops = this.rows.map(([id]) => {
+      const top = this.below;
+      this.below += this.marked + (this.bars?.rows[id] ?? 0) * BAR;
+      return top;
+    });
+    this.element.lastElementChild.style.height = `${this.below - this.viewport}px`; // to scroll to
+  }
+
+  /** Returns the number of the row at a place of the canvas; -1 for none. */
+  rowAt(y) {
+    const below = y + this.element.scrollTop;
+    return below < this.below ? this.tops.findLastIndex((top) => top <= below) : -1;
   }
 
   x(position) {
@@ -92,11 +110,6 @@ export class Lanes {
   }
 
   draw() {
-    const isFlagged = this.isNear && this.marks().some(({ flags }) => flags.length);
-    if (isFlagged !== this.isFlagged) {
-      this.isFlagged = isFlagged;
-      this.size();
-    }
     const { from, to, axis } = this.view;
     this.scale = new Scale(from, to, axis === "time" ? this.view.strip.filled() : null);
     const ratio = Math.min(2, devicePixelRatio || 1);
@@ -111,9 +124,9 @@ export class Lanes {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = false;
-    const first = Math.floor(this.element.scrollTop / this.lane);
-    const last = Math.min(this.rows.length, first + Math.ceil(height / this.lane) + 1);
-    const top = (row) => row * this.lane - this.element.scrollTop;
+    const first = Math.max(0, this.rowAt(0));
+    const last = this.rows.length && this.rowAt(Math.min(height, this.below - 1)) + 1;
+    const top = (row) => this.tops[row] - this.element.scrollTop;
     this.labels(context, first, last, top);
     context.save();
     context.beginPath();
@@ -122,24 +135,35 @@ export class Lanes {
     this.folds(context);
     if (this.isNear) this.near(context, first, last, top);
     else this.far(context, first, last, top);
+    this.drawn(context, first, last, top);
     this.lines(context, first, last, top);
-    this.chosen(context, first, last, top);
+    this.chosen(context, top);
     context.restore();
   }
 
   /** Marks the chosen event in its lane, and draws lines to its causes, on any axis. */
-  chosen(context, first, last, top) {
-    if (!this.path.length) return;
-    const at = new Map(this.rows.map(([id], row) => [id, row]));
-    const middle = (row) => top(row) + LANE / 2;
-    this.ways(context, at, middle);
-    const [arrival, lane] = this.path[0];
-    const row = at.get(lane);
-    const place = this.placeOf(arrival);
-    if (place === undefined || row === undefined || row < first || row >= last) return;
+  chosen(context, top) {
+    const places = new Map(); // of the path's events that are in the picture, as x and y
+    for (const [arrival, lane] of this.path) {
+      const [place, row] = [this.placeOf(arrival), this.rowOf.get(lane)];
+      if (place !== undefined && row !== undefined) places.set(arrival, [this.x(place), top(row) + LANE / 2]);
+    }
+    context.strokeStyle = `rgb(${this.colours("link")})`;
+    context.lineWidth = 1.5;
+    context.beginPath();
+    for (let place = 0; place < this.links.length; place += 2) {
+      const [child, parent] = this.links.slice(place, place + 2);
+      if (!this.isNear && child !== this.path[0][0]) continue; // all of them would hide the rest
+      if (!places.has(child) || !places.has(parent)) continue;
+      context.moveTo(...places.get(parent));
+      context.lineTo(...places.get(child));
+    }
+    context.stroke();
+    const [x, y] = places.get(this.path[0]?.[0]) ?? [];
+    if (x === undefined) return;
     context.strokeStyle = `rgb(${this.colours("ink")})`;
     context.lineWidth = 2;
-    context.strokeRect(this.x(place) - 5, top(row) + 2, 10, LANE - 4);
+    context.strokeRect(x - 5, y - LANE / 2 + 2, 10, LANE - 4);
   }
 
   /** Returns where an event of the shown path lies on the axis; undefined where it has no place. */
@@ -157,7 +181,8 @@ export class Lanes {
       const [, name, , failures] = this.rows[row];
       if (row === this.row) {
         context.fillStyle = `rgb(${this.colours("soft")})`;
-        context.fillRect(0, top(row), this.width, this.lane);
+        const end = row + 1 < this.rows.length ? this.tops[row + 1] : this.below;
+        context.fillRect(0, top(row), this.width, end - this.tops[row]);
       }
       context.save();
       context.beginPath();
@@ -212,7 +237,7 @@ export class Lanes {
     }
     for (let row = first; row < last; row += 1) {
       const points = series.lanes[this.rows[row][0]];
-      const bottom = top(row) + this.lane;
+      const bottom = top(row) + this.marked;
       if (points) {
         drawLine(context, points, span, (turn) => this.x(turn), bottom, this.colours("link"));
         context.fillStyle = `rgb(${this.colours("quiet")})`;
@@ -236,91 +261,56 @@ export class Lanes {
   }
 
   near(context, first, last, top) {
-    const at = new Map(this.rows.map(([id], row) => [id, row]));
     const middle = (row) => top(row) + LANE / 2;
     const isSeen = (row) => row !== undefined && row >= first && row < last;
     const commit = this.view.facts.types.find(([, name]) => name === "commit")?.[0];
     const wide = Math.max(3, Math.min(12, this.x(1) - this.x(0) - 1));
-    for (const { marks, steps, failures } of this.marks()) {
-      for (let place = 0; place < steps.length; place += 3) {
-        const row = at.get(steps[place + 2]);
-        if (!isSeen(row)) continue;
-        const left = this.x(steps[place] - 0.5);
-        const right = steps[place + 1] ? this.x(steps[place + 1] - 0.5) : this.x(this.view.end);
-        context.fillStyle = `rgb(${this.colours("line")})`;
-        context.fillRect(left, middle(row) - 3, Math.max(2, right - left), 6);
-      }
+    const isOfBar = new Set(this.bars?.list.flatMap(({ begin, end }) => [begin, end]));
+    for (const { marks, failures } of this.marks()) {
       const failed = new Set(failures);
       for (let place = 0; place < marks.length; place += 4) {
-        const row = at.get(marks[place + 1]);
-        if (!isSeen(row)) continue;
+        const row = this.rowOf.get(marks[place + 1]);
+        if (!isSeen(row) || isOfBar.has(marks[place])) continue;
         const isFailed = failed.has(marks[place]);
         const high = isFailed ? ROWS + 4 : ROWS - 4;
-        context.fillStyle = `rgb(${this.colours(isFailed ? "failed" : marks[place + 2])})`;
+        context.fillStyle = `rgb(${this.colours(isFailed ? "failed" : this.view.kind(marks[place + 2]))})`;
         const x = this.x(marks[place] - 0.5) - wide / 2;
         if (marks[place + 2] === commit) diamond(context, x + wide / 2, middle(row));
         else context.fillRect(x, middle(row) - high / 2, wide, high);
       }
     }
-    context.fillStyle = `rgb(${this.colours("ink")})`;
-    for (const { lane, words, x, left, end } of this.flags()) {
-      const row = at.get(lane);
-      if (!isSeen(row)) continue;
-      context.fillRect(x - 0.5, top(row) + 4, 1, left < x ? LANE - 4 : LINED - 8);
-      context.save();
-      context.beginPath();
-      context.rect(left, top(row) + LANE, Math.max(0, end - left), LINED - LANE);
-      context.clip();
-      context.fillText(words, left + 5, top(row) + LANE + 10);
-      context.restore();
-    }
   }
 
-  /** Returns the prompts in view, each with its words and the room that these have. */
-  flags() {
-    const flags = this.isFlagged ? this.marks().flatMap((piece) => piece.flags) : [];
-    const ends = new Map(); // by lane: where its next flag is
-    const placed = [];
-    for (let place = flags.length - 3; place >= 0; place -= 3) {
-      const [arrival, lane, words] = flags.slice(place, place + 3);
-      const x = this.x(arrival - 0.5);
-      const end = ends.get(lane) ?? this.width;
-      const width = this.canvas.getContext("2d").measureText(words).width + 10;
-      const least = end < this.width ? 0 : Math.min(width, WORDS); // of the last one
-      const left = Math.min(x, end - least);
-      placed.push({ arrival, lane, words, x, left, end });
-      ends.set(lane, left - 8);
+  /** Draws the bars of the window, those on the critical path of the chosen one lit. */
+  drawn(context, first, last, top) {
+    this.placed = [];
+    if (!this.bars) return;
+    const half = this.view.axis === "order" ? 0.5 : 0;
+    for (const bar of this.bars.list) {
+      const row = this.rowOf.get(bar.lane);
+      if (row === undefined || row < first || row >= last) continue;
+      const right = bar.end ? this.x(bar.last + half) : this.x(this.view.end);
+      const [left, y] = [this.x(bar.first + half), top(row) + this.marked + bar.row * BAR];
+      if (right >= this.label && left <= this.width) this.placed.push({ ...bar, left, right, y });
     }
-    return placed;
+    const lit = criticalPath(this.bars.list, this.path[0]?.[0]);
+    drawBars(context, this.placed, lit, [this.label, this.width], this.colours);
   }
 
-  ways(context, at, middle) {
-    const rows = new Map(this.path.map(([arrival, lane]) => [arrival, at.get(lane)]));
-    context.strokeStyle = `rgb(${this.colours("link")})`;
-    context.lineWidth = 1.5;
-    context.beginPath();
-    for (let place = 0; place < this.links.length; place += 2) {
-      const [child, parent] = this.links.slice(place, place + 2);
-      if (!this.isNear && child !== this.path[0][0]) continue; // all of them would hide the rest
-      const [from, to] = [this.placeOf(parent), this.placeOf(child)];
-      if (rows.get(child) === undefined || rows.get(parent) === undefined) continue;
-      if (from === undefined || to === undefined) continue;
-      context.moveTo(this.x(from), middle(rows.get(parent)));
-      context.lineTo(this.x(to), middle(rows.get(child)));
-    }
-    context.stroke();
-  }
-
-  /** Returns the arrival of the mark at a place of the canvas, 0 for none. */
+  /** Returns the arrival of the mark or bar at a place of the canvas, 0 for none. */
   hit(x, y) {
-    const below = y + this.element.scrollTop;
-    const lane = this.rows[Math.floor(below / this.lane)]?.[0];
-    const points = seriesOf(this.view)?.lanes[lane];
-    const isBelow = below % this.lane >= LANE;
-    if (points && isBelow) return nearestChange(points, (turn) => this.x(turn), x, REACH);
-    if (isBelow) {
-      const isUnder = (flag) => flag.lane === lane && x >= flag.left && x < flag.end;
-      return this.flags().find(isUnder)?.arrival ?? 0;
+    const row = this.rowAt(y);
+    if (row < 0) return 0;
+    const lane = this.rows[row][0];
+    const below = y + this.element.scrollTop - this.tops[row];
+    if (below >= this.marked) {
+      const isUnder = (bar) => y >= bar.y && y < bar.y + BAR && x >= bar.left - 1 && x <= bar.right + 1;
+      const bar = this.placed.findLast(isUnder);
+      return bar ? (bar.failed && bar.end) || bar.begin : 0;
+    }
+    if (below >= LANE) {
+      const points = seriesOf(this.view)?.lanes[lane];
+      return points ? nearestChange(points, (turn) => this.x(turn), x, REACH) : 0;
     }
     let [nearest, distance] = [0, REACH];
     for (const { marks } of this.isNear ? this.marks() : []) {
@@ -337,10 +327,10 @@ export class Lanes {
   /** Says what lies at a place of the canvas; "" where nothing does. */
   wordsAt(x, y) {
     if (x < this.label) return "";
-    const row = this.rows[Math.floor((y + this.element.scrollTop) / this.lane)];
+    const row = this.rows[this.rowAt(y)];
     if (!row) return "";
     const { view } = this;
-    const arrival = this.isNear ? this.hit(x, y) : 0;
+    const arrival = this.hit(x, y);
     if (arrival) {
       const piece = this.source.piece("marks", { from: arrival - 1, to: arrival, ids: 1 });
       return piece?.words?.[0] ?? "";
@@ -373,7 +363,7 @@ export class Lanes {
   /** Chooses another lane, and brings it in sight. */
   step(direction) {
     this.row = Math.min(this.rows.length - 1, Math.max(0, this.row + direction));
-    const [top, bottom] = [this.row * this.lane, (this.row + 1) * this.lane];
+    const [top, bottom] = [this.tops[this.row], this.tops[this.row + 1] ?? this.below];
     const { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
     if (bottom > scrollTop + clientHeight) this.element.scrollTop = bottom - clientHeight;
@@ -419,7 +409,7 @@ export class Lanes {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
     if (!pointer || Math.abs(event.offsetX - pointer.startX) > 3) return;
-    this.row = Math.floor((pointer.startY + this.element.scrollTop) / this.lane);
+    this.row = Math.max(0, this.rowAt(pointer.startY));
     const arrival = this.hit(pointer.startX, pointer.startY);
     if (arrival) this.view.chooseArrival(arrival);
     else if (!this.isNear && pointer.startX > this.label) {

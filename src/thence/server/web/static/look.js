@@ -1,5 +1,6 @@
 // The picture of a log before its list: what is seen of it, by which axis, and what is chosen.
 
+import { barsOf } from "./bars.js";
 import { slideBoard } from "./board.js";
 import { KEYS, bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
@@ -13,7 +14,8 @@ import { Painter, Source } from "./tiles.js";
 const AXES = { order: "by order", turn: "by turn", time: "by time" };
 const SORTS = { failures: "most failures", events: "most events", first: "first come" };
 const PATH_MAX = 200;
-const HUES = 8;
+const BEGINS = /(^|\.)(begun|began|started|DECISION)$/; // by the names of types
+const ENDS = /(^|\.)(ended|done|finished|completed|failed|cancelled|ACTION)$/;
 const REST_MS = 150; // without a move, after which the lanes of the window are asked for
 const RENEWED_MS = 1000; // between two looks at what the page says of a log that grows
 const NUMBER = /^\d+$/;
@@ -26,20 +28,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Returns the function of the present colours: [red, green, blue] of a type, or of a name. */
+/** Returns the function of the present colours: [red, green, blue] of a name. */
 function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  const context = new OffscreenCanvas(1, 1).getContext("2d");
-  const kept = new Map();
-  return (name) => {
-    const variable = typeof name === "number" ? `--type-${name % HUES}` : `--${name}`;
-    if (!kept.has(variable)) {
-      context.fillStyle = style.getPropertyValue(variable).trim();
-      context.fillRect(0, 0, 1, 1);
-      kept.set(variable, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
-    }
-    return kept.get(variable);
-  };
+  const [style, kept] = [getComputedStyle(document.documentElement), {}];
+  const hex = (name) => style.getPropertyValue(`--${name}`).trim(); // #rrggbb
+  return (name) => (kept[name] ??= hex(name).match(/\w\w/g).map((part) => parseInt(part, 16)));
 }
 
 /** What is seen of a log; all parts of the picture draw by it and change it. */
@@ -72,6 +65,13 @@ class View {
     this.facts = facts;
     this.axis ??= facts.axes.find((axis) => axis === this.root.dataset.axis) ?? "order";
     [this.first, this.end] = facts.ends[this.axis] ?? [0, facts.events];
+    const kindOf = (name) => (BEGINS.test(name) ? "begin" : ENDS.test(name) ? "end" : "other");
+    this.kinds = new Map(facts.types.map(([id, name]) => [id, kindOf(name)]));
+  }
+
+  /** Returns what events of a type are, by its number: "begin", "end" or "other". */
+  kind(type) {
+    return this.kinds.get(type) ?? "other";
   }
 
   build() {
@@ -110,9 +110,10 @@ class View {
       this.growth,
     );
     this.legend = make("p", { class: "look-legend quiet" });
-    for (const [id, name, number] of this.facts.types) {
-      const mark = make("span", { class: `type-${id % HUES}` }, "■ ");
-      this.legend.append(make("span", {}, mark, `${name} ${number.toLocaleString("en")}`), " ");
+    const counts = this.facts.types.map(([id, name, number]) => [this.kind(id), name, number]);
+    for (const [kind, name, number] of [["failed", "failed", this.facts.failures], ...counts]) {
+      const mark = make("i", { class: `of-${kind}` });
+      if (number) this.legend.append(make("span", {}, mark, `${name} ${number.toLocaleString("en")}`), " ");
     }
     const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
     this.canvas = make("canvas", { tabindex: "0", role: "application" });
@@ -146,7 +147,7 @@ class View {
 
   colour() {
     this.colours = readColours();
-    this.lanes.painter = new Painter(this.colours);
+    this.lanes.painter = new Painter(this.colours, (type) => this.kind(type));
     this.changed();
   }
 
@@ -192,6 +193,7 @@ class View {
       var: this.variable === this.usualVariable ? null : this.variable,
       at: this.chosen,
     };
+    if (`${from}` !== `${query.get("from")}`) query.delete("cursor"); // it is of another window
     for (const [name, value] of Object.entries(values)) {
       if (value === null) query.delete(name);
       else query.set(name, value);
@@ -268,9 +270,17 @@ class View {
         this.lanes.take(answer.lanes);
         this.describe(answer.lanes);
         this.changed();
+        const isLasting = this.axis !== "turn";
+        const bars = isLasting ? await this.source.ask("bars", bounds) : null;
+        if (key !== this.lanesKey) return;
+        this.lanes.takeBars(bars && barsOf(bars));
+        this.changed();
       }
     }
     this.writeAddress();
+    const listed = `${bounds.axis} ${bounds.from} ${bounds.to}`;
+    if ((this.listed ??= listed) !== listed) this.renewSoon(); // the list has the window's events
+    this.listed = listed;
     if (this.chosen !== null && this.panel.address === null) this.choose(this.chosen, false);
   }
 
@@ -378,10 +388,7 @@ class View {
     const before = this.facts;
     if (growth.events === before.events && growth.generation === before.generation) return;
     const facts = await this.source.ask("look");
-    this.renewing ??= setTimeout(() => {
-      this.renewing = undefined;
-      renew().catch((error) => tell(this.spoken, error));
-    }, RENEWED_MS);
+    this.renewSoon();
     const wasAtEnd = this.to >= this.end;
     const wide = wasAtEnd && this.from <= this.first ? Infinity : this.to - this.from;
     const isAnew = facts.generation !== before.generation;
@@ -393,6 +400,13 @@ class View {
     this.growth.hidden = !this.unseen;
     this.growth.textContent = `${this.unseen.toLocaleString("en")} new`;
     this.changed();
+  }
+
+  renewSoon() {
+    this.renewing ??= setTimeout(() => {
+      this.renewing = undefined;
+      renew().catch((error) => tell(this.spoken, error));
+    }, RENEWED_MS);
   }
 
   /** Reports whether a tile holds arrivals from one on. */

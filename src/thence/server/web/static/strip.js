@@ -1,6 +1,6 @@
 // The overview: all of a log in one strip, with the part that is seen; dragging chooses another.
 
-import { LEAST_PIXELS } from "./tiles.js";
+import { columns } from "./tiles.js";
 
 const HEIGHT = 48;
 
@@ -71,30 +71,12 @@ export class Strip {
     return [...buckets].sort((a, b) => a - b).map((bucket) => [at(bucket), at(bucket + 1)]);
   }
 
-  columns(context, overview, width) {
-    const { counts, failures, first, level, buckets } = overview;
-    const sums = new Float64Array(buckets);
-    for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
-    const most = Math.max(1, ...sums);
-    const high = (bucket) => Math.max(LEAST_PIXELS, (HEIGHT * sums[bucket]) / most);
-    const filled = new Float64Array(buckets);
+  columns(context, { counts, failures, first, level }, width) {
     const scale = width / (this.view.end - this.view.first || 1);
     const wide = Math.max(1, 2 ** level * scale);
-    const box = (bucket, from, to, colour) => {
-      const left = (first + bucket * 2 ** level - this.view.first) * scale;
-      context.fillStyle = `rgb(${this.colours(colour)})`;
-      context.fillRect(left, HEIGHT - to, wide, to - from);
-    };
-    for (let at = 0; at < counts.length; at += 3) {
-      const bucket = counts[at];
-      const whole = high(bucket);
-      const from = (filled[bucket] / sums[bucket]) * whole;
-      filled[bucket] += counts[at + 2];
-      box(bucket, from, (filled[bucket] / sums[bucket]) * whole, counts[at + 1]);
-    }
-    for (let at = 0; at < failures.length; at += 2) {
-      const [bucket, number] = failures.slice(at, at + 2);
-      box(bucket, 0, Math.max(LEAST_PIXELS, (high(bucket) * number) / sums[bucket]), "failed");
+    for (const [bucket, from, to, name] of columns(counts, failures, HEIGHT, (type) => this.view.kind(type))) {
+      context.fillStyle = `rgb(${this.colours(name)})`;
+      context.fillRect((first + bucket * 2 ** level - this.view.first) * scale, HEIGHT - to, wide, to - from);
     }
   }
 }

@@ -5,8 +5,7 @@ import { request } from "./request.js";
 const AT_ONCE = 3;
 const KEPT = 120;
 export const BUCKETS = 256;
-export const LEAST_PIXELS = 3; // of what is there at all
-const BEHIND_MS = 300; // after which an answer that lacks events is asked for again
+const LEAST_PIXELS = 3; // of what is there at all
 const NOTHING = Object.freeze({ lanes: {}, failures: {} });
 
 /** Asks for the pieces of one log; `changed` is called when one has come. */
@@ -61,14 +60,6 @@ export class Source {
     this.waiting = [];
   }
 
-  /** Asks soon for a piece again that lacks events; it stays here until then. */
-  again(address) {
-    setTimeout(() => {
-      this.waiting.push(address);
-      this.pump();
-    }, BEHIND_MS);
-  }
-
   pump() {
     while (this.running < AT_ONCE && this.waiting.length) {
       const address = this.waiting.shift();
@@ -80,7 +71,6 @@ export class Source {
         .then((content) => {
           this.running -= 1;
           this.pieces.set(address, content);
-          if (content.behind && address.includes("/overview?")) this.again(address);
           while (this.pieces.size > KEPT) this.pieces.delete(this.pieces.keys().next().value);
           this.changed();
           this.pump();
@@ -89,10 +79,37 @@ export class Source {
   }
 }
 
+/** Yields the parts of the columns of some counts: [bucket, from, to, colour], 0 at the foot. */
+export function* columns(counts, failures, height, kinds) {
+  const sums = new Map(); // of each bucket by kind
+  for (let at = 0; at < counts.length; at += 3) {
+    const [bucket, type, number] = counts.slice(at, at + 3);
+    if (!sums.has(bucket)) sums.set(bucket, { begin: 0, end: 0, other: 0 });
+    sums.get(bucket)[kinds(type)] += number;
+  }
+  const all = ({ begin, end, other }) => begin + end + other;
+  const most = Math.max(1, ...[...sums.values()].map(all));
+  const high = (sum) => Math.max(LEAST_PIXELS, Math.round((height * all(sum)) / most));
+  for (const [bucket, sum] of sums) {
+    let filled = 0;
+    for (const [kind, number] of Object.entries(sum)) {
+      const part = (high(sum) * number) / all(sum);
+      if (number) yield [bucket, filled, filled + part, kind];
+      filled += part;
+    }
+  }
+  for (let at = 0; at < failures.length; at += 2) {
+    const [bucket, number] = failures.slice(at, at + 2);
+    const sum = sums.get(bucket);
+    yield [bucket, 0, Math.max(LEAST_PIXELS, (high(sum) * number) / all(sum)), "failed"];
+  }
+}
+
 /** Paints tiles, once each, into canvases that are only moved afterwards. */
 export class Painter {
-  constructor(colours) {
-    this.colours = colours; // of types by number, with "failed"
+  constructor(colours, kinds) {
+    this.colours = colours; // by name
+    this.kinds = kinds; // of types by number
     this.painted = new WeakMap(); // the canvas of each lane, by the answer that it was made of
   }
 
@@ -106,36 +123,16 @@ export class Painter {
 
   paint(tile, lane, height) {
     const counts = tile.lanes[lane] ?? [];
-    const failures = tile.failures[lane] ?? [];
     if (!counts.length) return null;
     const image = new ImageData(BUCKETS, height);
-    const sums = new Float64Array(BUCKETS);
-    for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
-    const most = Math.max(...sums);
-    const high = (bucket) => Math.max(LEAST_PIXELS, Math.round((height * sums[bucket]) / most));
-    const filled = new Float64Array(BUCKETS);
-    for (let at = 0; at < counts.length; at += 3) {
-      const [bucket, type, number] = counts.slice(at, at + 3);
-      const whole = high(bucket);
-      const from = Math.round((filled[bucket] / sums[bucket]) * whole);
-      filled[bucket] += number;
-      const to = Math.round((filled[bucket] / sums[bucket]) * whole);
-      this.column(image, bucket, height - to, height - from, this.colours(type));
-    }
-    for (let at = 0; at < failures.length; at += 2) {
-      const [bucket, number] = failures.slice(at, at + 2);
-      const share = Math.round((high(bucket) * number) / sums[bucket]);
-      const tall = Math.max(LEAST_PIXELS, share);
-      this.column(image, bucket, height - tall, height, this.colours("failed"));
+    for (const [bucket, from, to, name] of columns(counts, tile.failures[lane] ?? [], height, this.kinds)) {
+      const [red, green, blue] = this.colours(name);
+      for (let y = height - Math.round(to); y < height - Math.round(from); y += 1) {
+        image.data.set([red, green, blue, 255], (y * BUCKETS + bucket) * 4);
+      }
     }
     const canvas = new OffscreenCanvas(BUCKETS, height);
     canvas.getContext("2d").putImageData(image, 0, 0);
     return canvas;
-  }
-
-  column(image, x, top, bottom, [red, green, blue]) {
-    for (let y = Math.max(0, top); y < bottom; y += 1) {
-      image.data.set([red, green, blue, 255], (y * BUCKETS + x) * 4);
-    }
   }
 }

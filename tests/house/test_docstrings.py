@@ -1,4 +1,4 @@
-"""The page on the public names of Python says what their signatures and docstrings say."""
+"""The docstring of a public function says which errors it raises."""
 
 import ast
 import inspect
@@ -8,50 +8,22 @@ from importlib import import_module
 import pytest
 from tests.house.tree import PACKAGE, modules
 from tests.test_error_codes import CODES
-from tools.python_reference import ERRORS, FOLDER, FRONTS, errors, exported, reference
+from tools.api_site import FRONTS
 
-PUBLIC = {front: exported(import_module(front)) for front in FRONTS}
+from thence import errors
 
-
-def classes():
-    """The exported classes, each once, by their names."""
-    found = [item for names in PUBLIC.values() for item in names.items()]
-    return {kind: name for name, kind in found if inspect.isclass(kind) and kind.__name__ == name}
-
-
-def written():
-    return {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
-
-
-def test_pages_are_what_the_docstrings_say():
-    assert written() == reference(), "run tools/python_reference.py"
-
-
-def test_pages_have_each_name_method_and_error():
-    pages = written()
-    for front, names in {**PUBLIC, ERRORS: errors(import_module(ERRORS))}.items():
-        assert pages[f"{front}.md"].startswith(f"# {front}\n")
-        for name in names:
-            assert f"\n## {front}.{name}\n" in pages[f"{front}.md"]
-    together = "\n".join(pages.values())
-    for kind, name in classes().items():
-        for member, value in vars(kind).items():
-            if not member.startswith("_") and inspect.isfunction(value) and value.__doc__:
-                assert f"\n### {name}.{member}\n" in together
-
-
-def test_pages_show_no_private_name():
-    together = "\n".join(written().values())
-    assert "\n### Log.append\n" in together
-    assert not [line for line in together.splitlines() if line.startswith("#") and "._" in line]
+PUBLIC = [
+    getattr(module, name)
+    for module in map(import_module, FRONTS)
+    for name in getattr(module, "__all__", ())
+]
 
 
 def functions():
     """The definitions of the exported functions and the public methods of exported classes."""
     names = {
         (value.__module__, value.__qualname__)
-        for found in PUBLIC.values()
-        for value in found.values()
+        for value in PUBLIC
         if inspect.isclass(value) or inspect.isfunction(value)
     }
     for module in modules(PACKAGE):
@@ -70,7 +42,7 @@ def is_public(node):
 
 def raised(tree, function):
     """Find which errors of ours a function raises itself, or by a helper that returns one."""
-    ours = {kind.__name__ for kind in errors(import_module(ERRORS)).values()}
+    ours = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
     helpers = {
         node.name: ast.unparse(node.returns)
         for node in tree.body

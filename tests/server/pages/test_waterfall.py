@@ -1,0 +1,135 @@
+"""What lasted, as bars: nested by cause, by duration, in flight; what was waited for."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from tests.server.pages.browser import Tab, tab_of
+from tests.server.pages.colours import as_deuteranopes_see, difference, variables
+from tests.server.serving import Serving, serving
+
+import thence
+from thence.core.new_event import HostEvent
+
+pytestmark = pytest.mark.xdist_group("browser")
+# what the canvas paints, by its colour: left, top, width and height of each rectangle
+NOTED = """
+window.painted = [];
+const { fillRect, clearRect } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.clearRect = function (...place) {
+  if (this.canvas.closest(".look-lanes")) window.painted = [];
+  return clearRect.apply(this, place);
+};
+CanvasRenderingContext2D.prototype.fillRect = function (...place) {
+  if (this.canvas.closest?.(".look-lanes")) window.painted.push([this.fillStyle, ...place]);
+  return fillRect.apply(this, place);
+};
+"""
+LABEL, LANE, BAR = 190, 24, 17
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with thence.open(tmp_path / "orders") as log:
+
+        def begin(kind: str, *, inside: str | None = None) -> str:
+            new = HostEvent(
+                f"{kind}.begun", {"order": 881}, actor="shop", caused_by=inside, begins=True
+            )
+            return log.append_many([new])[0].event_id
+
+        def end(begun: str, kind: str, outcome: str = "ended") -> None:
+            log.append_many([HostEvent(f"{kind}.{outcome}", actor="shop", ends=begun)])
+
+        checkout = begin("checkout")  # 1
+        for kind, outcome in (("stock", "ended"), ("pay", "failed")):  # 2, 3 and 4, 5
+            end(begin(kind, inside=checkout), kind, outcome)
+        end(checkout, "checkout")  # 6
+        begin("mail")  # 7, in flight
+    with serving(tmp_path) as running:
+        yield running
+
+
+def bars(tab: Tab, name: str) -> list[list[float]]:
+    """Returns the rectangles of a colour: left, top, width and height."""
+    hexadecimal = variables(is_dark=False)[name]
+    return tab.run(f"window.painted.filter(([style]) => style === '{hexadecimal}')"
+                   ".map(([, ...place]) => place)")  # fmt: skip
+
+
+def test_bars_nest_by_cause_and_the_one_in_flight_has_no_end(server: Serving) -> None:
+    told = server.json("/logs/orders/bars")
+    rows = [told["bars"][at : at + 8] for at in range(0, len(told["bars"]), 8)]
+    assert [row[:4] + row[5:] for row in rows] == [
+        [1, 6, 0, 5, 0, 0, 0],
+        [2, 3, 1, 2, 1, 0, 1],
+        [4, 5, 3, 4, 1, 1, 1],
+        [7, 0, 6, -1, 0, 0, 0],
+    ]
+    assert told["words"] == {
+        "1": "checkout began: order 881",
+        "2": "stock began: order 881",
+        "4": "pay failed",
+        "7": "mail began: order 881",
+    }
+    assert (list(told["rows"].values()), told["total"]) == ([2], 4)
+
+
+def test_bar_is_as_long_as_it_took_on_both_axes(browser: Browser, server: Serving) -> None:
+    end = server.json("/logs/orders/look")["ends"]["time"]
+    for axis, last in (("order", 7), ("time", end[1])):
+        first = 0 if axis == "order" else end[0]
+        told = server.json("/logs/orders/bars", axis=axis)["bars"]
+        begun, ended = told[2] + (axis == "order") / 2, told[3] + (axis == "order") / 2
+        with tab_of(browser, server.url) as tab:
+            tab.page.add_init_script(NOTED)
+            tab.go(f"/runs/orders?axis={axis}")
+            tab.wait(lambda: len(bars(tab, "bar")) == 3)
+            wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
+            longest = max(bars(tab, "bar"), key=lambda bar: bar[2] * (bar[1] == LANE))
+            if axis == "order":  # by time a gap may be folded
+                assert longest[0] == pytest.approx(LABEL + begun / (last - first) * wide, abs=1)
+                assert longest[2] == pytest.approx((ended - begun) / last * wide, abs=2)
+            (failed,) = bars(tab, "bar-failed")
+            assert failed[1] == LANE + BAR
+
+
+def test_path_that_a_chosen_bar_waited_for_is_lit(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url) as tab:
+        tab.page.add_init_script(NOTED)
+        tab.go("/runs/orders")
+        tab.wait(lambda: len(bars(tab, "bar")) == 3)
+        wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
+        x = LABEL + 3 / 7 * wide
+        tab.page.locator(".look-lanes canvas").click(position={"x": x, "y": LANE + 6})
+        tab.wait(lambda: "checkout began" in tab.page.inner_text("aside h1"))
+
+        def lit() -> list[list[float]]:
+            return sorted(bar for bar in bars(tab, "ink") if bar[3] == 2)
+
+        tab.wait(lambda: len(lit()) == 3)
+        assert [bar[1] for bar in lit()] == [LANE + 13, LANE + BAR + 13, LANE + BAR + 13]
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_colours_of_marks_differ_for_who_sees_no_green(*, is_dark: bool) -> None:
+    seen = variables(is_dark=is_dark)
+    names = ("begin", "end", "other", "failed", "paper")
+    for one, other in combinations(names, 2):
+        a, b = (as_deuteranopes_see(seen[name]) for name in (one, other))
+        assert difference(a, b) >= 15, (one, other)
+
+
+def test_legend_has_the_colours_that_are_drawn(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url) as tab:
+        tab.go("/runs/orders")
+        legend = tab.page.locator(".look-legend > span")
+        tab.wait(lambda: legend.count() == 8)
+        kinds = {
+            entry.inner_text(): entry.locator("i").get_attribute("class") for entry in legend.all()
+        }
+        assert kinds["failed 1"] == "of-failed"
+        assert kinds["checkout.begun 1"] == kinds["mail.begun 1"] == "of-begin"
+        assert kinds["checkout.ended 1"] == kinds["pay.failed 1"] == "of-end"

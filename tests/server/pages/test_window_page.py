@@ -1,0 +1,55 @@
+"""The list of a log's page follows the window of its picture, and the box finds words in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from tests.server.pages.browser import WIDE, Tab, tab_of
+from tests.server.serving import Serving, serving
+
+import thence
+from thence.core.new_event import HostEvent
+
+EVENTS = 3_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    root: Path = tmp_path_factory.mktemp("root")
+    with thence.open(root / "tasks") as log:
+        made = [HostEvent("noted", {"text": f"word{n % 10}"}, actor="ada") for n in range(EVENTS)]
+        log.append_many(made)
+    with serving(root) as running:
+        yield running
+
+
+def caption(tab: Tab) -> str:
+    return tab.page.locator("main table caption").last.inner_text()
+
+
+def test_list_follows_the_window_and_words_keep_it(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url, WIDE) as tab:
+        tab.go("/runs/tasks")
+        tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
+        assert caption(tab) == f"100 of {EVENTS:,} events, in total order"
+        tab.page.get_by_role("link", name="Next page").click()
+        tab.wait(lambda: "cursor=" in tab.run("location.search"))
+        tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
+        tab.page.get_by_role("button", name="Zoom in").click()
+        tab.wait(lambda: caption(tab).startswith("100 of 1,500 events in the window"))
+        assert "cursor=" not in tab.run("location.search")
+        tab.page.get_by_label("Words, or key > value").fill("WORD7")
+        tab.page.get_by_role("button", name="Find", exact=True).click()
+        tab.wait(lambda: caption(tab).startswith("100 of 150 events in the window"))
+        tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
+        assert "from=" in tab.run("location.search")
+
+
+def test_words_are_found_without_script(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url, WIDE, has_script=False) as tab:
+        tab.go("/runs/tasks")
+        tab.page.get_by_label("Words, or key > value").fill("word1")
+        tab.page.get_by_role("button", name="Find", exact=True).click()
+        tab.wait(lambda: "words=word1" in tab.page.url)
+        assert caption(tab) == "100 of 300 events, in total order"
