@@ -32,7 +32,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 81,
     "otel": 4,
     "server": 80,
-    "sim": 103,
+    "sim": 88,
     "sync": 19,
     "trace": 51,
     "work": 48,
@@ -48,12 +48,12 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10676, 54), (10400, 50)),
-    "core": ((6744, 32), (6500, 32)),
+    "cli": ((10677, 54), (10400, 50)),
+    "core": ((6798, 32), (6500, 32)),
     "git": ((3230, 14), (3400, 14)),
-    "log": ((13505, 53), (13300, 52)),
+    "log": ((13507, 53), (13300, 52)),
     "server": ((9925, 60), (11400, 50)),
-    "sim": ((14966, 61), (13900, 58)),
+    "sim": ((14767, 61), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((1018, 7), (1000, 8)),
     "trace": ((7834, 28), (7800, 35)),

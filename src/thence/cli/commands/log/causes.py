@@ -18,7 +18,7 @@ from thence.cli.shared.logs import command, find_event, names_event, open_for_re
 from thence.cli.shared.render import counted, numbered
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
-from thence.core.query.why import Why, reasons
+from thence.core.query.why import Why, reasons, told
 from thence.core.sentences.events import short_id
 from thence.core.sentences.spans import SPAN_SIGN, called_in, is_model_answer
 from thence.core.vocabulary import Vocabulary
@@ -271,12 +271,13 @@ def answer_lines(
     lines = list(numbered(answer.sentences, width, len(answer.sentences), 0, ""))
     is_whole = is_whole or len(lines) <= ROWS_MAX
     if not is_whole:
+        by_id = {cause.event_id: cause for cause, _ in answer.cone}
 
         def rows_of(cause: Event, depth: int) -> list[str]:
             indent = "  " * (depth - 1)
-            return wrapped(vocabulary.sentence(cause), width, f"{indent}- ", f"{indent}  ")
+            return wrapped(told(cause, vocabulary, by_id), width, f"{indent}- ", f"{indent}  ")
 
-        lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
+        lines = wrapped(f"{told(answer.event, vocabulary, by_id)}, because", width)
         rows = ROWS_MAX - len(lines)
         for cause, depth in reasons(answer, rows, lambda *link: len(rows_of(*link))):
             lines += rows_of(cause, depth)
