@@ -48,7 +48,7 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10605, 54), (10400, 50)),
+    "cli": ((10394, 50), (10400, 50)),
     "core": ((6525, 32), (6500, 32)),
     "git": ((3230, 14), (3400, 14)),
     "log": ((13468, 53), (13300, 52)),
@@ -57,5 +57,5 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((1007, 7), (1000, 8)),
     "trace": ((7347, 27), (7000, 35)),
-    "work": ((9932, 53), (9500, 46)),
+    "work": ((9927, 53), (9500, 46)),
 }
