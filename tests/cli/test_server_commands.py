@@ -163,7 +163,7 @@ def test_machine_is_let_in_by_its_token_alone_until_it_is_revoked(tmp_path: Path
     running.start()
     try:
         added = server(
-            "token", "add", "ci", "--role", "writer", "--expires", "90d", "--json", cwd=tmp_path
+            "token", "add", "ci", "--role", "writer", "--expires", "90", "--json", cwd=tmp_path
         )
         machine = Client(running.url)
         machine.access = added.json["token"]

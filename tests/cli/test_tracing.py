@@ -208,7 +208,7 @@ def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
     (agent / "empty").touch()
     (agent / "text").write_text("hello\n")
     for name, word in (
-        ("spans.pb", "protobuf"),
+        ("spans.pb", "`format: json`"),
         ("empty", "it is empty"),
         ("text", "1 × a line that is not JSON"),
     ):

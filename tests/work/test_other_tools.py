@@ -10,9 +10,8 @@ from tests.tiers import seed, tenth
 from tests.work.project_events import work_event
 
 from thence.cli.commands.work.looking import status
-from thence.cli.commands.work.moving import move_task
+from thence.cli.commands.work.moving import add_history, move_task
 from thence.cli.commands.work.planning import add, setup_spec
-from thence.cli.commands.work.recording import add_history
 from thence.core.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.vocabulary import WORK
 from thence.work.board.board import fold

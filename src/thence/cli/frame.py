@@ -295,6 +295,7 @@ _MODULES = {
     "serve": "commands.server.serve",
     "sim": "commands.sim.sim",
     **dict.fromkeys(("why", "effects"), "commands.log.causes"),
+    **dict.fromkeys(("stats", "timeline"), "commands.log.overview"),
     **dict.fromkeys(
         ("log", "query", "tail", "show", "last", "unfinished", "rebuild"), "commands.log.listing"
     ),

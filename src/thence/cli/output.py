@@ -102,15 +102,6 @@ class Output:
         return max(WIDTH_COLUMNS_MIN, min(self.columns or WIDTH_COLUMNS, WIDTH_COLUMNS_MAX))
 
     @property
-    def has_blocks(self) -> bool:
-        """True if the encoding of stdout can write the blocks of a bar."""
-        try:
-            "▁▇█".encode(sys.stdout.encoding or "ascii")
-        except (UnicodeEncodeError, LookupError):
-            return False
-        return True
-
-    @property
     def columns(self) -> int | None:
         """The width of the terminal on stdout, None if stdout is no terminal."""
         if not sys.stdout.isatty():
@@ -198,23 +189,17 @@ class Output:
             self.give_up_stdout()
             raise
 
-    def end_at_once(self, code: int) -> NoReturn:
-        """Ends the process, even if its threads are still answering questions."""
+    def end_at_once(self, ended: KeyboardInterrupt | SystemExit) -> NoReturn:
+        """Ends a server that a signal ended, even if its threads are still answering questions."""
         self.flush()
         sys.stderr.flush()
-        os._exit(code)
+        code = ended.code if isinstance(ended, SystemExit) else INTERRUPTED
+        os._exit(code if isinstance(code, int) else 0)
 
     def give_up_stdout(self) -> None:
         """Sends unwritten output to /dev/null: the interpreter flushes stdout once more."""
         self.has_lost_stdout = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
-    """Returns the exit code of a server that a signal ended."""
-    if isinstance(ended, KeyboardInterrupt):
-        return INTERRUPTED
-    return ended.code if isinstance(ended.code, int) else 0
 
 
 def current() -> Output:

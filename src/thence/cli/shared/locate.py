@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.cli.output import Output
+from thence.cli.output import Output, relative_path
 from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder, segments
@@ -172,9 +172,7 @@ def _no_log(out: Output, about: Path | None = None) -> NotALog:
 
 def options(folders: Iterable[Path]) -> str:
     """Returns the options that name some logs, for a shell in this folder; three at most."""
-    here = Path.cwd()
-    paths = [folder.resolve() for folder in folders]
-    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
+    names = [relative_path(folder.resolve()) for folder in folders]
     rest = [f"and {len(names) - _SHOWN_LOGS_MAX} more"] * (len(names) > _SHOWN_LOGS_MAX)
     words = [f"--log {shlex.quote(str(name))}" for name in names[:_SHOWN_LOGS_MAX]]
     return ", ".join([*words, *rest])
@@ -251,16 +249,14 @@ def _find_named(out: Output, name: str, create: bool, is_run: bool = False) -> P
     if inside:
         cause = f"it is not a {what} itself, but holds {len(inside)}"
         hint = "name one of them: " + ", ".join(inside[:_SHOWN_LOGS_MAX])
-    elif path.exists():
-        cause = "there is no events.jsonl"
-        hint = "`thence append --log FOLDER TYPE` makes a new log"
     else:
-        cause = f"there is neither {path} nor a run {run}"
+        is_there = "there is no events.jsonl" if path.exists() else ""
+        cause = is_there or f"there is neither {path} nor a run {run}"
         hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
-    if is_run and not inside:
-        hint = "`thence sim list` shows the runs"
-    elif not inside and (others := other_logs(out, ())):
-        hint = f"name one that is here: {others}"
+        if is_run:
+            hint = "`thence sim list` shows the runs"
+        elif others := other_logs(out, ()):
+            hint = f"name one that is here: {others}"
     raise NotALog(f"could not find the {what}", place=path, cause=cause, hint=hint)
 
 

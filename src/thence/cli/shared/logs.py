@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
-from thence.cli.output import Output
+from thence.cli.output import Output, relative_path
 from thence.cli.shared.locate import (
     Place,
     find_log,
@@ -22,7 +22,7 @@ from thence.cli.shared.locate import (
     other_logs,
     places,
 )
-from thence.cli.shared.render import LineRenderer, counted
+from thence.cli.shared.render import LineRenderer
 from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.ids import is_ulid
@@ -57,7 +57,7 @@ def filter_options(command: _F) -> _F:
     return command
 
 
-def _dated(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def dated_time(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Writes a time that is told from now on as one of the calendar."""
     if value is None:
         return None
@@ -147,13 +147,13 @@ _OPTIONS = (
     click.option(
         "--since",
         metavar="TIME",
-        callback=_dated,
+        callback=dated_time,
         help="Only from this time on, in UTC: 1h (ago), yesterday, 2026-11-20, 2026-11-20T07:13.",
     ),
     click.option(
         "--until",
         metavar="TIME",
-        callback=_dated,
+        callback=dated_time,
         help="Only up to this time, in the same form; a date includes its whole day.",
     ),
     click.option("--turn", metavar="TURNS", help="Only these turns: 5, 3..7, 3.. or ..7."),
@@ -336,18 +336,10 @@ def find_event(out: Output, log: Log, text: str, *, to_explain: bool = False) ->
             error.hint += f"; the nearest type is {near[0]}" if near else ""
         raise
     kind = named_by(text, event)
-    if kind == "type":
-        others = log.query(type=text, limit=1).total - 1
-        note = f"{counted(others, 'other')} of it" if others else "no other is of it"
-        out.notice(f"{text} is a type: its latest event is {event.event_id}; {note}")
-    elif kind == "subject":
-        page = log.query(subject=event.subject, limit=1, descending=True)
-        others = page.total - 1
-        others_text = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
-        note = others_text if others else "no other is on it"
-        is_latest = page.events[0] == event
+    if kind in ("type", "subject"):
+        is_latest = kind == "type" or log.query(subject=event.subject, last=1).events[0] == event
         what = "latest event" if is_latest else "last failure, without a success since,"
-        out.notice(f"{text} is a subject: its {what} is {event.event_id}; {note}")
+        out.notice(f"{text} is a {kind}: its {what} is {event.event_id}")
     return event
 
 
@@ -362,21 +354,13 @@ def program() -> str:
     import shutil
 
     program_path = Path(sys.argv[0])
-    if program_path.name != "thence" or not program_path.is_file():
-        return f"{_shell_path(Path(sys.executable))} -m thence"
-    path = shutil.which("thence")
+    is_module = program_path.name != "thence" or not program_path.is_file()
+    path = None if is_module else shutil.which("thence")
     if path is not None and Path(path).resolve() == program_path.resolve():
         return "thence"
-    return _shell_path(program_path)
-
-
-def _shell_path(path: Path) -> str:
-    """Returns a program's path, relative if it is below this folder, else absolute."""
-    absolute = path.absolute()
-    try:
-        return shlex.quote(str(absolute.relative_to(Path.cwd())))
-    except ValueError:
-        return shlex.quote(str(absolute))
+    typed = Path(sys.executable) if is_module else program_path
+    words = shlex.quote(str(relative_path(typed.absolute())))
+    return f"{words} -m thence" if is_module else words
 
 
 def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: bool) -> None:
@@ -395,8 +379,7 @@ def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: boo
             damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
-        verify_command = command("verify", log_name)
-        out.notice(f"{damaged} damaged {verb} passed over; see `{verify_command}`")
+        out.notice(f"{damaged} damaged {verb} passed over; see `{command('verify', log_name)}`")
     if torn:
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, log.folder):

@@ -101,13 +101,12 @@ def bars(
     A name of any length and content takes one line. Of many that `noun` names the first are shown
     without -v.
     """
-    block = "▇" if out.has_blocks else "#"
     hidden = max(0, len(numbers) - NAMES_SHOWN_MAX) if noun and not out.is_verbose else 0
     numbers = dict(list(numbers.items())[: len(numbers) - hidden])
     most = max(numbers.values(), default=0)
     rows = []
     for name, count in numbers.items():
-        bar = block * (max(1, count * _BAR_COLUMNS // most) if count else 0)
+        bar = "▇" * (max(1, count * _BAR_COLUMNS // most) if count else 0)
         rows.append((name, f"{count:,}", bar if courses is None else courses[name]))
     lines = table(rows, indent="  ", most={0: _BAR_NAME_COLUMNS_MAX}, right=(1,))
     return [*lines, f"  {counted(hidden, f'more {noun}')}; -v shows all"] if hidden else lines

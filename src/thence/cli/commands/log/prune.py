@@ -9,11 +9,11 @@ import click
 
 from thence.cli.frame import check_agreed, help_with, log_options
 from thence.cli.output import current
-from thence.cli.shared.logs import open_for_reading
+from thence.cli.shared.logs import dated_time, open_for_reading
 from thence.cli.shared.render import counted, write_some
-from thence.core.clock import dated, microseconds, timestamp_at
+from thence.core.clock import timestamp_at
+from thence.core.query.filter import moments
 from thence.log.check.pruning import PlannedSegment, Pruning
-from thence.log.files.disk import wall_ns
 from thence.log.open import OS_DISK, Log
 
 FILES_SHOWN_MAX = 20
@@ -31,16 +31,6 @@ def _bytes(context: click.Context, parameter: click.Parameter, value: str | None
     return int(match[1]) * int((1024 if match[4] else 1000) ** power)
 
 
-def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Reads a time as events have it; a date is its beginning."""
-    if value is None:
-        return None
-    us = microseconds(dated(value, wall_ns() // 1_000))
-    if us is None:
-        raise click.BadParameter("write a time: 2026-11-20, 30d, yesterday", context, parameter)
-    return timestamp_at(us)
-
-
 @click.command(
     "prune",
     **help_with(
@@ -51,7 +41,7 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option(
     "--before",
     metavar="DATE",
-    callback=_moment,
+    callback=dated_time,
     help="Files with only older events: 2026-11-20, 90d, in UTC.",
 )
 @click.option(
@@ -90,6 +80,8 @@ def prune_command(
     from thence.cli.shared.progress import bar
 
     out = current()
+    before_us, _ = moments("before", before)
+    before = None if before_us is None else timestamp_at(before_us)
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log_name) as log:
         where = (OS_DISK, log.folder, log.vocabulary)

@@ -1,6 +1,5 @@
 """The commands of `thence server` about who uses it: teams, users, tokens."""
 
-import re
 import secrets
 import sys
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
 _PASSWORD_LINE_MAX = 4_096
 _TOKEN_DAYS_MAX = 3_650
-_DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _DAY_S = 24 * 3_600
 _ONCE = "it is shown only once; the server keeps a hash"
 
@@ -26,14 +24,6 @@ _role_option = click.option(
     default="writer",
     help="The role: a reader pulls events, a writer pushes them too.",
 )
-
-
-def _lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
-    """Returns a number of days in seconds; raises BadParameter."""
-    days = _DAYS.fullmatch(text)
-    if days is None or int(days[1]) > _TOKEN_DAYS_MAX:
-        raise click.BadParameter(f"it is not 1d to {_TOKEN_DAYS_MAX}d")
-    return int(days[1]) * _DAY_S
 
 
 _password_option = click.option(
@@ -183,26 +173,26 @@ def token_command() -> None:
     """Add, list or revoke the tokens of machines such as CI."""
 
 
-@server_command(token_command, "add", "thence server token add ci --role writer --expires 90d")
+@server_command(token_command, "add", "thence server token add ci --role writer --expires 90")
 @click.argument("name")
 @_role_option
 @click.option(
     "--expires",
+    "days",
     metavar="DAYS",
-    callback=_lifetime_s,
-    default="90d",
-    show_default=False,
-    help="The number of days; default: 90d.",
+    type=click.IntRange(1, _TOKEN_DAYS_MAX),
+    default=90,
+    help="The number of days; default: 90.",
 )
 @team_option
-def add_token(server: OpenedServer, name: str, role: str, expires: int, team: str | None) -> None:
+def add_token(server: OpenedServer, name: str, role: str, days: int, team: str | None) -> None:
     """Make a token and show it once, also while the server runs.
 
     A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
     """
     team = server.team(team)
     server.accounts.add_machine(name, team, role)
-    token = server.logins.machine_token(name, expires)
+    token = server.logins.machine_token(name, days * _DAY_S)
     (record,) = (one for one in server.logins.machine_tokens() if one.name == name)
     until = _date(record.expires)
     server.audit("token.made", token=name, team=team, role=role, expires=until)

@@ -13,7 +13,7 @@ import click
 
 from thence.cli.commands.server.opened_server import unix_option
 from thence.cli.frame import help_with, output_options, require_packages
-from thence.cli.output import Output, current, exit_code
+from thence.cli.output import Output, current
 from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
 from thence.cli.shared.logs import take_in_hooks
 from thence.errors import NotALog, ThenceError, needs_extra
@@ -124,7 +124,7 @@ def serve_command(
         with opened:
             running.serve(listener, root_folder, token, origins, places, repository, intake)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
-        out.end_at_once(exit_code(ended))
+        out.end_at_once(ended)
 
 
 @contextmanager
@@ -151,12 +151,10 @@ def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, 
     def report(error: ThenceError) -> None:
         out.warn(f"thence: not served: {error}")
 
-    folder = Path(root) if root is not None else Path()
-    if root is None or (folder / ".git").exists() or (folder / ".kittify").is_dir():
-        places = {} if root is None and is_log(runs) else logs_of_repository(folder, report)
-    else:
-        places = {}
-    served = folder if root is not None else runs
+    folder, served = (Path(), runs) if root is None else (Path(root), Path(root))
+    is_repository = (folder / ".git").exists() or (folder / ".kittify").is_dir()
+    has_logs = not is_log(runs) if root is None else is_repository
+    places = logs_of_repository(folder, report) if has_logs else {}
     if root is not None and places and (folder / "output").is_dir():  # as from inside of it
         served = folder / "output"
     if served.is_dir() or (root is None and places):

@@ -4,8 +4,8 @@ from thence.cli.frame import command_group
 
 # name: (the module of the command, its line in the help)
 TABLE = {
-    "login": ("login", "Log in to a team's server, and keep the login for this user."),
-    "logout": ("login", "End a login at its server, and remove it here."),
+    "login": ("enable", "Log in to a team's server, and keep the login for this user."),
+    "logout": ("enable", "End a login at its server, and remove it here."),
     "enable": ("enable", "Name the server and team that a log is synced with."),
     "disable": ("enable", "Turn sync of a log off, and make a board private again."),
     "mirror": ("mirroring", "Pull every log of a team into a folder, to look at them."),

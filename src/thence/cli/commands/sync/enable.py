@@ -1,12 +1,19 @@
-"""The commands `sync enable` and `sync disable`: the target of a log's sync."""
+"""The commands `sync login`, `logout`, `enable` and `disable`: with whom a log is synced."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from thence.cli.commands.sync.syncing import check_packages, find_synced, synced_log_option
-from thence.cli.frame import check_agreed, checked_name, help_with, output_options
+from thence.cli.frame import (
+    check_agreed,
+    check_terminal,
+    checked_name,
+    help_with,
+    output_options,
+)
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
 from thence.cli.shared.logs import take_in_hooks
@@ -16,6 +23,8 @@ from thence.log.open import open_log
 if TYPE_CHECKING:
     from thence.sync.credentials import Login
     from thence.sync.target import SyncTarget
+
+_PASSWORD_CHARACTERS_MAX = 4_096
 
 
 class NamedLog(NamedTuple):
@@ -27,6 +36,90 @@ class NamedLog(NamedTuple):
     title: str
 
 
+@click.command("login", **help_with("thence sync login https://thence.example --username ada"))
+@click.argument("url", metavar="URL")
+@click.option("--username", metavar="NAME", callback=checked_name, help="The name to log in with.")
+@click.option(
+    "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
+)
+@output_options
+def login_command(url: str, username: str | None, is_piped: bool) -> None:
+    """Log in to a team's server, and keep the login for this user.
+
+    It asks for the password on a terminal, and stores it nowhere. The tokens are stored in
+    ~/.config/thence/credentials.json, which only you can read.
+    """
+    check_packages()
+    from thence.sync.client import log_in, server_address
+    from thence.sync.credentials import CredentialStore
+
+    server = server_address(url)
+    store = CredentialStore()
+    store.logins()  # a file that can't be used is reported before a password is typed
+    name = username or _asked("--username", "Username")
+    if is_piped:
+        line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX)
+        password = line.removesuffix("\n").removesuffix("\r")
+        if not password:
+            raise click.UsageError("stdin holds no password")
+    else:
+        password = _asked("--password-stdin", "Password", is_hidden=True)
+    login = log_in(server, name, password)
+    store.save(login)
+    team = login.team_slug
+    current().result(
+        {"server": login.server, "username": login.username, "team": team},
+        [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
+        () if team else ["you are not in a team yet: events are kept, not sent"],
+    )
+
+
+@click.command("logout", **help_with("thence sync logout https://thence.example"))
+@click.argument("url", metavar="[URL]", required=False)
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@output_options
+def logout_command(url: str | None, username: str | None) -> None:
+    """End a login at its server, and remove it here.
+
+    If the server can't be reached, the login is only removed here: its tokens are valid there
+    until they expire.
+    """
+    check_packages()
+    from thence.sync.client import revoke
+    from thence.sync.credentials import CredentialStore
+
+    out = current()
+    store = CredentialStore()
+    login = store.login(url, username)
+    is_revoked = True
+    try:
+        revoke(login)
+    except SyncRefused as error:
+        is_revoked = False
+        out.warn(f"note: the server did not end the login: {error.cause}")
+    store.remove(login)
+    out.result(
+        {"server": login.server, "username": login.username, "is_revoked": is_revoked},
+        [f"logged out at {login.server} as {login.username}"],
+    )
+
+
+def _asked(option: str, text: str, *, is_hidden: bool = False) -> str:
+    """Asks for a text on a terminal; raises UsageError without one."""
+    check_terminal(f"give {option}")
+    answer: str = click.prompt(text, hide_input=is_hidden, err=True)
+    return answer
+
+
+def _log_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    from thence.sync.wire.messages import LOG_NAME
+
+    if name is not None and not LOG_NAME.fullmatch(name):
+        text = f"{name!r:.80} is not a name of a log at a server: letters, digits, . _ and -"
+        raise click.BadParameter(text, context, parameter)
+    return name
+
+
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
 @synced_log_option
 @click.option("--server", metavar="URL", callback=checked_name, help="Default: the only server.")
@@ -35,7 +128,7 @@ class NamedLog(NamedTuple):
 @click.option(
     "--name",
     metavar="NAME",
-    callback=checked_name,
+    callback=_log_name,
     help="The log's name on the server, to join another log; a project has its own.",
 )
 @click.option(
@@ -65,7 +158,6 @@ def enable_command(
     named = _named_log(out, log_name, name)
     before = read_target(named.folder)
     log_name = name or (before.log if before else named.name)
-    _check_name(named.folder, log_name)
     title = name or (before.title if before else "") or named.title
     requested = requested_target(login, named._replace(name=log_name, title=title), before, team)
     target = switched(before, requested, may_switch=may_switch)
@@ -154,8 +246,6 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
     from thence.core.vocabulary import WORK
     from thence.work.project.project import find_project
 
-    if name is not None:
-        _check_name(Path(named_log(out, log_name) or "."), name)
     text = named_log(out, log_name)
     listed: Path | None = None
     if text is None:
@@ -191,15 +281,3 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
                 hint="name the project's folder: thence sync enable --log FOLDER",
             )
     return named
-
-
-def _check_name(folder: Path, name: str) -> None:
-    from thence.sync.wire.messages import LOG_NAME
-
-    if not LOG_NAME.fullmatch(name):
-        raise SyncRefused(
-            "could not name the log in",
-            place=folder,
-            cause=f"{name!r:.80} is not a name of a log at a server",
-            hint="give it one of letters, digits, . _ and -: --name NAME",
-        )

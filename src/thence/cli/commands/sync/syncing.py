@@ -41,17 +41,6 @@ synced_log_option = click.option(
 )
 
 
-def _place_of_target(out: Output, log_name: str | None) -> Path | None:
-    """Returns the first of this folder's logs that sync was enabled for, unless one is named."""
-    if named_log(out, log_name) is None:
-        for number, place in enumerate(places(out)):
-            if (sync_folder(place.folder) / TARGET).is_file():
-                if number or place.is_noted:
-                    place.note(out)
-                return place.folder
-    return None
-
-
 def find_synced(
     out: Output, log_name: str | None, *, create: bool = False
 ) -> "tuple[Path, Project | None]":
@@ -61,23 +50,24 @@ def find_synced(
     of this folder's project, then the log that `thence log` shows. With `create` a clone without a
     log is a project that lacks its board so far. Raises NotALog, PlanningError.
     """
-    folder = _place_of_target(out, log_name)
     if named_log(out, log_name) is not None:
         folder = find_log(out, log_name)
         return folder, project_of(folder)
-    project = _project_at(Path())
-    if folder is None and project is None:
-        try:
-            folder = find_log(out, None)
-        except NotALog:
-            has_remote = create and Git(Path()).ask("remote").out
-            project = _project_at(Path(), create=True) if has_remote else None
-            if project is None:
-                raise
-    if folder is None:
-        assert project is not None, "one of the two was found"
-        folder = project.home
-    return folder, project
+    for number, place in enumerate(places(out)):
+        if (sync_folder(place.folder) / TARGET).is_file():
+            if number or place.is_noted:
+                place.note(out)
+            return place.folder, _project_at(Path())
+    if (project := _project_at(Path())) is not None:
+        return project.home, project
+    try:
+        return find_log(out, None), None
+    except NotALog:
+        has_remote = create and Git(Path()).ask("remote").out
+        project = _project_at(Path(), create=True) if has_remote else None
+        if project is None:
+            raise
+        return project.home, project
 
 
 def check_packages() -> None:
@@ -448,7 +438,7 @@ def parked_command(action: str | None, event_id: str | None, log_name: str | Non
 
     out = current()
     count = 0
-    folder = _place_of_target(out, log_name) or find_log(out, log_name)
+    folder, _ = find_synced(out, log_name)
     take_in_hooks(folder)
     with (
         open_log(folder, create=False) as log,

@@ -81,12 +81,6 @@ def _payload_keys(
     help="The file to write or replace, as a whole; default: stdout.",
 )
 @click.option(
-    "--raw",
-    "is_raw",
-    is_flag=True,
-    help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
-)
-@click.option(
     "--columns",
     "columns",
     metavar="KEYS",
@@ -104,7 +98,6 @@ def export_command(
     otlp: str | None,
     wait_s: float,
     output: Path | None,
-    is_raw: bool,
     columns: tuple[str, ...],
     limit: int | None,
     log_name: str | None,
@@ -115,24 +108,22 @@ def export_command(
     A row is an event that matches every option, as in `thence log`, in total order. Keys of the
     payload get columns if --columns names them. Events appended meanwhile are left out. Few events
     are in memory at once. In CSV a text that a spreadsheet would take for a formula gets an
-    apostrophe before it, unless --raw is given. In OTLP a step is one span, written if its begin or
+    apostrophe before it. In OTLP a step is one span, written if its begin or
     its end matches; any other event is a span of no length, and causes beside the parent are links.
     """
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:
         raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
     if otlp is not None:
-        if output is not None or columns or is_raw:
-            raise click.UsageError("--otlp goes without --output, --columns and --raw")
+        if output is not None or columns:
+            raise click.UsageError("--otlp goes without --output and --columns")
         _export_spans(out, otlp, wait_s, log_name, limit, conditions)
         return
-    if is_raw and is_parquet:
-        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and out.is_json:
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if is_parquet and output is None and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-    _export_table(out, output, columns, limit, log_name, conditions, is_parquet, is_raw)
+    _export_table(out, output, columns, limit, log_name, conditions, is_parquet)
 
 
 def _export_table(
@@ -143,7 +134,6 @@ def _export_table(
     log_name: str | None,
     conditions: Conditions,
     is_parquet: bool,
-    is_raw: bool,
 ) -> None:
     """Writes a row for each event, as CSV unless it is Parquet."""
     from thence.cli.shared.progress import bar
@@ -151,8 +141,7 @@ def _export_table(
     is_terminal = output is None and sys.stdout.isatty()
 
     def cell(text: str) -> str:
-        text = printable(text) if is_terminal else text
-        return text if is_raw else escape_formula(text)
+        return escape_formula(printable(text) if is_terminal else text)
 
     with (
         open_for_reading(out, log_name, counts_damage=False, has=names_events(conditions)) as log,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
-from time import time_ns
 
 import click
 
@@ -17,9 +16,9 @@ from thence.cli.commands.sync.enable import (
 from thence.cli.commands.sync.syncing import check_packages, drained
 from thence.cli.frame import checked_name, command_group, help_with, output_options
 from thence.cli.output import current
+from thence.cli.shared.logs import dated_time
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted, table
-from thence.core.clock import dated
 from thence.core.query.filter import moments
 from thence.errors import GitFailed, SyncRefused
 from thence.git.repository import repository
@@ -154,6 +153,7 @@ def status_command() -> None:
 @click.option(
     "--since",
     metavar="TIME",
+    callback=dated_time,
     help="Only sessions that went on after this time, in UTC: 30d (ago), 2026-11-20.",
 )
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count what would be taken in.")
@@ -170,8 +170,7 @@ def past_command(since: str | None, is_dry_run: bool) -> None:
     from thence.trace.agents.past import take_in_past
 
     out, folder = current(), log_here()
-    now_us = time_ns() // 1_000
-    since_us, _ = moments("since", dated(since, now_us) if since else None)
+    since_us, _ = moments("since", since)
     with bar(out, "sessions read:") as show:
         taken = take_in_past(folder, (since_us or 0) / 1e6, show, is_dry_run=is_dry_run)
     counts, left_out = taken

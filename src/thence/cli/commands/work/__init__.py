@@ -5,14 +5,14 @@ from thence.cli.frame import command_group
 # name: (the module of the command, its line in the help)
 TABLE = {
     "accept": ("merging", "Move reviewed and merged packages to done."),
-    "add-history": ("recording", "Record a note about a package, or a review of it."),
+    "add-history": ("moving", "Record a note about a package, or a review of it."),
     "create-feature": ("planning", "Begin a feature: its folder, its spec, its branch."),
     "finalize-tasks": (
         "planning",
         "Make work packages: from tasks.md, from a title, from older files.",
     ),
     "implement": ("moving", "Take a package, or the next that is ready, and make its worktree."),
-    "mark-status": ("recording", "Tick the boxes of subtasks in tasks.md."),
+    "mark-status": ("moving", "Tick the boxes of subtasks in tasks.md."),
     "merge": ("merging", "Merge the branches of packages, and clear away what has landed."),
     "move-task": ("moving", "Move a package to another lane, or record its gates' results."),
     "orchestrate": ("orchestrating", "Have agent programs work on a feature."),
