@@ -22,14 +22,20 @@ _BEGUN = re.compile(r"\x1b(\[[?0-9;]*)?\Z")
 
 
 class Screen:
-    """The screen of a terminal that knows only the escape sequences of redrawn lines."""
+    """The screen of a terminal that knows only the escape sequences of a redrawn board.
+
+    `frames` are the lines of the screen before each erasure.
+    """
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.lines = [""]
         self.row = self.column = 0
+        self.is_cursor_shown = True
         self.colours: set[str] = set()
+        self.frames: list[list[str]] = []
         self._rest = ""
+        self._has_more = False
 
     def feed(self, text: str) -> None:
         text = self._rest + text
@@ -48,6 +54,9 @@ class Screen:
         if letter is None:
             self._write(found[0])
         elif (numbers, letter) == ("2", "K"):
+            if self._has_more:
+                self.frames.append([line.rstrip() for line in self.lines])
+            self._has_more = False
             self.lines[self.row] = ""
         elif letter == "A":
             self.row -= int(numbers or 1)
@@ -56,6 +65,7 @@ class Screen:
             self.colours.add(numbers)
         else:
             assert numbers == "?25", found[0]
+            self.is_cursor_shown = letter == "h"
 
     def _write(self, text: str) -> None:
         if text == "\r":
@@ -64,6 +74,7 @@ class Screen:
             self.row += 1
             self.lines += [""] * (self.row + 1 - len(self.lines))
         else:
+            self._has_more = True
             for letter in text:
                 if self.column == self.columns:
                     self._write("\r")

@@ -1,7 +1,6 @@
 """An orchestrator whose agents are at work asks git for nothing and stays small."""
 
 from pathlib import Path
-from time import sleep
 
 import pytest
 from tests.cli.terminals import Terminal
@@ -10,7 +9,7 @@ from tests.log.committers import until
 from tests.tiers import tenth
 
 AGENTS = 8
-WATCHED_S = tenth(10, 3)
+FRAMES = tenth(20, 6)
 PEAK_KB_MAX = 60_000
 FORECAST_CALLS = 1 + AGENTS  # the branches, and each with the target
 
@@ -34,9 +33,9 @@ def test_eight_agents_at_work_cost_little_memory_and_no_git(make, tmp_path):
     process = terminal.process.pid
     try:
         until(lambda: all(note.exists() for note in notes))
-        terminal.until(lambda screen: str(screen).count("begun ") == AGENTS)
-        called = len(calls.read_bytes())
-        sleep(WATCHED_S)
+        terminal.until(lambda screen: f"{AGENTS} doing" in str(screen))
+        shown, called = len(terminal.screen.frames), len(calls.read_bytes())
+        terminal.until(lambda screen: len(screen.frames) > shown + FRAMES)
         called = len(calls.read_bytes()) - called
         print(f"{called} git, {peak_kb(process)} kB")
         assert called <= FORECAST_CALLS

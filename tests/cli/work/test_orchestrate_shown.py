@@ -1,10 +1,12 @@
-"""A terminal shows what happens in an orchestration, a line for each note."""
+"""A terminal shows the board of an orchestration, redrawn below what happened."""
 
 import re
 
 import pytest
 from tests.cli.terminals import Terminal
-from tests.cli.work.orchestra import DO
+from tests.cli.work.orchestra import DO, SLUG
+
+HEAD = f"{SLUG}: "
 
 
 @pytest.fixture
@@ -30,18 +32,56 @@ def waiting(project, *wp_ids, **more):
     return files
 
 
+def heads(lines):
+    return [number for number, line in enumerate(lines) if line.startswith(HEAD)]
+
+
 def has(*patterns):
     return lambda screen: all(re.search(each, str(screen), re.MULTILINE) for each in patterns)
 
 
-def test_ctrl_c_ends_the_agents_and_says_how_to_go_on(make, shown):
+def test_board_is_redrawn_below_what_happened_and_leaves_a_whole_screen(make, shown):
+    project = make({"WP01": [], "WP02": [], "WP03": ["WP01", "WP02"]}, slots=2)
+    go = waiting(project, "WP01", "WP02")
+    terminal = shown(project)
+    at_work = [rf"^  {wp} +\d+ s  implementation by coder  Do {wp}$" for wp in go]
+    terminal.until(has(f"^{HEAD}1 planned, 2 doing$", *at_work))
+    assert not terminal.screen.is_cursor_shown
+    terminal.until(has(r"^  WP02 +[1-9] s  implementation"))  # nothing happened, but time goes by
+    go["WP01"].touch()
+    terminal.until(has(f"^{HEAD}1 planned, 1 doing, 1 done$", at_work[1]))
+    (head,) = heads(terminal.screen.lines)
+    above, board = terminal.screen.lines[:head], terminal.screen.lines[head:]
+    assert [line.split()[:2] for line in above if "WP01" in line] == [
+        ["begun", "WP01"],
+        ["moved", "WP01"],
+        ["merged", "WP01"],
+    ]
+    assert not any("WP01" in line for line in board)
+    go["WP02"].touch()
+    assert terminal.end() == 0
+    assert len(terminal.screen.frames) > 4
+    for frame in terminal.screen.frames:
+        places = heads(frame)
+        assert len(places) <= 1, "the old board is taken away before a new one is drawn"
+        assert not any(line.startswith("begun") for place in places for line in frame[place:])
+    told = str(terminal.screen).splitlines()
+    assert terminal.screen.is_cursor_shown
+    assert told[-2:] == ["completed  all 3 packages are done", f"all of {SLUG} is done"]
+    kinds = [line.split()[0] for line in told[:-1]]
+    assert sorted(kinds) == sorted([*["begun", "moved", "merged"] * 3, "completed"])
+
+
+def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
     project = make({"WP01": [], "WP02": []}, slots=2)
     waiting(project, "WP01", "WP02")
     terminal = shown(project)
-    terminal.until(has("^begun +WP01", "^begun +WP02"))
+    terminal.until(has(f"^{HEAD}2 doing$"))
     terminal.type(b"\x03")
     assert terminal.end() == 130
-    told = str(terminal.screen).replace("^C", "").splitlines()  # as the terminal echoes it
+    told = str(terminal.screen).splitlines()
+    assert terminal.screen.is_cursor_shown
+    assert heads(told) == [], terminal.told
     assert told[-2] == "interrupted"
     assert told[-1].startswith("next: run the same command again")
     stops = [f"stopped    {wp_id}  stopped; its claim is free" for wp_id in ("WP01", "WP02")]
@@ -49,9 +89,9 @@ def test_ctrl_c_ends_the_agents_and_says_how_to_go_on(make, shown):
     assert "Traceback" not in str(terminal.screen)
 
 
-def test_terminal_gets_a_line_for_each_note(make, shown):
+def test_terminal_that_can_not_redraw_gets_lines(make, shown):
     project = make({"WP01": []})
-    terminal = shown(project)
+    terminal = shown(project, TERM="dumb")
     assert terminal.end() == 0
     assert "\x1b" not in terminal.told
     lines = str(terminal.screen).splitlines()

@@ -1,7 +1,6 @@
 """What an orchestrator tells while it runs: each thing once, and none of it stops the work."""
 
 import json
-from time import sleep
 
 from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.terminals import Terminal
@@ -27,13 +26,15 @@ def test_trouble_that_lasts_is_told_once_and_its_end_lets_all_go_on(make):
     project.tell(WP01=[[["wait_for", str(go)], *DO]])
     terminal = Terminal(project.folder, "work", "orchestrate", columns=300)
     try:
-        terminal.until(lambda screen: "begun      WP01" in str(screen))
+        terminal.until(lambda screen: "1 planned, 1 doing" in str(screen))
         kept = path.read_bytes()
         path.unlink()
         path.mkdir()
         done(project.folder, "add-history", "WP01", "a note", "--feature", SLUG)
         terminal.until(lambda screen: "trouble" in str(screen))
-        sleep(3)  # it looks again several times
+        seen = len(terminal.screen.frames)
+        terminal.until(lambda screen: len(screen.frames) > seen + 6)
+        assert "1 planned, 1 doing" in str(terminal.screen), "the board stays on"
         assert str(terminal.screen).count("\ntrouble ") == 1
         assert "tasks.md: Is a directory; look at the path" in str(terminal.screen)
         path.rmdir()

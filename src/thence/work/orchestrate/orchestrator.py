@@ -88,9 +88,9 @@ class HoldUp(NamedTuple):
 class Orchestrator:
     """Works one feature off, with the agents of the project's configuration.
 
-    `active` are the packages at work, `appended` the ids of the appended events. Once
-    `is_interrupted`, which is asked several times a second, the run ends after its present step, so
-    that each agent that was started is known, and ended first.
+    `active` are the packages at work, `appended` the ids of the appended events. `turn` is called
+    several times a second. Once `is_interrupted` the run ends after its present step, so that each
+    agent that was started is known, and ended first.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Orchestrator:
         slug: str,
         setup: OrchestratorConfig,
         report: Callable[[ProgressNote], None],
+        turn: Callable[["Orchestrator"], None],
         is_interrupted: Callable[[], bool],
     ) -> None:
         self.slug = slug
@@ -108,6 +109,7 @@ class Orchestrator:
         self.shared = RunState(Session(folder), slug, setup, self._report)
         self._folder = folder
         self._tell = report
+        self._turn_ends = turn
         self._is_interrupted = is_interrupted
         self._noted: set[str] = set()
         self._held_up: dict[str, HoldUp] = {}
@@ -131,6 +133,7 @@ class Orchestrator:
                 self._collect()
                 if summary is not None:
                     return summary
+                self._turn_ends(self)
                 time.sleep(POLL_S)
             raise KeyboardInterrupt
         finally:

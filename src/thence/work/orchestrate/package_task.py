@@ -122,7 +122,7 @@ class PackageTask:
     """One package whose claim, `lease`, is held; `task` is the current task.
 
     `begin` and `finish` start a process, `run`, if the step needs one; then `judge` is called once
-    it has ended.
+    it has ended. `begun_s` is the time of the start, by the monotonic clock.
     """
 
     def __init__(self, shared: RunState, task: Task, lease: int) -> None:
@@ -131,6 +131,7 @@ class PackageTask:
         self._lease = lease
         self.task = task
         self.run: AgentRun | None = None
+        self.begun_s = time.monotonic()
         self._result: AgentRunResult | None = None
         self._watch = Path(os.devnull)  # a file that commits change
         self._output = Path(os.devnull)
@@ -256,6 +257,7 @@ class PackageTask:
             lease=self._lease,
             passes=self._setup.environment,
         )
+        self.begun_s = time.monotonic()
         self.run = AgentRun(order)
         give(self._lease, self.run.pid)
 

@@ -1,19 +1,25 @@
 """The command `thence work orchestrate`: works a feature off with agent programs.
 
-While it runs each progress note is a line on stderr, with --json a line of JSON on stdout.
+While it runs a terminal shows the board, redrawn, below the progress notes; elsewhere each note is
+a line on stderr, and with --json a line of JSON on stdout.
 """
 
 import signal
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import click
 
 from thence.cli.commands.work.command_runner import feature_option, session_command
-from thence.cli.output import current
+from thence.cli.output import Output, current
+from thence.cli.shared.progress import is_drawn, live
+from thence.core.json_values import printable
 from thence.errors import ThenceError
 from thence.work.board.attempts import next_steps
 from thence.work.board.move_request import LandingStatus
-from thence.work.board.state import DONE, FOR_REVIEW, REJECTED, FeatureState
+from thence.work.board.state import COLUMNS, DONE, FOR_REVIEW, REJECTED, FeatureState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import choose, open_dependencies
 from thence.work.project.configuration import read_setup
@@ -24,6 +30,15 @@ from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import refresh_first, send_new
 
 STRANDED = 1
+DRAWN_EVERY_S = 0.5
+TITLE_CHARACTERS = 40
+
+
+class Display(NamedTuple):
+    """The functions to call with each progress note, and several times a second."""
+
+    report: Callable[[ProgressNote], None]
+    turn: Callable[[Orchestrator], None]
 
 
 @click.option(
@@ -46,26 +61,22 @@ def orchestrate(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
             signal.signal(number, lambda came, _: signals.append(came))
-    out = current()
-    out.resumption = "run the same command again; it continues this work"
+    current().resumption = "run the same command again; it continues this work"
     refresh_first(session)
     check_committer(session)
     state = _feature(session, feature)
     setup = read_setup(session.project)
     session.snapshot.planned(state)  # a file that can't be read is reported at once
-
-    def report(note: ProgressNote) -> None:
-        if out.is_json:
-            out.json({"happening": note._asdict()})
-            out.flush()
-            return
-        wp_id = f"{note.wp_id}  " if note.wp_id else ""
-        took = f"  ({note.seconds:.1f} s)" if note.seconds is not None else ""
-        out.notice(f"{note.kind:<9}  {wp_id}{note.text}{took}")
-
-    here = session.project.here
-    orchestrator = Orchestrator(here, state.slug, setup, report, lambda: bool(signals))
-    summary = orchestrator.run()
+    with _display(current()) as shown:  # it ends before the result is written
+        orchestrator = Orchestrator(
+            session.project.here,
+            state.slug,
+            setup,
+            shown.report,
+            shown.turn,
+            lambda: bool(signals),
+        )
+        summary = orchestrator.run()
     send_new(session)
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     codes: dict[tuple[str, str], LandingStatus] = {}
@@ -140,3 +151,63 @@ def _dry_run(session: Session, feature: str | None) -> CommandResult:
         "dry_run": True,
     }
     return session.result(data, lines or ["nothing is left to do"])
+
+
+def line(progress_note: ProgressNote) -> str:
+    """Returns a progress note as a line of text."""
+    wp_id = f"{progress_note.wp_id}  " if progress_note.wp_id else ""
+    took = f"  ({progress_note.seconds:.1f} s)" if progress_note.seconds is not None else ""
+    return f"{progress_note.kind:<9}  {wp_id}{progress_note.text}{took}"
+
+
+def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
+    """Yields the lines of the board: packages by column, packages at work."""
+    feature = orchestrator.shared.feature
+    packages = feature.packages
+    counts = ", ".join(
+        f"{count} {column}"
+        for column in COLUMNS
+        if (count := sum(package.column == column for package in packages.values()))
+    )
+    yield f"{orchestrator.slug}: {counts}"
+    for wp_id, active in sorted(orchestrator.active.items()):
+        task = active.task
+        agent = f" by {task.agent}" if task.agent else ""
+        title = packages[wp_id].title[:TITLE_CHARACTERS]
+        yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
+
+
+@contextmanager
+def _display(out: Output) -> Iterator[Display]:
+    """Yields the display of an orchestration: on a terminal the board below the notes."""
+    if out.is_json or not is_drawn(out):
+
+        def report(note: ProgressNote) -> None:
+            if out.is_json:
+                out.json({"happening": note._asdict()})
+                out.flush()
+            else:
+                out.notice(line(note))
+
+        yield Display(report, lambda _: None)
+        return
+    from rich.console import Group
+    from rich.text import Text
+
+    drawn_s = 0.0
+    with live(out, auto_refresh=False) as screen:
+
+        def print_note(note: ProgressNote) -> None:
+            screen.console.print(Text(printable(line(note))))
+
+        def turn(orchestrator: Orchestrator) -> None:
+            nonlocal drawn_s
+            now_s = time.monotonic()
+            if now_s - drawn_s >= DRAWN_EVERY_S:
+                drawn_s = now_s
+                head, *rest = map(printable, board(orchestrator, now_s))
+                # the empty last line takes what the user types, so that the board does not wrap
+                cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
+                screen.update(Group(Text(head), cut), refresh=True)
+
+        yield Display(print_note, turn)
