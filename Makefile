@@ -47,6 +47,10 @@ real-agents: setup-dev ## real coding agents against the hooks; ARGS=windows pla
 frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene
 	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall \
 		.venv/wheels/*.whl
+	@mkdir -p .venv-frameworks/node
+	@cp tests/trace/frameworks/node/* .venv-frameworks/node/
+	@test -d .venv-frameworks/node/node_modules || \
+		npm ci --silent --no-audit --no-fund --prefix .venv-frameworks/node
 	@$(VENV)/python -m tests.trace.frameworks $(ARGS)
 
 # an environment of its own for what goes into no other: bench, frameworks, mutants, release

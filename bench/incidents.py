@@ -33,11 +33,12 @@ from thence.sim import (
     View,
     measure,
 )
-from thence.sim.examples.traders import TradeNetwork
 from thence.sim.run.simulation import make_components
 from thence.sim.scenario.component_classes import load
 
-Fishery: Any = load("scenarios/fishery.py", "Fishery", Path(__file__).parents[1])
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+TradeNetwork: Any = load("traders.py", "TradeNetwork", SCENARIOS)
+Fishery: Any = load("fishery.py", "Fishery", SCENARIOS)
 LATER = 8
 CAUSES_MIN = 30
 FIRST = 3
@@ -101,7 +102,7 @@ def fishery(rng: random.Random, *, is_reviewed: bool) -> World:
     """A fisher takes a third or more of the fish at once; later the water is closed, or empty."""
     given = _shipped("fishery", rng, global_vars=[{"name": "closed", "type": "bool"}])
     given["validator"]["quota"] = rng.choice([14, 16, 18])
-    config = SimulationConfig.from_mapping(given)
+    config = SimulationConfig.from_mapping(given, SCENARIOS / "fishery.yaml")
     components = make_components(config)
     name = rng.choice(["ada", "ben", "cleo", "dov", "esme"])
     turn = rng.randint(4, 10)
@@ -168,7 +169,7 @@ def traders(rng: random.Random, *, is_fire: bool) -> World:
     ]
     dear = [{"name": f"dear_{good}", "type": "bool"} for good in ("grain", "ore", "cloth")]
     given = _shipped("spatial_trade_network", rng, agent_vars=own, place_vars=dear)
-    config = SimulationConfig.from_mapping(given)
+    config = SimulationConfig.from_mapping(given, SCENARIOS / "spatial_trade_network.yaml")
     components = make_components(config)
     engine = Troubled(config, **_markets(components.engine, config))
     name = rng.choice(sorted(engine.facts.traders))

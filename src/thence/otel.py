@@ -6,6 +6,7 @@ the extra `otel`.
 """
 
 import sys
+import weakref
 from collections import OrderedDict
 from threading import RLock
 from types import FrameType
@@ -16,7 +17,7 @@ from msgspec import structs
 from thence.core.event import Event
 from thence.core.json_values import repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
-from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
+from thence.core.sentences.spans import STREAM, agent_of, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
 from thence.log.causes import (
     CauseScope,
@@ -33,7 +34,7 @@ from thence.log.files.disk import process_id
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.trace.causes.losses import Losses
-from thence.trace.causes.model_calls import ModelCalls, SpanKey
+from thence.trace.causes.model_calls import ModelCalls, SpanFacts, SpanKey
 from thence.trace.causes.propagation import TRACESTATE, carried
 from thence.trace.causes.spans import (
     SPANS,
@@ -74,7 +75,7 @@ _OF_SPAN = frozenset(
     )
 )
 _KINDS = {kind: kind.name.lower() for kind in SpanKind}
-_KIND, _SERVICE = "openinference.span.kind", "service.name"
+_SERVICE = "service.name"
 
 
 class SpanProcessor(SdkSpanProcessor):
@@ -108,7 +109,7 @@ class SpanProcessor(SdkSpanProcessor):
         self._lock = RLock()
         self._open: OrderedDict[SpanKey, BegunSpan] = OrderedDict()
         self._calls = ModelCalls(SPANS.parent_of)
-        self._resource: tuple[object, dict[str, Any]] = (None, {})
+        self._facts: tuple[object, object, dict[str, Any]] = (None, None, {})
         self._losses = Losses(log)
         self._missed = 0  # remote parents in a row that the log does not hold
 
@@ -163,35 +164,38 @@ class SpanProcessor(SdkSpanProcessor):
         if kept := [link for link, scope in links if scope is None or link.attributes]:
             payload["links"] = list(map(link_facts, kept))
         payload |= self._origin(span)
+        agent, stream = agent_of(attributes, span.name), first_text(attributes, STREAM)
         outer_span = self._open.get(parent_key) if parent_key is not None else None
-        agent = first_text(attributes, AGENT)
-        if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
-            agent = span.name
-        if agent is None and outer_span is not None:
-            agent = outer_span.agent
-        stream = first_text(attributes, STREAM)
-        if stream is None and outer_span is not None:
-            stream = outer_span.words[2]
+        if outer_span is not None and (agent is None or stream is None):
+            # many tracers set them once the span has begun
+            outer_agent, outer_stream = outer_span.now()
+            agent, stream = agent or outer_agent, stream or outer_stream
         step = current_step()
         subject, by = step.words[:2] if step is not None and step.log is self._log else (None, None)
         actor = agent or by or text_of(self._origin(span).get("resource", {}).get(_SERVICE, ""))
         words: Words = (subject, actor or None, stream)
         scopes = [scope for scope in (before, *(scope for _, scope in links)) if scope is not None]
         ids = [scope.begin_id for scope in scopes]
-        ids += self._calls.asker(key, parent_key, attributes)
+        facts = SpanFacts(key, parent_key, span.name, attributes)
+        with self._lock:
+            asked = self._calls.asked(facts)
+        ids += asked.causes
         passed = [one.cause for one in scopes if one.cause and self._is_elsewhere(one)]
-        new = self._new(span, "begun", payload, words, caused_by=ids, begins=True)
+        members = {"caused_by": ids, "begins": True, "inferred_causes": asked.inferred}
+        new = self._new(span, "begun", payload, words, **members)
         outer = span_around()
         event = self._under(token_of(parent), passed, new)
         trace = (payload["trace_id"], "")
         begin_id, log_id = event.event_id, self._log.log_id
         cause = PassedCause(begin_id, event.lamport_clock, log_id) if log_id else None
-        scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame)
-        opened = BegunSpan(scope, attributes, words, agent, sys.exception(), process_id())
+        scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame, words[1])
+        opened = BegunSpan(
+            scope, attributes, words, agent, sys.exception(), process_id(), weakref.ref(span)
+        )
         SPANS.add(scope)
         begun_here.set(scope)
         with self._lock:
-            self._calls.begin(key, parent_key, span.name, attributes, begin_id)
+            self._calls.begin(facts, begin_id)
             self._open[key] = opened
             if len(self._open) > SPANS_MAX:
                 self._open.popitem(last=False)
@@ -223,10 +227,11 @@ class SpanProcessor(SdkSpanProcessor):
         payload["span_id"] = f"{key[1]:016x}"
         if said := said_again(since) | changed(since, before):
             payload["attributes"] = said
-        if events := [
+        events: list[dict[str, Any]] = [
             {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
             for e in span.events
-        ]:
+        ]
+        if events:
             payload["events"] = events
         if span.end_time is not None and span.start_time is not None:
             payload["duration_s"] = (span.end_time - span.start_time) // 1_000 / 1_000_000
@@ -236,15 +241,19 @@ class SpanProcessor(SdkSpanProcessor):
         words: Words = (None, None, None) if opened is None else opened.words
         words = (
             words[0],
-            first_text(since, AGENT) or words[1],
+            agent_of(since, span.name) or words[1],
             first_text(since, STREAM) or words[2],
         )
         # what runs at the end need not be around the span: where no begin is held the parent is
         around = SPANS.of(span.parent) if scope is None else scope
         begins = () if around is None else (around.begin_id,)
-        causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
-        members = {"caused_by": causes, "ends": begin_id, "is_alone": True}
-        new = self._new(span, outcome, payload, words, **members)
+        messages = tuple([(one["name"], one["attributes"]) for one in events])
+        facts = SpanFacts(key, parent, span.name, since, messages)
+        with self._lock:
+            asked = self._calls.asked_late(facts, begin_id)
+        causes = (*begins, *asked.causes)
+        members = {"inferred_causes": asked.inferred, "ends": begin_id, "is_alone": True}
+        new = self._new(span, outcome, payload, words, caused_by=causes, **members)
         try:
             event = self._appended(new)
         finally:
@@ -254,22 +263,24 @@ class SpanProcessor(SdkSpanProcessor):
             end = PassedCause(event.event_id, event.lamport_clock, log_id)
             remember_end(error, error.__traceback__, end)
         with self._lock:
-            self._calls.end(key, parent, span.name, since, event.event_id)
+            self._calls.end(facts, event.event_id)
 
     def _origin(self, span: ReadableSpan) -> dict[str, Any]:
         """Returns what the tracer's provider and its instrumentation say of themselves."""
-        resource, facts = self._resource
-        if span.resource is not resource:
+        resource, scope = span.resource, span.instrumentation_scope
+        of, in_scope, facts = self._facts
+        if resource is not of or scope is not in_scope:
             of_resource = {
                 name: value
-                for name, value in span.resource.attributes.items()
+                for name, value in resource.attributes.items()
                 if not name.startswith("telemetry.sdk.")
                 and not (name == _SERVICE and str(value).startswith("unknown_service"))
             }
             facts = {"resource": of_resource} if of_resource else {}
-            self._resource = (span.resource, facts)
-        scope = span.instrumentation_scope
-        return {**facts, "scope": scope.name} if scope is not None and scope.name else facts
+            if scope is not None and scope.name:
+                facts["scope"] = scope.name
+            self._facts = (resource, scope, facts)
+        return facts
 
     def _looked_up(self, parent: SpanContext | None) -> SpanScope | None:
         """Returns a span of another process, by what the log holds of it."""

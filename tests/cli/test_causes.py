@@ -44,7 +44,8 @@ def test_line_of_causes_that_goes_back_too_far_is_told_to_begin_at_no_root(tmp_p
 def test_why_as_json(tmp_path, orders):
     told = warm("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
     assert list(told) == [
-        *("event_id", "sentences", "chain", "causes", "truncated", "cut_at", "missing")
+        *("event_id", "sentences", "chain", "causes", "truncated", "cut_at", "missing"),
+        "asked_by",
     ]
     assert told["event_id"] == orders[2]
     assert [event["event_id"] for event in told["chain"]] == orders[:3]
@@ -54,6 +55,7 @@ def test_why_as_json(tmp_path, orders):
         {"event_id": orders[1], "depth": 1},
     ]
     assert (told["truncated"], told["cut_at"], told["missing"]) == (False, [], [])
+    assert told["asked_by"] == []
     assert len(told["sentences"]) == 3
 
 

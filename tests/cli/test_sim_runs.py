@@ -84,7 +84,7 @@ def test_show_tells_parameters_parent_and_reason(run, tmp_path):
     assert told["rejected"] == len(warm(*refused, cwd=tmp_path).lines)
     given = told["parameters"]
     assert (given["seed"], given["max_turns"], given["verbosity"]) == (7, 12, "STATE")
-    assert (given["engine"], given["agents"]) == ("trade_network", len(run.agents))
+    assert (given["engine"], given["agents"]) == ("./traders.py:TradeNetwork", len(run.agents))
     assert told["reason"] == "max_turns 12 reached"
     assert "parent" not in told
     branch = tmp_path / "output" / "branch"

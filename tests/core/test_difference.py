@@ -214,6 +214,112 @@ def test_ids_and_times_of_tracers_are_no_difference(a, b):
     assert contrast(foreign(a), foreign(b)) == ()
 
 
+UUIDS = "5cb8f779-ff2b-4a13-8a24-8dc59e2b1b66", "e9cb9163-75ba-436d-98c6-d895eebe4794"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "a", "b"),
+    [
+        ("resource", "service.instance.id", *UUIDS),
+        ("resource", "process.pid", 1, 2),
+        ("resource", "host.name", "a", "b"),
+        ("resource", "k8s.pod.name", "shop-1", "shop-2"),
+        ("resource", "container.id", "a", "b"),
+        ("attributes", "thread.id", 1, 2),
+        ("attributes", "celery.hostname", "gen1@vm", "gen2@vm"),
+        ("attributes", "celery.reply_to", *UUIDS),
+        ("attributes", "messaging.message.id", *UUIDS),
+        ("attributes", "langgraph_checkpoint_ns", f"draft:{UUIDS[0]}", f"draft:{UUIDS[1]}"),
+        (
+            "attributes",
+            "metadata",
+            f'{{"checkpoint_ns": "draft:{UUIDS[0]}"}}',
+            f'{{"checkpoint_ns": "draft:{UUIDS[1]}"}}',
+        ),
+        (
+            "attributes",
+            "output.value",
+            f'{{"kwargs": {{"content": "yes", "id": "lc_run--{UUIDS[0]}-0"}}}}',
+            f'{{"kwargs": {{"content": "yes", "id": "lc_run--{UUIDS[1]}-0"}}}}',
+        ),
+        (
+            "attributes",
+            "llm.invocation_parameters",
+            '{"base_url": "http://127.0.0.1:36023/v1/"}',
+            '{"base_url": "http://127.0.0.1:42575/v1/"}',
+        ),
+        ("attributes", "url.full", "http://localhost:1/a", "http://localhost:2/a"),
+        ("attributes", "messaging.destination", f"Team_{UUIDS[0]}-A", f"Team_{UUIDS[1]}-A"),
+        ("attributes", "to", f"a_{UUIDS[0]}/{UUIDS[0]}", f"a_{UUIDS[1]}/{UUIDS[1]}"),
+        ("attributes", "message", '{"created_at": "1"}', '{"created_at": "2"}'),
+        ("attributes", "event_loop.parent_cycle_id", *UUIDS),
+        ("attributes", "graph.node.id", "ee225e919cd0f931", "54c5b267bcbdecba"),
+        ("attributes", "gen_ai.server.time_to_first_token", 672, 578),
+        (
+            "attributes",
+            "step",
+            "S(start_time=17.9, duration=None)",
+            "S(start_time=18.1, duration=None)",
+        ),
+        ("attributes", "exception.stacktrace", "File a", "File b"),
+        ("attributes", "exception.message", f"I(id='{'a' * 32}')", f"I(id='{'b' * 32}')"),
+        ("attributes", "output.value", "<T at 0x7fc9515c8610>", "<T at 0x7fc9514e6d90>"),
+    ],
+)
+def test_what_names_a_process_machine_session_or_call_is_no_difference_in_a_span(place, name, a, b):
+    first, second = (
+        foreign({"span_id": str(n), place: {"x": 1, name: value}}) for n, value in enumerate((a, b))
+    )
+    assert is_same(first, second)
+    assert contrast(first, second) == ()
+
+
+def test_port_of_a_loopback_address_is_no_difference_and_another_one_is():
+    first, second, far, far_too = (
+        foreign({"span_id": "1", "attributes": {"server.address": host, "server.port": port}})
+        for host, port in (("127.0.0.1", 1), ("127.0.0.1", 2), ("shop", 1), ("shop", 2))
+    )
+    assert contrast(first, second) == ()
+    assert paths(far, far_too) == ["payload.attributes.server.port"]
+
+
+def test_id_in_the_name_of_a_span_is_no_difference():
+    a, b = (
+        event_of(line_of({"span_id": "1"}, event_type=f"send Team_{uuid}.({uuid})-A.begun"))
+        for uuid in UUIDS
+    )
+    assert is_same(a, b)
+    assert difference([a], [b]).first is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({"gen_ai.operation.name": "execute_tool"}, "gen_ai.tool.call.arguments"),
+        ({"openinference.span.kind": "TOOL"}, "input.value"),
+        ({}, "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments"),
+        ({}, "gen_ai.output.messages"),
+    ],
+)
+def test_arguments_of_a_tool_differ_by_any_id(attributes, name):
+    arguments = [f'{{"session_id":"{uuid}","url":"http://127.0.0.1:1"}}' for uuid in UUIDS]
+    if name == "gen_ai.output.messages":
+        call = '[{{"parts":[{{"type":"tool_call","id":"1","name":"pay","arguments":{}}}]}}]'
+        arguments = [call.format(text) for text in arguments]
+    first, second = (
+        foreign({"span_id": "1", "attributes": {**attributes, name: text}}) for text in arguments
+    )
+    assert not is_same(first, second)
+
+
+def test_id_that_a_program_gives_to_its_own_attribute_is_a_difference():
+    first, second = (
+        foreign({"span_id": "1", "attributes": {"order": uuid, "text": f"pay {uuid}"}})
+        for uuid in UUIDS
+    )
+    assert paths(first, second) == ["payload.attributes.order", "payload.attributes.text"]
+
+
 @pytest.mark.parametrize(
     ("a", "b", "place"),
     [

@@ -6,8 +6,8 @@ from tests.events import drafted, event_of, stamped
 from tests.plain_order import named, why
 
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.query.why import MissingCause, descending, last_failure, reasons
-from thence.core.vocabulary import PLAIN
+from thence.core.query.why import MissingCause, descending, last_failure, reasons, told
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound
 
 
@@ -174,3 +174,26 @@ def test_change_follows_its_action_this_its_decision_and_this_the_answer_of_the_
     # a change that names its causes by a notice alone follows the states before it
     by_rule = [*events[:-1], kind(9, "STATE", 8, 7)]
     assert [int(link.event_id) for link in why(by_rule[-1], by_rule, PLAIN).chain][-2:] == [7, 9]
+
+
+def of_a_run(number, event_type, details, *causes):
+    members = {"simulation_id": "run", "details": details}
+    item = drafted(f"{number:026}", event_type, members, [f"{cause:026}" for cause in causes])
+    return event_of(stamped(item, number, number), SIM)
+
+
+def state(number, scope, name):
+    change = {"variable_name": name, "old_value": 1, "new_value": 2}
+    return of_a_run(number, "STATE", {"scope": scope, **change})
+
+
+def test_summary_of_causes_is_told_with_what_is_behind_it_through_other_summaries():
+    changes = [state(number, f"agent/wolf-{number}", "position") for number in range(1, 10)]
+    changes += [state(10, "agent/ada", "position"), state(11, "global/x", "price")]
+    inner = of_a_run(12, "SYSTEM", {"error_type": "causes_joined", "count": 9}, *range(1, 10))
+    outer = of_a_run(13, "SYSTEM", {"error_type": "causes_joined", "count": 3}, 10, 11, 12)
+    by_id = {event.event_id: event for event in (*changes, inner, outer)}
+    sentence = told(outer, SIM, by_id).rpartition(" [")[0]
+    assert sentence == "represents moves of ada and 9 wolf agents; changes of price of x"
+    assert told(outer, SIM, {}).startswith("represents 3 causes of the next event")
+    assert told(changes[0], SIM, by_id) == SIM.sentence(changes[0])

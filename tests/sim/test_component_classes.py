@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from scenarios.traders import Trader
 from tests.sim.toys import lines
 
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.examples.traders import Trader
 from thence.sim.run.agents import BaseAgent
 from thence.sim.run.simulation import make_components
 
@@ -96,7 +96,7 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
     folder = tmp_path / "greeters-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
-    target = "thence.sim.examples.traders:Trader"
+    target = "scenarios.traders:Trader"
     (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
     path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")

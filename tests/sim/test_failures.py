@@ -225,7 +225,7 @@ KINDS = {
     "returns_error": "nonsense",
 }
 # only ada has a timeout, a long one unless she hangs: on a busy machine a quick agent may take long
-ADA = {"name": "ada", "type": "trader", "goods": [], "places": []}
+ADA = {"name": "ada", "type": "scenarios.traders:Trader", "goods": [], "places": []}
 
 
 class Fails:

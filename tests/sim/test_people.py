@@ -146,9 +146,12 @@ def test_nearest_column_is_named(read):
     assert caught.value.hint == "the nearest is full"
 
 
-def test_file_of_a_prompt_is_filled_too(read, tmp_path):
+@pytest.mark.parametrize("kind", ["llm_agent", '"./talker.py:Talker"'])
+def test_file_of_a_prompt_is_filled_too(read, tmp_path, kind):
     (tmp_path / "who.md").write_text("You are {full}.")
-    text = SCENARIO.replace('"./folk.py:Person"', "llm_agent").replace(
+    talker = "from thence.sim import PromptedAgent\n\n\nclass Talker(PromptedAgent):\n    pass\n"
+    (tmp_path / "talker.py").write_text(talker)
+    text = SCENARIO.replace('"./folk.py:Person"', kind).replace(
         "initial:", "prompt_file: who.md\n    initial:"
     )
     text = text.replace("    age:", "    memory:").replace('"{town}"', "x")
@@ -157,6 +160,12 @@ def test_file_of_a_prompt_is_filled_too(read, tmp_path):
     text += '\nllm: {endpoints: {local: {base_url: "http://127.0.0.1:9/v1", model: m}}}\n'
     config = read(text, TABLE.replace("17.5", "17"))
     assert config.agents[2].params == {"prompt": "You are Ben.", "memory": 17}
+    assert config.given["agents"][2]["prompt"] == "You are Ben."
+    assert "who.md" in config.files
+    (tmp_path / "who.md").write_text("You are {ful}.")
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(tmp_path / "folk.yaml")
+    assert caught.value.hint == "the nearest is full"
 
 
 def test_setting_is_one_of_the_entry_for_all_of_its_agents(read, tmp_path):

@@ -25,7 +25,7 @@ from thence.sim.run.agents import BaseValidator, Verdict
 from thence.sim.run.calls import Caller, ComponentRef
 
 WAIT_S = 60
-ADA = {"name": "ada", "type": "trader", "goods": [], "places": []}
+ADA = {"name": "ada", "type": "scenarios.traders:Trader", "goods": [], "places": []}
 MODES = {
     "inline": {},
     "threads: 0": {"simulation": {"threads": 0}},

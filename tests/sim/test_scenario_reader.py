@@ -12,6 +12,7 @@ from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator, replay
 from thence.sim.scenario.component_classes import component_class
 
+TYPE = "type: scenarios.traders:Trader"
 GOOD = """\
 simulation:
   name: small
@@ -29,8 +30,8 @@ spatial:
   roads:
     - {between: [Mill, Abbey], turns: 2}
 agents:
-  - {name: ada, type: trader, initial_location: Mill, goods: [grain], places: [Mill]}
-"""
+  - {name: ada, type: TRADER, initial_location: Mill, goods: [grain], places: [Mill]}
+""".replace("TRADER", "scenarios.traders:Trader")
 
 
 @pytest.fixture
@@ -94,7 +95,13 @@ def test_count_makes_numbered_agents():
         {
             "simulation": {"name": "x"},
             "agents": [
-                {"name": "ada", "type": "trader", "count": 3, "goods": [], "places": []},
+                {
+                    "name": "ada",
+                    "type": "scenarios.traders:Trader",
+                    "count": 3,
+                    "goods": [],
+                    "places": [],
+                },
             ],
         }
     )
@@ -106,7 +113,7 @@ def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
     path.write_text(
         "simulation: {name: x, termination: {min_value: 0}}\n"
         "state_variables:\n  agent_vars:\n    money: {type: int}\n"
-        "agents:\n  ada: {type: trader, goods: [], places: []}\n"
+        "agents:\n  ada: {type: scenarios.traders:Trader, goods: [], places: []}\n"
     )
     with pytest.raises(ScenarioError) as caught:
         SimulationConfig.from_file(path)
@@ -148,7 +155,7 @@ def test_bare_name_finds_the_shipped_scenario(name, tmp_path, monkeypatch):
         ),
         (
             "agents:",
-            "engine: {type: trade_network, markets: [{plac: x}]}\nagents:",
+            "engine: {type: scenarios.traders:TradeNetwork, markets: [{plac: x}]}\nagents:",
             16,
             "engine.markets[0].plac",
             "place",
@@ -168,7 +175,7 @@ llm:
   endpoints:
     local: {base_url: "http://127.0.0.1:1/v1", model: qwen}
 """
-TRADER = "trader, initial_location: Mill, goods: [grain], places: [Mill]"
+TRADER = "scenarios.traders:Trader, initial_location: Mill, goods: [grain], places: [Mill]"
 MODELS = GOOD.replace(TRADER, "KIND") + LLM
 LLM_AGENT = "llm_agent, actions: [{name: give, fields: {x: {type: int}}}]"
 
@@ -310,11 +317,11 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
         ("goods: [grain]", "goods: [], margin: null", 17, "agents[0].margin",
          "should be a number, not None"),
         ("goods: [grain], ", "", 17, "agents[0].goods", "this key is missing"),
-        ("type: trader", "type: tradr", 17, "agents[0].type", "there is no agent type 'tradr'"),
-        ("type: trader", "type: nowhere:X", 17, "agents[0].type",
+        (TYPE, "type: scriptd", 17, "agents[0].type", "there is no agent type 'scriptd'"),
+        (TYPE, "type: nowhere:X", 17, "agents[0].type",
          "nowhere can't be imported: No module named 'nowhere'"),
-        ("type: trader", "type: json:Nothing", 17, "agents[0].type", "json has no class Nothing"),
-        ("type: trader", "type: json:JSONDecoder", 17, "agents[0].type",
+        (TYPE, "type: json:Nothing", 17, "agents[0].type", "json has no class Nothing"),
+        (TYPE, "type: json:JSONDecoder", 17, "agents[0].type",
          "JSONDecoder is not a BaseAgent"),
         ("agents:", "engine: {type: trad_network}\nagents:", 16, "engine.type",
          "there is no engine type 'trad_network'"),
@@ -325,7 +332,8 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
         ("agents:", "events: null\nagents:", 16, "events", "should be a map, not None"),
         ("agents:", "validator: {retries: 11}\nagents:", 16, "validator.retries",
          "should be an integer, at least 0 and at most 10, not 11"),
-        ("agents:", "engine: {type: trade_network, markets: [{makes: '1'}]}\nagents:", 16,
+        ("agents:",
+         "engine: {type: scenarios.traders:TradeNetwork, markets: [{makes: '1'}]}\nagents:", 16,
          "engine.markets[0].makes", "should be an integer, not '1'"),
     ],
 )  # fmt: skip
@@ -385,8 +393,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
             ],
         ),
         (
-            "name: ada, type: tradr, timeout: 3",
-            [("timeout", "not known", "timeout_s"), ("type", "no agent type 'tradr'", "trader")],
+            "name: ada, type: scriptd, timeout: 3",
+            [
+                ("timeout", "not known", "timeout_s"),
+                ("type", "no agent type 'scriptd'", "scripted"),
+            ],
         ),
         (
             "name: ada, type: 3, site: {}",
@@ -399,9 +410,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
 )
 @pytest.mark.promise("O8")
 def test_entry_without_a_type_is_told_its_misspelt_keys(problems, entry, expected):
-    raised = problems(
-        "name: ada, type: trader, initial_location: Mill, goods: [grain], places: [Mill]", entry
-    )
+    raised = problems(f"name: ada, type: {TRADER}", entry)
     assert len(raised) == len(expected)
     for key, message, hint in expected:
         (problem,) = [problem for problem in raised if problem["key"] == f"agents[0].{key}"]
@@ -429,7 +438,7 @@ state_variables:
 agents:
   - &ada
     name: ada
-    type: trader
+    type: scenarios.traders:Trader
     goods: [grain]
     places: []
     count: x
@@ -462,7 +471,13 @@ def test_location_that_nobody_declares_is_told_by_the_key_of_the_file(problems):
 
 def test_work_for_many_problems_grows_with_their_number():
     def calls(count):
-        entry = {"type": "trader", "goods": [], "places": [], "initial": {"mony": 3}, "lto": 1}
+        entry = {
+            "type": "scenarios.traders:Trader",
+            "goods": [],
+            "places": [],
+            "initial": {"mony": 3},
+            "lto": 1,
+        }
         agents = [{"name": f"a{number}", **entry} for number in range(count)]
         made = 0
 

@@ -302,3 +302,24 @@ def test_endpoint_is_not_held_for_dead_while_200_agents_with_sight_write_their_p
     assert len(endpoint.requests) == 200
     seen = endpoint.requests[0].body["messages"][1]["content"]
     assert seen.count("/x = ") == 5
+
+
+@pytest.mark.promise("O14a", "O14b")
+@pytest.mark.parametrize(("asked", "moves"), [("ben", True), ("ben", False), ("cleo", False)])
+def test_who_left_is_a_cause_for_whoever_asks_about_that_agent_and_may_have_seen_it(asked, moves):
+    class Leaving(BaseEngine):
+        def apply_engine_rules(self, view):
+            for name in ("ben", "cleo") if view.turn == 1 else ():
+                with view.rule(name):
+                    view.remove_agent(name)
+
+    def look(seen):
+        return Action("look", {"sees": seen.sees(f"agent/{asked}", "x")})
+
+    grid = {"grid": {"width": 9, "height": 9}, "moves": moves}
+    agents = [Doer("ann", look), *map(Anyone, NAMES[1:])]
+    events, _ = played(given({"within": 2}, grid), agents, Leaving())
+    assert events["2.decide.ann.0"].new_value == {"sees": False}
+    # cleo was out of sight where she stood
+    left = {"1.removed.ben.0"} if asked == "ben" else set()
+    assert {one for one in causes(events, "2.decide.ann.0") if ".removed." in one} == left

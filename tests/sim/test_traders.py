@@ -5,10 +5,10 @@ import random
 from itertools import pairwise
 
 import pytest
+from scenarios.traders import Market, StandingOrder, TradeMap, parse
 from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
-from thence.sim.examples.traders import Market, StandingOrder, TradeMap, parse
 from thence.sim.run.simulation import Simulation, make_components
 from thence.sim.scenario.scenario import SimulationConfig
 

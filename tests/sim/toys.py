@@ -94,7 +94,7 @@ def played(
         given, parts, one_by_one(events.append), again=ReplayInput(altered=alter or {})
     )
     asyncio.run(simulation.run())
-    by_step = {event.step: event for event in events}
+    by_step = {event.step or event.event_id: event for event in events}
     assert len(by_step) == len(events), "a step stands once"
     return by_step, simulation
 

@@ -11,8 +11,10 @@ causes that close it are passed over, walking back from its first event.
 
 An event's *content* leaves out what must differ between two runs: ids, times, node, numbers, names
 of runs and streams, the causes themselves and members that nobody here knows; latency and cost in
-the details of a simulation, ids and durations in what steps and tracers record. JSON values are the
-same when they are after sorting the keys of their maps: 1 is not 1.0.
+the details of a simulation, ids and durations in what steps and tracers record. In a tracer's spans
+it leaves out what names a process, a machine, a session or a call, ports of this machine's own
+addresses and tracebacks too, but nothing of a tool's arguments. JSON values are the same when they
+are after sorting the keys of their maps: 1 is not 1.0.
 
 An event *differs* if it has no partner, or one with another content. A *root* of the difference is
 an event that differs and that nothing different led to, in neither log. Roots are ordered by the
@@ -23,6 +25,7 @@ All functions are pure.
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ import msgspec
 
 from thence.core.event import Event, decoded, raw_members
 from thence.core.order import after_causes, totally_ordered
+from thence.core.sentences.spans import ARGUMENTS, SPAN_SIGN, is_of_tool
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -120,7 +124,7 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
         name: Any = header.step
         near: Sequence[int] = ()
         if name is None or not by_step:
-            name = (header.event_type, header.subject)
+            name = (_type(event), header.subject)
             near = causes if begins.isdisjoint(causes) else [c for c in causes if c in begins]
             if header.ends is not None:
                 step = [at for at in causes if of.events[at].header.event_id == header.ends]
@@ -159,6 +163,26 @@ _UNIQUE = re.compile(
     r"|^retry_of$|^tool_use_id$|^duration_s$|^time_unix_nano$"
 )
 _UNIQUE_IN_BYTES = re.compile(rb'[._]id"|"retry_of"|"duration_s"|"time_unix_nano"')
+# the same in the resource and the attributes of spans: what runs, where, when and for whom
+_OF_RUN = re.compile(
+    r"^(?:process|host|k8s)\.|^service\.instance\.id$|\.stacktrace$|(?:^|_)checkpoint_(?:id|ns)$"
+    r"|(?:^|[._])(?:created_at|start_time|end_time|duration|time_to_first_token)$"
+    r"|\.(?:hostname|reply_to)$"
+    r"|(?:^|[._])(?:checkpoint|container|cycle|message|process|request|run|task|thread)[._]id$"
+)
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}"
+_IS_ID = re.compile(rf"(?:[\w-]+-)?(?:{_UUID})(?:-\d+)?|[0-9a-f]{{16}}")
+# a random id as part of a name, the place of an object in memory, a port of loopback
+_RANDOM = re.compile(
+    rf"(?<=[\w(-])(?:{_UUID})(?:/(?:{_UUID}))?(?![0-9a-f])|(?<=id=['\"])(?:{_UUID})"
+    r"|(?<=\bat 0x)[0-9a-f]{6,}|(?<=_time=)[0-9.]+|(?<=\bduration=)[0-9.]+"
+    r"|(?<=\b127\.0\.0\.1:)\d+|(?<=\blocalhost:)\d+|(?<=\[::1\]:)\d+"
+)
+# a type that holds such an id is longer
+_ID_CHARACTERS_MIN = 32
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# members that hold what a tool is called with
+_CALLED_WITH = re.compile(r"(?:^|[._])(?:arguments|args)$")
 # the types of parts of a message whose member `id` is the id of a tool call
 _CALLS = frozenset(("function", "tool_call", "tool_call_response", "tool_use"))
 
@@ -176,7 +200,6 @@ class DifferingMember(msgspec.Struct, frozen=True):
 
 
 _MEMBERS = (
-    "event_type",
     "event_version",
     "turn_number",
     "agent_id",
@@ -192,7 +215,7 @@ _NOTHING = msgspec.Raw(b"{}")
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
-    if _members(a.header) != _members(b.header):
+    if _type(a) != _type(b) or _members(a.header) != _members(b.header):
         return False
     # equal as stored, which is faster than what follows
     return _body(a) == _body(b) or _content(a) == _content(b)
@@ -205,6 +228,8 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
         for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
         if x != y
     ]
+    if _type(a) != _type(b):
+        places.insert(0, DifferingMember("event_type", a.event_type, b.event_type))
     name = min(_body(a)[0], _body(b)[0])
     return (*places, *_apart(name, _payload(a), _payload(b)))
 
@@ -222,15 +247,25 @@ def _payload(event: Event) -> Any:
     value = decoded(body)
     if name == "details" and isinstance(value, dict):
         return {key: item for key, item in value.items() if key not in VOLATILE}
-    return _lasting(value) if _UNIQUE_IN_BYTES.search(body) else value
+    if not _UNIQUE_IN_BYTES.search(body):
+        return value
+    return _lasting(value, is_of_span=isinstance(value, dict) and "span_id" in value)
 
 
 def _content(event: Event) -> tuple[Any, ...]:
     """Returns what is equal for two events whose contents are the same."""
     try:
-        return _members(event.header), _encode(_payload(event))
+        return _type(event), _members(event.header), _encode(_payload(event))
     except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return _members(event.header), bytes(_body(event)[1])
+        return _type(event), _members(event.header), bytes(_body(event)[1])
+
+
+def _type(event: Event) -> str:
+    """Returns a type, that of a span without the random ids in its name."""
+    event_type = event.event_type
+    if len(event_type) > _ID_CHARACTERS_MIN and SPAN_SIGN in event.line:
+        return _RANDOM.sub("…", event_type)
+    return event_type
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -246,23 +281,33 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
         yield DifferingMember(path, a, b)
 
 
-def _lasting(value: Any) -> Any:
-    """Returns a payload without ids and durations, also in texts that are JSON."""
+def _lasting(value: Any, *, is_of_span: bool) -> Any:
+    """Returns a payload without what differs in each run, also in texts that are JSON."""
     if isinstance(value, dict):
         is_call = value.get("type") in _CALLS
-        return {
-            key: _lasting(item)
-            for key, item in value.items()
-            if not _UNIQUE.search(key) and not (is_call and key == "id")
-        }
+        given = ARGUMENTS if is_of_span and is_of_tool(value) else ("input",) if is_call else ()
+        lasting = {}
+        for key, item in value.items():
+            is_volatile = bool(_UNIQUE.search(key)) or (is_call and key == "id")
+            if key in given or _CALLED_WITH.search(key):
+                lasting[key] = item
+                continue
+            if is_of_span and not is_volatile:
+                if key.endswith(".port"):
+                    is_volatile = value.get(f"{key.removesuffix('port')}address") in _LOOPBACK
+                elif (key == "id" or key.startswith("graph.node.")) and isinstance(item, str):
+                    is_volatile = _IS_ID.fullmatch(item) is not None
+                else:
+                    is_volatile = _OF_RUN.search(key) is not None
+            if not is_volatile:
+                lasting[key] = _lasting(item, is_of_span=is_of_span)
+        return lasting
     if isinstance(value, list):
-        return list(map(_lasting, value))
+        return [_lasting(item, is_of_span=is_of_span) for item in value]
     if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            return _lasting(msgspec.json.decode(value))
-        except (ValueError, RecursionError):
-            return value
-    return value
+        with suppress(ValueError, RecursionError):
+            return _lasting(msgspec.json.decode(value), is_of_span=is_of_span)
+    return _RANDOM.sub("…", value) if is_of_span and isinstance(value, str) else value
 
 
 # the most differences of each kind in the JSON, the earliest ones

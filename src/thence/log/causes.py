@@ -45,6 +45,9 @@ from thence.log.write.drafting import warn
 # inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
 _GENERATOR_FLAGS = 0x20 | 0x200
 _CONTEXTLIB = vars(contextlib)
+_ENTERING = frozenset(("__enter__", "__aenter__", "__exit__", "__aexit__"))
+# modules that run the generator of a fixture around the test
+_FIXTURES = frozenset(("_pytest.fixtures", "pytest_asyncio.plugin", "anyio._backends._asyncio"))
 _FORKING_POOLS = frozenset(("concurrent.futures.process", "multiprocessing.pool"))
 # more than a batch holds that the committer has in hand beside the queue
 _IN_HAND_EVENTS_MAX = 10_000
@@ -100,10 +103,12 @@ class SpanScope:
     `begin_id` is the event that began it, `cause` the same as another log names it, `outer` the
     span around its begin, `frame` that of the generator in which it was begun. `trace` is the id
     of its trace in hex, with what other tools say of that. `key` holds the ids of trace and span,
-    `parent` those of the span that the tracer calls its parent.
+    `parent` those of the span that the tracer calls its parent. `actor` is who acts inside.
     """
 
-    __slots__ = ("begin_id", "cause", "frame", "is_ended", "key", "outer", "parent", "trace")
+    __slots__ = (
+        *("actor", "begin_id", "cause", "frame", "is_ended", "key", "outer", "parent", "trace"),
+    )
 
     def __init__(
         self,
@@ -114,7 +119,9 @@ class SpanScope:
         parent: tuple[int, int] | None = None,
         outer: "SpanScope | None" = None,
         frame: FrameType | None = None,
+        actor: str | None = None,
     ) -> None:
+        self.actor = actor
         self.key = key
         self.parent = parent
         self.begin_id = begin_id
@@ -234,21 +241,27 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 def owning_generator_frame(frame: FrameType | None) -> FrameType | None:
     """Returns the generator's frame to which a block entered in `frame` belongs, None for none.
 
-    A generator that contextlib drives is a context manager: the block belongs to the code
-    around the `with` that uses it.
+    A generator that contextlib, an `__enter__` or a fixture drives is a context manager: the block
+    belongs to the code around the `with` that uses it.
     """
     while frame is not None:
-        if frame.f_globals is not _CONTEXTLIB and not is_manager(frame):
-            return frame if frame.f_code.co_flags & _GENERATOR_FLAGS else None
+        is_generator = frame.f_code.co_flags & _GENERATOR_FLAGS
+        if not _is_of_manager(frame) and not (is_generator and is_manager(frame)):
+            return frame if is_generator else None
         frame = frame.f_back
     return None
 
 
 def is_manager(frame: FrameType) -> bool:
-    """Reports whether a running frame is a generator's that contextlib drives."""
+    """Reports whether a running frame is that of a generator which serves as context manager."""
     outer = frame.f_back
-    is_generator = bool(frame.f_code.co_flags & _GENERATOR_FLAGS)
-    return is_generator and outer is not None and outer.f_globals is _CONTEXTLIB
+    if outer is None or not frame.f_code.co_flags & _GENERATOR_FLAGS:
+        return False
+    return _is_of_manager(outer) or outer.f_globals.get("__name__") in _FIXTURES
+
+
+def _is_of_manager(frame: FrameType) -> bool:
+    return frame.f_globals is _CONTEXTLIB or frame.f_code.co_name in _ENTERING
 
 
 def current_causes() -> tuple[str, ...]:
@@ -261,6 +274,12 @@ def current_causes() -> tuple[str, ...]:
     if blocks[-1].frame is None and not blocks[-1].is_left:
         return blocks[-1].causes
     return next((block.causes for block in _counting()), ())
+
+
+def current_actor() -> str | None:
+    """Returns who acts in the innermost counting span, None where a block lies inside of it."""
+    span = None if _watch is None else _inner_span()
+    return None if span is None else span.actor
 
 
 def current_step() -> "OpenStep | None":

@@ -40,7 +40,13 @@ from thence.core.new_event import (
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, LogReadOnly, OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
-from thence.log.causes import Origin, StrictCauses, current_causes, ends_in_hand
+from thence.log.causes import (
+    Origin,
+    StrictCauses,
+    current_actor,
+    current_causes,
+    ends_in_hand,
+)
 from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import (
     WAIT_S,
@@ -545,6 +551,8 @@ class Log(Reader):
             self.refuse_mirror()
             self._prepare()
             self._is_ready = True
+        if new.actor is None and not new.is_alone and (actor := current_actor()):
+            new = msgspec.structs.replace(new, actor=actor)
         # the causes that it names, the event that it ends, those around it
         causes = () if new.is_alone else current_causes() or self._origin.causes
         if new.ends is not None:

@@ -21,6 +21,8 @@ from thence.sync.wire.messages import EVENT_BYTES_MAX
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from thence.trace.otlp.receiving import SpanIntake
+
 HOST = "127.0.0.1"
 # the names of this machine for itself
 LOOPBACK = (HOST, "localhost", "[::1]")
@@ -109,11 +111,12 @@ def serve(
     cors_origins: Collection[str],
     places: Mapping[str, Path],
     repository: Path | None,
+    intake: "SpanIntake | None" = None,
 ) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
 
-    Requests that run get a tenth of a second more, streams too. The signal is raised again at
-    the end, for the handler that was there before.
+    With an `intake` it takes spans over OTLP too. Requests that run get a tenth of a second more,
+    streams too. The signal is raised again at the end, for the handler that was there before.
     """
     from thence.server.app import create_app
 
@@ -125,6 +128,10 @@ def serve(
         places=places,
         repository=repository,
     )
+    if intake is not None:
+        from thence.server.routes.otlp import routes_for
+
+        app.router.routes.extend(routes_for(intake))
     _run(listener, app)
 
 

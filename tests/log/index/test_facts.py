@@ -134,6 +134,18 @@ def test_span_of_another_process_is_the_cause_of_those_it_is_the_parent_of(
             },
             ("m", 3, 4, None),
         ),
+        (
+            PLAIN,
+            {
+                "attributes": {
+                    "langfuse.observation.type": "generation",
+                    "langfuse.observation.model.name": "m",
+                    "langfuse.observation.usage_details": '{"input":3,"output":4,"total":7}',
+                    "langfuse.observation.cost_details": '{"input":0.1,"total":0.5}',
+                }
+            },
+            ("m", 3, 4, 0.5),
+        ),
         (SIM, {"model": "m", "tokens_in": 3, "tokens_out": None}, ("m", 3, None, None)),
         (PLAIN, {"cost": 2}, (None, None, None, 2.0)),
         (PLAIN, {"model": 7, "tokens_in": -1, "tokens_out": True, "cost": "much"}, None),

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from decimal import Decimal
 
 import pytest
 import structlog
+from tests.cli.installed import ran
 
 import thence
 from thence.trace.causes.log_records import MESSAGE_CHARACTERS_MAX
@@ -212,3 +214,60 @@ def test_processor_of_structlog_records_and_passes_on(log, capsys):
     log.close()
     logger.warning("closed")
     assert '"event": "closed"' in capsys.readouterr().out
+
+
+LAST_WORDS = """
+import logging, os, sys, thence
+log = thence.open("log")
+logger = logging.getLogger("stall")
+logger.addHandler(thence.LogHandler(log, durable=sys.argv[1] if sys.argv[1:] else None))
+with thence.step("pay", log=log):
+    logger.error("the last words")
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.promise("A4b")
+@pytest.mark.parametrize("level", ["ERROR", "WARNING"])
+def test_record_of_a_durable_level_is_there_after_a_kill(tmp_path, level):
+    for _ in range(3):
+        done = ran(sys.executable, "-c", LAST_WORDS, level, cwd=tmp_path)
+        assert done.code == -signal.SIGKILL, done.err
+    with thence.open(tmp_path / "log") as log:
+        records = [event for event in log.read() if event.event_type == "record.error"]
+        begins = [event.event_id for event in log.read() if event.begins]
+    assert [event.caused_by for event in records] == [(begin,) for begin in begins]
+
+
+@pytest.mark.promise("A4b")
+def test_record_of_a_durable_level_is_on_the_disk_when_its_call_returns(log):
+    handler = thence.LogHandler(log, durable=logging.ERROR)
+    logger = logging.getLogger("stall.durable")
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.error("kept")
+    with thence.open(log.folder) as other:
+        kinds = [event.event_type for event in other.read()]
+    logger.removeHandler(handler)
+    assert kinds == ["record.error"]
+
+
+@pytest.mark.promise("A4b")
+def test_durable_record_of_a_signal_handler_amid_an_append_is_queued(log):
+    """The append that was interrupted goes on: the record neither waits for it nor is lost."""
+    handler = thence.LogHandler(log, durable=logging.ERROR)
+    logger = logging.getLogger("stall.signals")
+    logger.addHandler(handler)
+    logger.propagate = False
+    before = signal.signal(signal.SIGALRM, lambda *_: logger.error("alarm"))
+    try:
+        for number in range(50):
+            signal.setitimer(signal.ITIMER_REAL, 0.0002 + number % 5 * 0.0001)
+            log.append("a", {"number": number})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        logger.removeHandler(handler)
+    assert recorded(log)
+    assert handler.dropped == 0
+    assert log.verify().findings == ()

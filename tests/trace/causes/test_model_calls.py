@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -136,6 +137,29 @@ def test_live_spans_have_who_did_it_what_it_is_part_of_and_where_they_are_from(l
     assert plain.payload["scope"] == "pydantic-ai"
 
 
+def test_what_is_appended_in_a_span_has_its_actor_unless_it_names_one(log, tracer):
+    handler = thence.LogHandler(log)
+    logger = logging.getLogger("shop.acting")
+    logger.addHandler(handler)
+    with (
+        tracer.start_as_current_span("agent", attributes=AGENT),
+        tracer.start_as_current_span("pay"),
+    ):
+        log.append("a")
+        log.append_many([{"event_type": "b"}, {"event_type": "c", "actor": "ada"}])
+        log.emit("d")
+        logger.warning("low")
+        with thence.step("s", log=log):
+            log.append("in step")
+    log.append("behind")
+    logger.removeHandler(handler)
+    log.flush()
+    actors = {event.event_type: event.actor for event in log.events()}
+    for name in ("a", "b", "d", "record.warning", "s.begun", "s.ended"):
+        assert actors[name] == "shop", name
+    assert (actors["c"], actors["in step"], actors["behind"]) == ("ada", None, None)
+
+
 def ends(log):
     return {
         event.event_type: {
@@ -203,6 +227,50 @@ def test_message_is_that_of_the_exception_where_the_status_has_none(log, tracer)
         "pay.failed": {"error_type": "ValueError", "error_message": "give an idempotency key"},
         "card.failed": {"error_type": "ValueError", "error_message": "declined"},
     }
+
+
+def test_message_is_that_of_the_exception_where_the_status_has_its_traceback(log, tracer):
+    """OpenInference writes the error and its traceback as the description of the status."""
+    text = "ValueError('no key')Traceback (most recent call last):\n  File"
+    for name, error in (("pay", ValueError("no key")), ("mail", None)):
+        with tracer.start_as_current_span(name) as span:
+            if error is not None:
+                span.record_exception(error)
+            span.set_status(StatusCode.ERROR, text)
+    messages = {name: end["error_message"] for name, end in ends(log).items()}
+    assert messages == {"pay.failed": "no key", "mail.failed": "ValueError('no key')"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gen_ai.tool.call.arguments", "input.value", "traceloop.entity.input", "tool_arguments"],
+)
+def test_end_of_a_tool_keeps_the_arguments_of_its_begin(log, tracer, name):
+    attributes = {"openinference.span.kind": "TOOL", name: '{"order": 881}'}
+    with tracer.start_as_current_span("pay", attributes=attributes):
+        pass
+    with tracer.start_as_current_span("chat", attributes={"input.value": "long"}):
+        pass
+    pay, chat = (event for event in log.events() if event.ends)
+    assert pay.payload["attributes"] == attributes
+    assert log.vocabulary.summary(pay).startswith("pay(order 881) ended")
+    assert "attributes" not in chat.payload
+
+
+@pytest.mark.parametrize(
+    ("attributes", "actor"),
+    [
+        ({"openinference.span.kind": "AGENT", "graph.node.id": "shop"}, "shop"),
+        ({"openinference.span.kind": "AGENT"}, "shop.run"),
+        ({"traceloop.span.kind": "agent", "traceloop.entity.name": "shop"}, "shop"),
+        ({"langfuse.observation.type": "agent"}, "shop.run"),
+        ({"openinference.span.kind": "CHAIN", "graph.node.id": "tools"}, "till"),
+    ],
+)
+def test_agent_is_named_by_its_node_before_the_name_of_its_span(log, tracer, attributes, actor):
+    with tracer.start_as_current_span("shop.run", attributes=attributes):
+        pass
+    assert {event.actor for event in log.events()} == {actor}
 
 
 def test_renamed_span_ends_under_its_new_name(log, tracer):

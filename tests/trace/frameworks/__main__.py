@@ -5,6 +5,7 @@ prints how right the log is about each. It ends with 0 if all is right, 1 if som
 2, with a sentence, where it can't run. `--record` writes the data of tests/trace/causes/spans anew.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.trace.frameworks.judge import COLUMNS, Tally, judge
 from tests.trace.frameworks.played import looked_at, taped
@@ -29,7 +31,7 @@ SHOWN_MAX = 3
 SETTINGS = {"OTEL_SERVICE_NAME": "till", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
 
 
-def play(folder: Path, scene: Scene) -> str:
+def play(folder: Path, scene: Scene, **settings: str) -> str:
     """Runs a scene's programs in turn in a folder; returns what they printed."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL", "THEN"))}
     output = ""
@@ -38,7 +40,7 @@ def play(folder: Path, scene: Scene) -> str:
         done = subprocess.run(
             [BIN / "python", program, argument],
             cwd=folder,
-            env={**kept, **SETTINGS},
+            env={**kept, **SETTINGS, **settings},
             capture_output=True,
             text=True,
             timeout=RUN_S,
@@ -50,6 +52,25 @@ def play(folder: Path, scene: Scene) -> str:
     return output
 
 
+def compare(folder: Path, scene: Scene, tally: Tally) -> None:
+    """Judges what `thence diff` says of the scene played again, and with another order."""
+
+    def diff(**settings: str) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="frameworks-") as place:
+            play(Path(place), scene, **settings)
+            logs = [folder / "agent", Path(place) / "agent"]
+            words = [BIN / "thence", "diff", *logs, "--json"]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return dict(json.loads(done.stdout))
+
+    first = diff()["first"]
+    tally.add(first is None, f"played again it differs first at {first and first['differs']}")
+    if place := scene.expected.get("altered"):
+        first = diff(ORDER="882")["first"]
+        fits = first and [one["path"] for one in first["differs"]] == [place]
+        tally.add(bool(fits), f"with another order it differs first at {first}")
+
+
 def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
     """Plays a scene and returns its tallies; a failure of the play itself is one of them."""
     with tempfile.TemporaryDirectory(prefix="frameworks-") as place:
@@ -59,7 +80,17 @@ def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
             if is_recorded and name in RECORDED:
                 write(name, taped(folder))
             whys = scene.expected.get("why", {})
-            tallies = judge(looked_at(folder, output, BIN / "thence", whys), scene.expected)
+            seen = looked_at(folder, output, BIN / "thence", whys)
+            seen.is_other_dialect = "asked" in scene.expected
+            tallies = judge(seen, scene.expected)
+            if asked := scene.expected.get("asked"):
+                event, words = asked
+                command = [BIN / "thence", "why", event, "--log", folder / "agent"]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                told = " ".join(done.stdout.split())
+                tallies["asked"].add(words in told, f"why {event} does not say: {words}")
+            if name in RECORDED or scene.expected.get("is_compared"):
+                compare(folder, scene, tallies["diff"])
         except Exception as error:
             traceback.print_exc()
             return {"spans": Tally(0, 1, [f"could not be played: {error}"])}

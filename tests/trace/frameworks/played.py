@@ -57,6 +57,7 @@ class Played:
     """A scene that was played; `unfinished` are the types that the command lists.
 
     `chains` are the types that the command `why` leads through, by the type it was asked about.
+    Calls of another dialect than the conventions are judged by what `why` says alone.
     """
 
     spans: Mapping[Key, Span]
@@ -65,6 +66,7 @@ class Played:
     unfinished: list[str] = field(default_factory=list)
     chains: Mapping[str, list[str]] = field(default_factory=dict)
     findings: int = 0
+    is_other_dialect: bool = False
 
     def __post_init__(self) -> None:
         self.begins = {

@@ -51,6 +51,7 @@ SCENES = {
         {
             "inside": IN_STOCK,
             "checks": (token_is_of_the_tool, failure_has_its_message),
+            "altered": "payload.attributes.gen_ai.output.messages.0.parts.1.arguments.order",
             "why": {
                 "execute_tool pay.failed": (
                     "invoke_agent shop.begun",
@@ -86,7 +87,10 @@ SCENES = {
         "with_openai_agents",
         (("plain", 0),),
         12,
-        {"inside": {"money.sent": "pay"}},
+        {
+            "inside": {"money.sent": "pay"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881"),
+        },
     ),
     "openai-agents-streamed": Scene(
         "openai-agents: the same streamed",
@@ -106,6 +110,7 @@ SCENES = {
         "with_langgraph",
         (("interrupted", 0), ("resumed", 0)),
         12,
+        {"inside": {"counted": "count", "drafting": "draft"}},
     ),
     "langgraph-streamed": Scene(
         "LangGraph: a stream that is dropped",
@@ -133,6 +138,46 @@ SCENES = {
         (("plain", 0),),
         3,
     ),
+    "langfuse": Scene(
+        "Langfuse: an agent, a tool that fails once",
+        "with_langfuse",
+        (("plain", 0),),
+        4,
+        {"inside": {"money.sent": "pay", "asking": "answer"}, "is_compared": True},
+    ),
+    "strands": Scene(
+        "strands-agents: a tool that fails",
+        "with_strands",
+        (("plain", 0),),
+        6,
+        {
+            "inside": {"money.sent": "execute_tool pay"},
+            "asked": ("money.sent", "asked by: shop asked gpt-4o"),
+            "is_compared": True,
+        },
+    ),
+    "smolagents": Scene(
+        "smolagents: a tool",
+        "with_smolagents",
+        (("plain", 0),),
+        7,
+        {
+            "inside": {"money.sent": "SimpleTool"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
+    ),
+    "agno": Scene(
+        "agno: a tool",
+        "with_agno",
+        (("plain", 0),),
+        4,
+        {
+            "inside": {"money.sent": "pay"},
+            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
+    ),
     "celery": Scene(
         "Celery: eager",
         "with_celery",
@@ -154,6 +199,8 @@ SCENES = {
         10,
         {"inside": {"money.sent": "run/pay"}},
     ),
+    "node-json": Scene("Node's SDK, spans sent as JSON", "with_node", (("http", 0),), 0),
+    "node-protobuf": Scene("Node's SDK, as protobuf", "with_node", (("proto", 0),), 0),
     "threads": Scene(
         "ThreadPoolExecutor",
         "with_pools",

@@ -9,6 +9,7 @@ killed in between leaves the step open, which shows what the process was doing. 
 up by a text: its id, an id's prefix, "@last", a subject, or a type.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,11 +23,22 @@ from thence.core.failures import is_failure
 from thence.core.nearest import nearest
 from thence.core.new_event import parse_cause
 from thence.core.order import MILESTONE, Cone, by_closeness, total_order_key
+from thence.core.sentences.events import short_id
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ThenceError
 
 # the most causes of one event among its reasons
 REASONS_OF_ONE_MAX = 3
+# the most kinds of causes, and owners of each, with which a summary of causes is told
+_TOLD_MAX = 3
+_KINDS_TOLD = {
+    "ACTION": "actions",
+    "DECISION": "decisions",
+    "agent_removed": "removals",
+    "agent_added": "additions",
+    "action_rejected": "rejections",
+}
+_NUMBER = re.compile(r"[-_]?\d+\Z")
 
 
 class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,6 +171,48 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
             if cause.event_type != MILESTONE:
                 pending.append(cause)
     return tuple(_tree(answer.event, below, 1))
+
+
+def told(event: Event, vocabulary: Vocabulary, events: Mapping[str, Event]) -> str:
+    """Returns the sentence of an event, of a simulation's summary of causes with what it sums up.
+
+    `events` are the known causes by id: "represents moves of 9 wolf agents and ada".
+    """
+    if vocabulary.notice_kind(event) != "joined":
+        return vocabulary.sentence(event)
+    pending, owners = [*dict.fromkeys(event.caused_by)], dict[str, dict[str, None]]()
+    seen = {*pending}
+    for cause in filter(None, map(events.get, pending)):
+        if vocabulary.notice_kind(cause) == "joined":
+            new_ids = [cause_id for cause_id in cause.caused_by if cause_id not in seen]
+            seen.update(new_ids)
+            pending += new_ids
+            continue
+        payload, owner, kind = cause.payload, cause.actor or "", cause.event_type
+        if kind == "STATE":
+            owner = str(payload.get("scope")).rpartition("/")[2]
+            name = payload.get("variable_name")
+            kind = "moves" if name == "position" else f"changes of {name}"
+        elif kind == "SYSTEM":
+            kind = str(payload.get("error_type"))
+        if owner:
+            owners.setdefault(_KINDS_TOLD.get(kind, kind), {})[owner] = None
+    texts = []
+    for kind, names in sorted(owners.items(), key=lambda one: -len(one[1])):
+        alike: dict[str, list[str]] = {}
+        for name in names:
+            alike.setdefault(_NUMBER.sub("", name), []).append(name)
+        groups = [
+            of[0] if len(of) == 1 else f"{len(of):,} {stem} agents" for stem, of in alike.items()
+        ]
+        if (rest := len(groups) - _TOLD_MAX) > 0:
+            groups[_TOLD_MAX:] = [f"{rest:,} more"]
+        *first, last = groups
+        texts.append(f"{kind} of {', '.join(first)}{' and ' if first else ''}{last}")
+    if not texts:
+        return vocabulary.sentence(event)
+    rest_text = "; and more" if len(texts) > _TOLD_MAX else ""
+    return f"represents {'; '.join(texts[:_TOLD_MAX])}{rest_text} [{short_id(event.event_id)}]"
 
 
 def _tree(

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, closeness
-from thence.core.query.why import Concurrent, Effects, Why, ends_of
+from thence.core.query.why import Concurrent, Effects, Why, ends_of, told
 from thence.core.vocabulary import Vocabulary
 from thence.log.index.connection import Index
 from thence.log.index.lookup import (
@@ -71,7 +71,9 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         steps = tuple(events[link] for link in line)
         near = tuple((events[cause], distance) for cause, distance in distances.items())
         ends = ends_of(steps, near, lambda ids: present(connection, ids))
-        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
+        by_id = {event.event_id: event for event in events.values()}
+        sentences = tuple([told(step, vocabulary, by_id) for step in steps])
+        return Why(steps[-1], steps, near, sentences, truncated, *ends)
 
     return index.answer(work)
 

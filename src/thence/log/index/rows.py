@@ -21,7 +21,16 @@ from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
 from thence.core.ready import ready
-from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
+from thence.core.sentences.spans import (
+    COST,
+    MODEL,
+    TOKENS_IN,
+    TOKENS_OUT,
+    TOOL,
+    first,
+    sums_up,
+    with_usage,
+)
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 from thence.log.read.reader import Block, lines_of
 
@@ -329,9 +338,10 @@ def usage_of(facts: Facts, is_begin: bool = False) -> tuple[Any, ...] | None:
         and facts.tokens_in is facts.tokens_out is facts.cost is None
     ):
         return None
-    attributes = facts.attributes if isinstance(facts.attributes, dict) else {}
+    attributes: Mapping[str, Any] = facts.attributes if isinstance(facts.attributes, dict) else {}
     if is_begin or sums_up(attributes):
         attributes = {}
+    attributes = with_usage(attributes)
     models = (facts.model, first(attributes, MODEL))
     cost = first(attributes, COST) if facts.cost is None else facts.cost
     tool = first(attributes, TOOL) or (None if is_begin else facts.tool)

@@ -14,7 +14,6 @@ from thence.core.json_values import repair
 from thence.core.vocabulary import SIM
 from thence.errors import RunDiverged
 from thence.sim.record.checkpoints import Checkpoint
-from thence.sim.record.ledger import Ids
 from thence.sim.record.outcomes import Key, RecordedOutcome, diverged
 from thence.sim.run.agents import Action, as_action
 from thence.sim.scenario.scenario_file import named_files
@@ -146,17 +145,11 @@ class RecordedSteps:
                 names = [name for name in {**then, **now} if now.get(name) != then.get(name)]
                 now, then = ({name: of.get(name) for name in names} for of in (now, then))
                 return f"it says {_short(now)} now, and said {_short(then)}"
-        return self._difference_of_causes(event.caused_by, recorded.caused_by)
-
-    def _difference_of_causes(self, now: Ids, then: Ids) -> str:
-        """Returns which direct causes are new or gone; "" where a cover stands for some.
-
-        What a context added when the run was recorded, which is no event of this run, is none.
-        """
-        if not self._cover_ids.isdisjoint((*now, *then)):
-            return ""
-        new = set(now).difference(then)
-        gone = self._recorded.keys() & set(then).difference(now)
+        if not self._cover_ids.isdisjoint((*event.caused_by, *recorded.caused_by)):
+            return ""  # a cover stands for some of the causes
+        new = set(event.caused_by).difference(recorded.caused_by)
+        # what a context added when the run was recorded is no event of this run
+        gone = self._recorded.keys() & set(recorded.caused_by).difference(event.caused_by)
         # the causes of a lost event were named in its place, also those that others imply
         if not new and (not gone or self._has_losses):
             return ""
@@ -165,13 +158,12 @@ class RecordedSteps:
     def _listed(self, ids: Collection[str]) -> str:
         if not ids:
             return "none"
-        steps = sorted(map(self._step_of, ids))
+        steps = sorted(
+            (self._recorded[one].step if one in self._recorded else self._new_steps.get(one)) or one
+            for one in ids
+        )
         rest = len(steps) - _STEPS_SHOWN
         return ", ".join(steps[:_STEPS_SHOWN]) + (f" and {rest} others" if rest > 0 else "")
-
-    def _step_of(self, event_id: str) -> str:
-        event = self._recorded.get(event_id)
-        return (event.step if event else self._new_steps.get(event_id)) or event_id
 
     def _diverged(self, step: str, reason: str) -> RunDiverged:
         hint = _OWN_CAUSES

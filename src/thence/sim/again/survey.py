@@ -7,6 +7,7 @@ Answers are recorded in `surveys.jsonl` of its folder, and paid for once.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -14,10 +15,11 @@ import msgspec
 
 from thence.core.nearest import did_you_mean
 from thence.core.ready import ready
-from thence.errors import ThenceError
+from thence.errors import RunDiverged, ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.models.asking import ModelCall, Models
 from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.models.vectors import Vector
 from thence.sim.record.loggers import logger
 from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
 from thence.sim.results.recorded import RecordedRun
@@ -37,6 +39,12 @@ class _SurveyModels(Models):
 
     number = 0
     at = 0
+    of_run: Models
+
+    async def vector(self, *arguments: Any, **named: Any) -> Vector:
+        with suppress(RunDiverged):  # what the run has not recorded is asked for
+            return await self.of_run.vector(*arguments, **named)
+        return await super().vector(*arguments, **named)
 
     async def ask(self, step: str, *arguments: Any, **named: Any) -> ModelCall:
         step = f"{self.at}.{_PHASE}.{step.split('.', 2)[2]}.{self.number}"
@@ -95,6 +103,16 @@ async def _answers(
             cause, hint = f"it has played {turns} turns", f"name a turn from 1 to {turns + 1}"
             raise ThenceError("could not ask", place=f"in turn {at}", cause=cause, hint=hint)
         simulation, _ = again_in_memory(run, config, parts, events)
+    models = question.models(folder / FILE, at, config, simulation.models, **limits)
+
+    async def asked(agent: LLMAgent, view: Observation) -> list[Any]:
+        view.ledger.models = models
+        try:
+            await agent.prepare(view)
+            return [*agent.messages(view)]
+        finally:
+            view.ledger.models = simulation.models
+
     agents = {agent.name: agent for agent in simulation.components.agents}
     removed = [e for e in events if e.payload.get("error_type") == "agent_removed"]
     last_turns = {str(e.actor): e.turn_number or 0 for e in removed if (e.turn_number or 0) < at}
@@ -104,11 +122,11 @@ async def _answers(
         await simulation.run(last_turns[name] - 1)
         agent, view = agents[name], await simulation.observation(name)
         assert isinstance(agent, LLMAgent), "others are left out above"
-        everyone[name] = agent, view, [*agent.messages(view)]  # of now, not of turn `at`
+        everyone[name] = agent, view, await asked(agent, view)  # of now, not of turn `at`
     await simulation.run(at - 1)
     for agent, view in (await simulation.observations()).items():
         if isinstance(agent, LLMAgent):
-            everyone[agent.name] = agent, view, [*agent.messages(view)]
+            everyone[agent.name] = agent, view, await asked(agent, view)
     for name in names or [*everyone] or [""]:
         if name not in everyone:
             cause = f"in turn {at} no agent" + (name and f" {name!r}") + " asks a model"
@@ -122,10 +140,9 @@ async def _answers(
         hint = "leavers=True, or --leavers, asks them as of their last turn"
         told = ", ".join(left[:_LEFT_SHOWN_MAX])
         logger().warning("agents_left", count=len(left), agents=told, hint=hint)
-    models = question.models(folder / FILE, at, config, **limits)
     try:
         chosen = [everyone[name] for name in names or everyone]
-        calls = [question.answer(agent, view, asked, models) for agent, view, asked in chosen]
+        calls = [question.answer(agent, view, texts, models) for agent, view, texts in chosen]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         await models.close()
@@ -150,7 +167,12 @@ class _Question(msgspec.Struct, frozen=True):
     choices: tuple[str, ...]
 
     def models(
-        self, file: Path, at: int, config: SimulationConfig, **limits: float | None
+        self,
+        file: Path,
+        at: int,
+        config: SimulationConfig,
+        of_run: Models | None,
+        **limits: float | None,
     ) -> _SurveyModels:
         """Returns the models; the same question of a turn has the same number as before."""
         lines = [*read_lines(file)] if file.exists() else []
@@ -169,6 +191,9 @@ class _Question(msgspec.Struct, frozen=True):
         settings = msgspec.structs.replace(config.llm, **limits)
         models = _SurveyModels(settings, outcomes, config.simulation.seed)
         models.number, models.at = number, at
+        models.embed_step = f"{head}.embed.{number}"
+        if of_run is not None:
+            models.of_run = of_run
         return models
 
     async def answer(

@@ -5,8 +5,9 @@ another run, and answers in place of endpoints.
 """
 
 import asyncio
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping
 from hashlib import blake2b
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from thence.sim.models.client import (
 )
 from thence.sim.models.limits import ModelsUnavailable, chance
 from thence.sim.models.settings import ModelSettings
+from thence.sim.models.vectors import Vector, packed, unpacked
 from thence.sim.record.outcomes import (
     CALL,
     Key,
@@ -174,6 +176,9 @@ class Models:
         # the calls of one turn by request, with the causes of all who share one
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._turn = ""
+        # of all texts of the run, by the digest of their request
+        self._vectors: dict[str, asyncio.Task[Vector]] = {}
+        self.embed_step = "0.embed.-"  # of all turns: a text has one vector in a run
         self._last_calls: dict[str, ModelCall] = {}  # of the agents that decide in this turn
         self._cassette_file = (folder or Path()) / (settings.cassette or "")
         self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
@@ -224,6 +229,43 @@ class Models:
         self._last_calls[step] = call
         return call
 
+    async def vector(
+        self, text: str, by: str, function: Callable[[str], Any] | None = None
+    ) -> Vector:
+        """Returns the vector of a text `by` an endpoint, or by a function of this name.
+
+        It is recorded as an answer is, and asked for once in a run, whoever needs it and when.
+        Raises ModelCallFailed, ModelsUnavailable, and what the function raises.
+        """
+        settings = self._settings.endpoints.get(by)
+        terms = settings.terms_of_embeddings if settings and not function else {"function": by}
+        digest = request_digest({**terms, "input": text})
+        if digest not in self._vectors:
+            take = self._new_vector((self.embed_step, digest, 0), text, by, function)
+            self._vectors[digest] = asyncio.create_task(take)
+        try:
+            return await asyncio.shield(self._vectors[digest])
+        except Exception:  # boundary: of a function of the user's; the text may be asked for again
+            self._vectors.pop(digest, None)
+            raise
+
+    async def _new_vector(
+        self, key: Key, text: str, by: str, function: Callable[[str], Any] | None
+    ) -> Vector:
+        recorded = self._outcomes.known(key)
+        if recorded is None and function is not None:
+            numbers = function(text)
+            numbers = await numbers if isawaitable(numbers) else numbers
+            recorded = self._outcomes.record(key, packed(numbers))
+        elif recorded is None:
+            take = self._played if self._settings.cassette else self._answered
+            answer = await take(key, by, ModelRequest(embeds=text))
+            if answer.failure:  # it counts, and answers nobody
+                key = (*key[:2], chance.getrandbits(_RANDOM_BITS))
+            recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
+        is_own = isinstance(recorded.value, str)
+        return unpacked(recorded.value if is_own else _answer_of(recorded).text())
+
     def useless_turn(self) -> str:
         """Returns that no agent could use an answer of this turn, if some were paid for now."""
         calls = [call for step, call in self._last_calls.items() if ".decide." in step]
@@ -250,6 +292,9 @@ class Models:
     async def close(self) -> None:
         """Ends what still asks, and closes all connections."""
         await self._end_shared()
+        for task in self._vectors.values():
+            task.cancel()
+        await asyncio.gather(*self._vectors.values(), return_exceptions=True)
         for client in self._clients.values():
             await client.close()
 

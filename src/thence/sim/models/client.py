@@ -1,7 +1,7 @@
 """The client of a model's endpoint: one request, one answer, whatever the endpoint does.
 
-It speaks OpenAI's `POST /chat/completions`, without streaming. A key comes from an environment
-variable, goes to the endpoint's own address alone, and stands in no error.
+It speaks OpenAI's `POST /chat/completions`, without streaming, and `/embeddings`. A key comes from
+an environment variable, goes to the endpoint's own address alone, and stands in no error.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from thence.core.ready import ready
 from thence.errors import ThenceError, Words, needs_extra
-from thence.sim.models.completions import Completion
+from thence.sim.models.completions import Completion, Embeddings
 from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
 from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.loggers import logger
@@ -61,12 +61,14 @@ _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothin
 class ModelRequest(msgspec.Struct, frozen=True):
     """What a model is asked: messages of `role` and `content`, and the answer's JSON Schema.
 
-    `terms` are what this request says besides, such as a seed of its own.
+    `terms` are what this request says besides, such as a seed of its own. With `embeds` it asks for
+    the vector of this text instead.
     """
 
-    messages: tuple[Mapping[str, str], ...]
+    messages: tuple[Mapping[str, str], ...] = ()
     schema: Mapping[str, Any] | None = None
     terms: Mapping[str, Any] = {}
+    embeds: str = ""
 
 
 SchemaMode = Literal["enforced", "in words", ""]
@@ -180,7 +182,10 @@ class Budget(msgspec.Struct, kw_only=True):
         raise error
 
 
-_completion = msgspec.json.Decoder(ready(Completion)).decode
+_Body = type[Completion] | type[Embeddings]
+_decoders: Mapping[_Body, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(ready(kind)) for kind in (Completion, Embeddings)
+}
 
 
 class _Failure(Exception):
@@ -282,7 +287,7 @@ class ModelClient:
         mode = mode if request.schema is not None else ""
         while True:
             try:
-                answer = await self._attempt(self._body(request, mode))
+                answer = await self._attempt(request, mode)
             except _Failure as failure:
                 attempt = failure.attempt = replace(failure.attempt, schema_mode=mode)
                 wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
@@ -304,25 +309,23 @@ class ModelClient:
                 attempts.append(replace(attempt, waited_s=wait_s, answer=failure.answer))
                 await asyncio.sleep(wait_s)
             else:
-                self._learn(mode, refusal)
+                # the first refused schema may be of this request alone, unless it names the format
+                self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
+                is_told = self._refusals > 1 or _FORMAT.search(refusal)
+                if refusal and is_told and not self._is_in_words:
+                    self._is_in_words = True
+                    hint = "it goes in words instead, as schema_mode of the calls says"
+                    logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
                 return replace(answer, attempts=tuple(attempts), schema_mode=mode)
 
-    def _learn(self, mode: SchemaMode, refusal: str) -> None:
-        """Takes in whether a schema was refused, which was answered in words."""
-        # the first may be of this request alone, unless it names the format
-        self._refusals = 0 if mode == "enforced" else self._refusals + bool(refusal)
-        if refusal and not self._is_in_words and (self._refusals > 1 or _FORMAT.search(refusal)):
-            self._is_in_words = True
-            hint = "it goes in words instead, as schema_mode of the calls says"
-            logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
-
-    async def _attempt(self, body: bytes) -> ModelAnswer:
+    async def _attempt(self, asked: ModelRequest, mode: SchemaMode) -> ModelAnswer:
         """Sends one request; raises _Failure, `budget_spent` and `endpoint_down`."""
         import httpx2
 
         # without what a whole client of httpx2 does besides: 0.14 ms of 0.6
         terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
-        request = httpx2.Request("POST", self._url, content=body, **terms)
+        path = "embeddings" if asked.embeds else "chat/completions"
+        request = httpx2.Request("POST", self._urls[path], content=self._body(asked, mode), **terms)
         assert self._transport is not None, "check makes it"
         status, data = None, bytearray()
         async with self._limits.turn():
@@ -340,7 +343,8 @@ class ModelClient:
                                 raise _Failure(Attempt(status, "too_large", detail=detail))
                     finally:
                         await response.aclose()
-                answer = self._read(response, bytes(data), monotonic() - sent_s)
+                kind = Embeddings if asked.embeds else Completion
+                answer = self._read(response, bytes(data), monotonic() - sent_s, kind)
                 self._silent_since_s = None
                 return answer
             except TimeoutError:
@@ -357,7 +361,13 @@ class ModelClient:
                 failure.answer = self._paid({}, monotonic() - sent_s)  # it broke off
             if failure.attempt.reason in ("rate_limited", "timeout"):
                 self._limits.halve(sent_s)
-        self._count_silence(sent_s, failure.attempt)
+        if failure.attempt.reason not in _SILENT:
+            self._silent_since_s = None
+            raise failure
+        self._silent_since_s = self._silent_since_s or sent_s
+        silence_s = monotonic() - self._silent_since_s
+        if silence_s >= SILENT_TIMES * self.settings.timeout_s:
+            self._stop(f"it has not answered for {silence_s:.0f} s; {failure.attempt.detail}")
         raise failure
 
     def _prepare(self) -> None:
@@ -366,7 +376,10 @@ class ModelClient:
 
         import httpx2
 
-        self._url = url = httpx2.URL(f"{self.settings.base_url.rstrip('/')}/chat/completions")
+        base = self.settings.base_url.rstrip("/")
+        paths = ("chat/completions", "embeddings")
+        self._urls = {path: httpx2.URL(f"{base}/{path}") for path in paths}
+        url = self._urls["embeddings"]
         if (url.port or 0) > 65_535:
             raise httpx2.InvalidURL("the port is over 65535")
         proxies = getproxies()
@@ -385,6 +398,10 @@ class ModelClient:
         self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
 
     def _body(self, request: ModelRequest, mode: SchemaMode) -> bytes:
+        if request.embeds:
+            return msgspec.json.encode(
+                {**self.settings.terms_of_embeddings, "input": request.embeds}
+            )
         terms = {**self.settings.terms, **request.terms}
         body: dict[str, Any] = {**terms, "messages": sent_messages(request, mode)}
         if mode == "enforced":
@@ -392,18 +409,19 @@ class ModelClient:
             body["response_format"] = {"type": "json_schema", "json_schema": format_}
         return msgspec.json.encode(body)
 
-    def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
+    def _read(
+        self, response: "httpx2.Response", data: bytes, latency_s: float, kind: _Body
+    ) -> ModelAnswer:
         """Reads a response; raises _Failure, and `endpoint_down` where the key is refused."""
         status, headers, completion = response.status_code, response.headers, None
         if status == 200:
-            kind = str(headers.get("content-type", ""))
-            completion = self._completion_in(data, kind, latency_s)
-            status = status if isinstance(completion, Completion) else completion
+            completion = self._content(data, headers, latency_s, kind)
+            status = completion if isinstance(completion, int) else status
         if status in _FINAL_STATUSES:
             key = "a request with its headers" if self._secrets else "a request without a key"
             key = f"the key in {self.settings.key_env}" if self._key else key
             raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
-        if not isinstance(completion, Completion):
+        if completion is None or isinstance(completion, int):
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
             reason = "chance" if status in _SCHEMA_REFUSED and _CHANCE.search(data) else reason
@@ -425,17 +443,19 @@ class ModelClient:
                 detail += f"; it has {thoughts:,} characters of reasoning: see enable_thinking"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
-    def _completion_in(self, data: bytes, content_type: str, latency_s: float) -> Completion | int:
-        """Returns the completion in a body, or the status of the error in its place.
+    def _content(
+        self, data: bytes, headers: Mapping[str, str], latency_s: float, kind: _Body
+    ) -> Completion | Embeddings | int:
+        """Returns what a body holds, or the status of the error in its place.
 
         Raises _Failure for a body that is neither, and was paid for unless it holds an error.
         """
         body: Any = None
         with suppress(ValueError, RecursionError):
-            return _completion(data)
+            return _decoders[kind].decode(data)  # type: ignore[no-any-return]
         try:
             body = _leniently(data)
-            return msgspec.convert(body, ready(Completion))
+            return msgspec.convert(body, ready(kind))
         except msgspec.ValidationError as error:
             members = body if isinstance(body, dict) else {}
             fault = members.get("error")
@@ -443,10 +463,12 @@ class ModelClient:
             if code is not None and code in _ERROR_STATUSES:
                 return code
             words = self._error_words(data) if fault else error
-            detail = self._words(f"the answer is not a chat completion with a choice: {words}")
+            what = "a chat completion with a choice" if kind is Completion else "an embedding"
+            detail = self._words(f"the answer is not {what}: {words}")
             reason, answer = "no_choices", None if fault else self._paid(members, latency_s)
         except (ValueError, RecursionError) as error:
-            detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"
+            words = self._words(headers.get("content-type", ""))
+            detail = f"the answer can't be read as JSON ({words}): {error}"
             reason, answer = "not_json", self._paid({}, latency_s)
         raise _Failure(Attempt(200, reason, detail=detail), answer=answer)
 
@@ -454,29 +476,24 @@ class ModelClient:
         """Returns an answer by the members `usage` and `model` of its body, and counts its cost."""
         usage = body.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        tokens_in = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
-        tokens_out = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
+        tokens_in: Any = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
+        tokens_out: Any = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
         details = (usage.get("prompt_tokens_details"), usage.get("input_tokens_details"))
-        cached = _first_whole(*(of.get("cached_tokens") for of in details if isinstance(of, dict)))
+        cached: Any = _first_whole(
+            *(of.get("cached_tokens") for of in details if isinstance(of, dict))
+        )
         model = self._words(body.get("model")) or self.settings.model
-        cost = self._cost(tokens_in, tokens_out, cached or 0)
+        cost, own = None, cast(Any, self.settings)
+        if None not in (own.price_in, own.price_out, tokens_in, tokens_out):
+            price_cached = own.price_in if own.price_cached is None else own.price_cached
+            # cached tokens are some of the prompt's; more than these are counted beside them
+            plain = tokens_in if (cached or 0) > tokens_in else tokens_in - (cached or 0)
+            cost = plain * own.price_in + (cached or 0) * price_cached + tokens_out * own.price_out
+            cost /= 1e6
         answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
         self._budget.pay(answer)
         self._limits.answered()
         return answer
-
-    def _cost(self, tokens_in: int | None, tokens_out: int | None, cached: int) -> float | None:
-        """Returns what an answer costs; None without its tokens or prices.
-
-        Cached tokens are some of the prompt's; where there are more of them than of those, the
-        endpoint counts them beside the prompt's.
-        """
-        own = self.settings
-        if own.price_in is None or own.price_out is None or tokens_in is None or tokens_out is None:
-            return None
-        price_cached = own.price_in if own.price_cached is None else own.price_cached
-        plain = tokens_in if cached > tokens_in else tokens_in - cached
-        return (plain * own.price_in + cached * price_cached + tokens_out * own.price_out) / 1e6
 
     def _error_words(self, data: bytes) -> str:
         """Returns what an endpoint says of an error, if it does so in JSON."""
@@ -495,16 +512,6 @@ class ModelClient:
             words = words.replace(secret, "…")
         words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
         return words[:_WORDS_CHARACTERS_MAX]
-
-    def _count_silence(self, sent_s: float, attempt: Attempt) -> None:
-        """Counts how long no sign of life has come; opens the breaker if that is too long."""
-        if attempt.reason not in _SILENT:
-            self._silent_since_s = None
-            return
-        self._silent_since_s = self._silent_since_s or sent_s
-        silence_s = monotonic() - self._silent_since_s
-        if silence_s >= SILENT_TIMES * self.settings.timeout_s:
-            self._stop(f"it has not answered for {silence_s:.0f} s; {attempt.detail}")
 
     def _given_up(self, earlier: list[Attempt], failure: _Failure) -> ThenceError:
         """Returns the error of a call that gets no answer."""

@@ -5,9 +5,11 @@ Nothing is guessed: a text that is none of these forms is left as it is.
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+
+from thence.sim.models.vectors import packed
 
 # the ends of a whole answer; an endpoint that names another one calls the answer unfinished
 _END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|function)_?(call|use)s?")
@@ -72,6 +74,35 @@ class Completion(msgspec.Struct):
         reason = self.choices[0].finish_reason
         is_open = isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower())
         return str(reason) if is_open else ""
+
+
+class Embedding(msgspec.Struct):
+    """The vector of one text."""
+
+    embedding: list[float]
+
+    def __post_init__(self) -> None:
+        packed(self.embedding)
+
+
+class Embeddings(msgspec.Struct):
+    """The body of an answer of /embeddings to one text; its `text` is the packed vector."""
+
+    refusal: ClassVar[str] = ""
+    unfinished: ClassVar[str] = ""
+    reasoning: ClassVar[str] = ""
+    data: Annotated[list[Embedding], msgspec.Meta(min_length=1)]
+    model: Any = None
+    usage: Any = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.usage, dict):  # which names no tokens of an answer
+            self.usage.setdefault("completion_tokens", 0)
+
+    @property
+    def text(self) -> str:
+        """The vector as text."""
+        return packed(self.data[0].embedding)
 
 
 def readings(text: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ _OWN_HEADERS = ("accept-encoding", "content-length", "content-type", "host", "tr
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One endpoint: requests go to `{base_url}/chat/completions`.
+    """One endpoint: requests go to `{base_url}/chat/completions`, or `/embeddings` of a memory.
 
     `key_env` names the environment variable that holds the key. `timeout_s` are the seconds of
     one request, which is sent again `retries` times at most. Sampling is sent if it is set, and all
@@ -73,6 +73,11 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         terms = {name: getattr(self, name) for name in _TERMS}
         terms["seed"] = None if self.seed == "run" else self.seed
         return {**{name: term for name, term in terms.items() if term is not None}, **self.body}
+
+    @property
+    def terms_of_embeddings(self) -> dict[str, Any]:
+        """What each request of an embedding says besides its text."""
+        return {"model": self.model, **self.body}
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

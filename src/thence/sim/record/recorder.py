@@ -151,8 +151,8 @@ class RunRecorder:
                 names.insert(0, self._cover_id)
             while len(names) > CAUSES_MAX:
                 starts = range(0, len(names), CAUSES_MAX)
-                names = [self._notice(names[start : start + CAUSES_MAX]) for start in starts]
-            self._cover_id = self._notice(names)
+                names = [self.joined(names[start : start + CAUSES_MAX]) for start in starts]
+            self._cover_id = self.joined(names)
             self._covered.add(self._cover_id)
         return self._cover_id
 
@@ -476,7 +476,8 @@ class RunRecorder:
             all_causes[self.turn_id] = None
         return tuple(all_causes)
 
-    def _notice(self, causes: Sequence[str]) -> str:
+    def joined(self, causes: Sequence[str]) -> str:
+        """Records a notice that stands for causes, 32 at most, and for no others."""
         _, members = SIM.notice("joined", {"count": len(causes)}, {})
         return self._add("SYSTEM", None, tuple(causes), None, members["details"])
 

@@ -6,6 +6,7 @@ A forecast sends nothing: it renders the messages of turn 1.
 import asyncio
 import inspect
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,9 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
         requests = runner.run(_requests(config, components))
     again = _ASKED_MAX * (1 + config.retries)
     sums: dict[str, Any] = {name: [0, 0] for name in ("calls", "tokens_in", "tokens_out", "cost")}
-    for endpoint, characters, *calls in requests:
+    for endpoint, characters, is_embedding, *calls in requests:
         prompt = math.ceil(characters / CHARACTERS_A_TOKEN)
-        answer = endpoint.max_tokens or ANSWER_TOKENS
+        answer = 0 if is_embedding else endpoint.max_tokens or ANSWER_TOKENS
         each: dict[str, float] = {"calls": 1, "tokens_in": prompt, "tokens_out": answer}
         if endpoint.price_in is None or endpoint.price_out is None:
             sums["cost"] = None
@@ -74,7 +75,8 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
             sums[name] = [sums[name][0] + calls[0] * value, sums[name][1] + most * value]
     text = f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS}"
     text += f" tokens; {again} times as many calls where no first answer can be used or is accepted"
-    notes = [text, *_notes(config, components, len(requests))]
+    agents = sum(not is_embedding for _, _, is_embedding, *_ in requests)
+    notes = [text, *_notes(config, components, agents)]
     return {
         "turns": config.simulation.max_turns,
         **sums,
@@ -92,15 +94,19 @@ def pilot(
     usage = run_usage(folder, has_cassette=bool(config.llm.cassette))
     own = usage.get("by_origin", {}).get("own") or totals(usage, usage)
     outcomes = [one for one in read_outcomes(folder).values() if not one.is_copied]
-    learnt = sum(one.step.split(".")[1] == "learn" for one in outcomes)
+    phases = Counter(one.step.split(".")[1] for one in outcomes)
+    learnt = phases["learn"]
     every = [_reflects(agent) for agent in components.agents]
     due, all_due = (sum(turns // each for each in every if each) for turns in (played, planned))
-    most = round((own["calls"] - learnt) * planned / played)
+    most = round((own["calls"] - learnt - phases["embed"]) * planned / played)
     most += round(all_due * learnt / due) if due else all_due
+    vectors = sum(_vectors(agent, planned) for agent in components.agents)
+    most += vectors
     sums: dict[str, Any] = {
         name: of and of * most / (own["calls"] or 1) for name, of in own.items()
     }
-    return sums | {"calls": [own["calls"] if _is_open(config, components) else most, most]}
+    is_open = _is_open(config, components)
+    return sums | {"calls": [own["calls"] if is_open else most - vectors, most]}
 
 
 def _reflects(agent: object) -> int:
@@ -108,6 +114,17 @@ def _reflects(agent: object) -> int:
     if not isinstance(agent, PromptedAgent) or not agent.remembers:
         return 0
     return agent.memory.reflect or 0
+
+
+def _vectors(agent: object, turns: int) -> int:
+    """Returns how many texts an agent asks an endpoint to embed at most, in so many turns.
+
+    They are what it sees in each turn, the record of the turn before, and its conclusions.
+    """
+    if not isinstance(agent, PromptedAgent) or ":" in (agent.memory.embed or ":"):
+        return 0
+    every = _reflects(agent)
+    return 2 * (turns - 1) + ((turns - 1) // every if every else 0)
 
 
 def _is_open(config: SimulationConfig, components: Components) -> bool:
@@ -126,11 +143,14 @@ def _is_open(config: SimulationConfig, components: Components) -> bool:
 
 async def _requests(
     config: SimulationConfig, components: Components
-) -> list[tuple[EndpointSettings, int, int, int]]:
-    """Returns of each request of turn 1 endpoint, characters, and least and most calls like it."""
+) -> list[tuple[EndpointSettings, int, bool, int, int]]:
+    """Returns of each request of turn 1 endpoint, characters, and least and most calls like it.
+
+    Those of embeddings, which turn 1 has none of, are marked, and as long as its messages.
+    """
     simulation, endpoints = Simulation(config, components, lambda piece: None), config.llm.endpoints
     turns, is_open = config.simulation.max_turns, _is_open(config, components)
-    requests: list[tuple[EndpointSettings, int, int, int]] = []
+    requests: list[tuple[EndpointSettings, int, bool, int, int]] = []
     shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():
         if isinstance(agent, LLMAgent):
@@ -142,7 +162,10 @@ async def _requests(
             least = asks + (every == 1) if is_open else most
             least = 0 if agent.share and key in shared else least
             shared.add(key)
-            requests.append((endpoints[name], sum(map(len, texts)), least, most))
+            requests.append((endpoints[name], sum(map(len, texts)), False, least, most))
+            if isinstance(agent, PromptedAgent) and (vectors := _vectors(agent, turns)):
+                endpoint = endpoints[str(agent.memory.embed)]
+                requests.append((endpoint, len(texts[-1]), True, 0, vectors))
     await simulation.close()
     return requests
 

@@ -280,6 +280,8 @@ class Simulation:
             await self._start()
         if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
             self.recorder.forget_covers()  # where a resume may begin, which knows none
+            if self._ledger.world is not None:
+                self._ledger.world.forget_departures()
         if (seed := self.recorder.alterations.seed(self.recorder.turn)) is not None:
             self._ledger.seed = seed
             if self.models is not None:

@@ -34,6 +34,7 @@ from thence.sim.models.actions import (
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
 from thence.sim.models.completions import readings
+from thence.sim.models.vectors import likeness
 from thence.sim.run.agents import (
     Action,
     BaseAgent,
@@ -180,6 +181,9 @@ class LLMAgent(BaseAgent):
         """Reports whether the agent asks its model in this turn; if not, it does nothing."""
         return True
 
+    async def prepare(self, observation: Observation) -> None:
+        """Awaits what `messages` needs; it is called before it, and does nothing by default."""
+
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the messages to the model; what is read for them causes the call."""
         raise NotImplementedError(f"{type(self).__name__} asks nothing")
@@ -192,6 +196,7 @@ class LLMAgent(BaseAgent):
         """Asks the model and returns the decision; raises `model_call_failed`."""
         if not self.asks(observation):
             return None
+        await self.prepare(observation)
         return await ask(
             observation,
             self.messages(observation),
@@ -219,12 +224,15 @@ class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     A prompt recalls 10 of them, or `tokens` of 4 characters. `retrieve` is a function of the
     records and the observation, `./file.py:name`; it returns those to recall, the first one first.
-    Every `reflect` turns a model is asked for an insight, which is a record too.
+    `embed` is an endpoint of embeddings, or a function of a text, `./file.py:name`: then a record
+    is recalled the sooner, the more it is like what the agent sees and hears. Every `reflect` turns
+    a model is asked for an insight, which is a record too.
     """
 
     size: MemorySize = 100
     tokens: _Count | None = None
     retrieve: str | None = None
+    embed: str | None = None
     reflect: _Count | None = None
 
 
@@ -259,6 +267,12 @@ class PromptedAgent(LLMAgent):
         self.sees = sees
         retrieve = self.memory.retrieve
         self._retrieve = function_of("memory: retrieve", retrieve, config) if retrieve else None
+        embed, self._embed = self.memory.embed or "", None
+        if ":" in embed:
+            self._embed = function_of("memory: embed", embed, config)
+        elif embed and config and embed not in config.llm.endpoints:
+            raise ValueError(f"memory: embed: there is no endpoint {embed!r}")
+        self._likeness: dict[str, float] = {}  # of records by text, to what it sees now
         self._records: list[MemoryRecord] = []
         self._note: tuple[str, int] | None = None
 
@@ -267,10 +281,29 @@ class PromptedAgent(LLMAgent):
         self.actions = self._declared.of(self.name, observation)
         return bool(self.actions) or not self._declared.actions
 
+    async def prepare(self, observation: Observation) -> None:
+        """Learns how much each record is like what the agent sees and hears, with `embed`."""
+        models, embed = observation.ledger.models, self.memory.embed
+        if models is None or not embed or not self._records:
+            return
+        texts = ["\n\n".join(self._situation(observation)), *(one.text for one in self._records)]
+        asked = (models.vector(text, embed, self._embed) for text in texts)
+        now, *others = await asyncio.gather(*asked)
+        pairs = zip(texts[1:], others, strict=True)
+        self._likeness = {text: likeness(now, vector) for text, vector in pairs}
+
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the prompt with the actions, then what the agent sees, hears and remembers."""
         self.actions = self._declared.of(self.name, observation)
         self.schema = self.actions.schema
+        parts = [*self._situation(observation), *self._recalled(observation)]
+        refused = (_deed(one.action, one.verdict) for one in observation.rejections)
+        parts += [f"Refused in this turn: {deed}" for deed in refused]
+        system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
+        return [_message("system", system), _message("user", "\n\n".join(parts))]
+
+    def _situation(self, observation: Observation) -> list[str]:
+        """Returns the parts of a prompt with what the agent sees and hears."""
         own = f"agent/{self.name}"
         names = observation.ledger.table.names(own)
         sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
@@ -280,11 +313,7 @@ class PromptedAgent(LLMAgent):
         if HEARD in names:
             lines = [f"{who}: {as_json(text)}" for _, who, text in observation[HEARD]]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
-        parts += self._recalled(observation)
-        for rejection in observation.rejections:
-            parts.append(f"Refused in this turn: {_deed(rejection.action, rejection.verdict)}")
-        system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
-        return [_message("system", system), _message("user", "\n\n".join(parts))]
+        return parts
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
@@ -331,7 +360,13 @@ class PromptedAgent(LLMAgent):
         if self._retrieve is not None:
             records = self._retrieve(records, observation)
         else:
-            of_turn = sorted(records, key=lambda one: one.weight(observation.turn), reverse=True)
+            alike = self._likeness
+
+            def weight(record: MemoryRecord) -> tuple[float, int]:
+                weight, turn = record.weight(observation.turn)
+                return weight * alike.get(record.text, 1.0), turn
+
+            of_turn = sorted(records, key=weight, reverse=True)
             records = tuple(of_turn if tokens else of_turn[:RECALLED_MAX])
         room, lines = TOKEN_CHARACTERS * tokens if tokens else inf, list[tuple[int, str]]()
         for record in records:
@@ -344,6 +379,7 @@ class PromptedAgent(LLMAgent):
 
     async def _reflect(self, observation: Observation) -> None:
         """Asks for an insight; where none comes, the agent goes on without it."""
+        self._likeness = {}  # which a decision that failed may have left, and a replay has not
         system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
         user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
         messages = [_message("system", system), _message("user", user)]

@@ -129,6 +129,13 @@ class Trace:
         change = self._recorder.roster_change
         self._inaction, self._notices = self._roster.begin_turn(self.turn, change)
         self.absent = [*self._inaction]
+        self.gather_positions()
+
+    def gather_positions(self) -> None:
+        """Lets one notice stand for where all are, beside which a reader names those it met."""
+        world, provenance = self._ledger.world, self._ledger.provenance
+        if world is not None and world.moves and len(ids := provenance[world.whereabouts]) > 1:
+            provenance[world.whereabouts] = (self._recorder.joined(ids),)
 
     def around(self) -> Ids:
         """Returns the turn's start, which stands for all in it where no event names a cause."""
@@ -328,7 +335,10 @@ class Trace:
         for change in scope.roster:
             change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
             if change.kind in ("added", "removed"):  # who is there, and where
-                recorder.add_causes(ledger.provenance, ledger.table.of_scope(MAP), change.causes)
+                world, asked = ledger.world, ledger.table.of_scope(MAP)
+                if world is not None and change.kind == "removed":
+                    asked = (*asked, world.whereabouts_of(change.name))
+                recorder.add_causes(ledger.provenance, asked, change.causes)
         if act is not None:
             causes = recorder.applied(act, causes)
         table, values, provenance = ledger.table, ledger.values, ledger.provenance

@@ -86,6 +86,7 @@ class Turn:
         if not together:
             trace.idle(trace.absent)  # who could have acted behind the others
         if overrides(engine, BaseEngine, "apply_engine_rules"):
+            trace.gather_positions()
             scope, before = WriteScope("rules"), ledger.state(turn)
             view = View(ledger, turn, reads=scope.reads, _trace=trace, _scope=scope, _roster=roster)
             causes = partial(view.last_causes, scope)

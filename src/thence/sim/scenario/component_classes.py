@@ -23,17 +23,14 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "agents": {
         "llm_agent": "thence.sim.run.thinking:PromptedAgent",
         "scripted": "thence.sim.run.thinking:ScriptedAgent",
-        "trader": "thence.sim.examples.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.run.engine:BaseEngine",
         "negotiation": "thence.sim.examples.negotiation:Negotiation",
-        "trade_network": "thence.sim.examples.traders:TradeNetwork",
     },
     "validators": {
         "base": "thence.sim.run.agents:BaseValidator",
         "declared": "thence.sim.run.thinking:DeclaredValidator",
-        "trade_inspector": "thence.sim.examples.traders:TradeInspector",
     },
 }
 _BASES: Mapping[Kind, str] = {

@@ -34,18 +34,20 @@ class _BadTable(Exception):
 
 def with_people(
     raw: Mapping[str, Any], folder: Path
-) -> tuple[Mapping[str, Any], dict[int, TableRow], dict[str, str], list[Fault]]:
+) -> tuple[Mapping[str, Any], dict[int, TableRow], dict[str, str], list[Fault], "Fillings"]:
     """Returns the input of a scenario with an entry for each agent of its tables.
 
-    Behind it the rows of agents by index, the SHA-256 of each file that they name, the problems.
+    Behind it the rows of agents by index, the SHA-256 of each table, the problems, to which the
+    fillings add, and how a text is filled for each agent of a table.
     """
     agents: list[Any] = []
     rows: dict[int, TableRow] = {}
     files: dict[str, str] = {}
     faults: list[Fault] = []
+    fillings: Fillings = {}
     entries = raw.get("agents")
     if not isinstance(entries, list | tuple) or not any(map(_has_table, entries)):
-        return raw, rows, files, faults
+        return raw, rows, files, faults, fillings
     for place, entry in enumerate(entries):
         if not _has_table(entry):
             rows[len(agents)] = (place, "", 0, ())
@@ -64,17 +66,17 @@ def with_people(
         columns = dict.fromkeys(column for _, cells in people for column in cells)
         filled: set[KeyPath] = set()
         for line, cells in people:
-            rows[len(agents)] = (place, file, line, filled)
-            filling = _Filling(cells, columns, rows[len(agents)], filled, faults, files)
-            agents.append(filling.agent(template, folder))
-    return {**raw, "agents": agents}, rows, files, faults
+            row = rows[len(agents)] = (place, file, line, filled)
+            filling = fillings[len(agents)] = Filling(cells, columns, row, filled, faults)
+            agents.append(filling.fill(template, ()))
+    return {**raw, "agents": agents}, rows, files, faults, fillings
 
 
 def _has_table(entry: object) -> bool:
     return isinstance(entry, Mapping) and "from" in entry
 
 
-class _Filling(msgspec.Struct):
+class Filling(msgspec.Struct):
     """The filling of an entry from a row; `filled` are the paths whose values differ by row."""
 
     cells: Mapping[str, str]
@@ -82,20 +84,6 @@ class _Filling(msgspec.Struct):
     row: TableRow
     filled: set[KeyPath]
     faults: list[Fault]
-    files: dict[str, str]
-
-    def agent(self, template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        """Returns the agent, with the text of its `prompt_file` in place of that."""
-        agent: dict[str, Any] = self.fill(template, ())
-        if agent.get("type") == "llm_agent" and "prompt_file" in agent:
-            try:
-                data = (folder / str(agent["prompt_file"])).read_bytes()
-                text = data.decode()
-            except (OSError, ValueError):
-                return agent  # the check of the agent says why
-            self.files[str(agent.pop("prompt_file"))] = sha256(data).hexdigest()
-            agent["prompt"] = self.fill(text, ("prompt",))
-        return agent
 
     def fill(self, value: Any, path: KeyPath) -> Any:
         """Returns a value of the entry with the row's values in its texts."""
@@ -132,6 +120,9 @@ class _Filling(msgspec.Struct):
     def _add(self, path: KeyPath, message: str, hint: str) -> None:
         place = (*self.row[:3], ())
         self.faults.append((("agents", self.row[0], *path), message, hint, place))
+
+
+Fillings = dict[int, Filling]
 
 
 def _value_of(cell: str) -> object:

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -178,7 +179,9 @@ class _Shapes:
 
         `other_keys` are allowed beside those of the type.
         """
-        kind = _without_none(kind) if value is not None else kind
+        if value is not None and _is_union(kind):
+            members = [one for one in typing.get_args(kind) if one is not types.NoneType]
+            kind = members[0] if len(members) == 1 else kind
         keys = _keys_of(kind)
         if keys is not None and isinstance(value, dict):
             fits = self._check_keys(kind, keys, value, path, other_keys)
@@ -241,7 +244,9 @@ class _Reader:
 
     def __init__(self, raw: Mapping[str, Any], source: Source, file: Path | None) -> None:
         folder = file.parent if file else Path()
-        self._raw, source.rows, files, self._faults = with_people(raw, folder)
+        self._raw, source.rows, files, self._faults, self._fillings = with_people(raw, folder)
+        if isinstance(entries := self._raw.get("agents"), list):
+            self._raw = {**self._raw, "agents": [*entries]}  # which get the texts of their prompts
         self._files = {**named_files(raw, folder), **files}
         self._rows = source.rows
         self._file = file
@@ -258,13 +263,19 @@ class _Reader:
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
         self._problems.raise_any()
-        for fault in self._faults:
-            self._problems.add(*fault)
         self._shapes.check(Sections, self._data)
         fitting = self._shapes.fitting
         self._agents = [name for _, entry in fitting(AgentEntry) for name in _names(entry)]
         self._places = [place.name for _, place in fitting(PlaceSettings)]
-        self._check_components()
+        data = self._data  # the keys of components are checked even if other ones are wrong
+        agents = data.get("agents")
+        entries = enumerate(agents) if isinstance(agents, list) else ()
+        for index, entry in agents.items() if isinstance(agents, dict) else entries:
+            self._check_component("agents", entry, ("agents", index), AgentEntry)
+        self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
+        self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
+        for fault in self._faults:
+            self._problems.add(*fault)
         self._check_declarations()
         self._check_places()
         self._check_agents()
@@ -281,7 +292,9 @@ class _Reader:
                 AgentSettings(
                     name=name,
                     type=entry.type,
-                    initial=_initial(entry, self._location),
+                    initial=entry.initial
+                    if entry.initial_location is None
+                    else {**entry.initial, self._location: entry.initial_location},
                     params=_params(raw, AgentEntry),
                     timeout_s=entry.timeout_s,
                     blocks=entry.blocks,
@@ -318,16 +331,6 @@ class _Reader:
                 self._problems.add(path, f"{half!r} is half a character", "write it whole")
         return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
-    def _check_components(self) -> None:
-        """Checks the keys of components against their parameters, even if other keys are wrong."""
-        data = self._data
-        agents = data.get("agents")
-        entries = enumerate(agents) if isinstance(agents, list) else ()
-        for index, entry in agents.items() if isinstance(agents, dict) else entries:
-            self._check_component("agents", entry, ("agents", index), AgentEntry)
-        self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
-        self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
-
     def _check_component(
         self, kind: Kind, entry: object, path: KeyPath, common: type[msgspec.Struct]
     ) -> None:
@@ -351,7 +354,7 @@ class _Reader:
             return
         is_prompted = "PromptedAgent" in [base.__name__ for base in cls.__mro__]
         if is_prompted and "prompt_file" in entry and isinstance(path[-1], int):
-            self._take_prompt(entry, path)
+            self._take_prompt(entry, path[-1])
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
             sees = entry.get("sees") if is_prompted else None
@@ -360,48 +363,45 @@ class _Reader:
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
-    def _take_prompt(self, entry: dict[str, Any], path: KeyPath) -> None:
+    def _take_prompt(self, entry: dict[str, Any], index: int) -> None:
         """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""
         name = str(entry.pop("prompt_file"))
         try:
-            file = (self._file.parent if self._file else Path()) / name
-            entry["prompt"] = file.read_text(encoding="utf-8")
+            data = ((self._file.parent if self._file else Path()) / name).read_bytes()
+            entry["prompt"] = data.decode()
         except (OSError, ValueError) as error:
-            message = f"prompt_file can't be read: {error}"
-            self._problems.add((*path, "prompt_file"), message, "name a file of text")
+            path, message = ("agents", index, "prompt_file"), f"prompt_file can't be read: {error}"
+            self._problems.add(path, message, "name a file of text")
             return
-        agents: Any = [*self._raw["agents"]]
-        raw = {**agents[path[1]], "prompt": entry["prompt"]}
-        del raw["prompt_file"]
-        agents[path[1]] = raw
-        self._raw = {**self._raw, "agents": agents}
+        self._files[str(Path(name))] = sha256(data).hexdigest()
+        if index in self._fillings:
+            entry["prompt"] = self._fillings[index].fill(entry["prompt"], ("prompt",))
+        agent = {**self._raw["agents"][index], "prompt": entry["prompt"]}
+        del agent["prompt_file"]
+        self._raw["agents"][index] = agent
 
     def _check_declarations(self) -> None:
-        declarations = self._shapes.fitting(Declaration)
+        declarations, add = self._shapes.fitting(Declaration), self._problems.add
         self._check_unique((path, declaration.name) for path, declaration in declarations)
         for path, declaration in declarations:
-            self._check_declaration(path, declaration)
-
-    def _check_declaration(self, path: KeyPath, declaration: Declaration) -> None:
-        add = self._problems.add
-        lowest, highest = declaration.minimum, declaration.maximum
-        if lowest is not None and highest is not None and lowest > highest:
-            add((*path, "min"), f"{lowest:g} is above max {highest:g}", "swap min and max")
-        for name, bound in (("min", lowest), ("max", highest)):
-            if bound is not None and declaration.kind not in _TYPES_WITH_BOUNDS:
-                add((*path, name), f"a {declaration.kind} variable has no bounds", "leave it out")
-        raw: Any = self._data
-        for key in path:
-            raw = raw[key]
-        if (declaration.kind == "categorical") != bool(declaration.choices):
-            add(
-                (*path, "choices" if "choices" in raw else "type"),
-                "a categorical variable, and no other, has choices",
-                "list at least one under choices",
-            )
-        fault = declaration.fault(declaration.default)
-        if fault and "default" in raw:
-            add((*path, "default"), f"{declaration.name} {fault}")
+            lowest, highest, kind = declaration.minimum, declaration.maximum, declaration.kind
+            if lowest is not None and highest is not None and lowest > highest:
+                add((*path, "min"), f"{lowest:g} is above max {highest:g}", "swap min and max")
+            for name, bound in (("min", lowest), ("max", highest)):
+                if bound is not None and kind not in _TYPES_WITH_BOUNDS:
+                    add((*path, name), f"a {kind} variable has no bounds", "leave it out")
+            raw: Any = self._data
+            for key in path:
+                raw = raw[key]
+            if (kind == "categorical") != bool(declaration.choices):
+                add(
+                    (*path, "choices" if "choices" in raw else "type"),
+                    "a categorical variable, and no other, has choices",
+                    "list at least one under choices",
+                )
+            fault = declaration.fault(declaration.default)
+            if fault and "default" in raw:
+                add((*path, "default"), f"{declaration.name} {fault}")
 
     def _check_models(self) -> None:
         """Checks the names of actions, and that who asks a model has an endpoint."""
@@ -543,13 +543,6 @@ def _names(entry: AgentEntry) -> list[str]:
     return [f"{entry.name}-{number}" for number in range(1, entry.count + 1)]
 
 
-def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
-    """Returns the first values of an entry's agents; `place` is the variable of their location."""
-    if entry.initial_location is None:
-        return entry.initial
-    return {**entry.initial, place: entry.initial_location}
-
-
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
     reach = entry.reach if isinstance(entry, EngineEntry) else None
     return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
@@ -568,17 +561,13 @@ def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
     return f"write one of {listed}" if names else f"none is {word} here"
 
 
+@cache
 def _keys_of(kind: Any) -> Mapping[str, tuple[Any, bool]] | None:
     """Returns the type of each key of a Struct or dataclass, with whether it is required."""
-    return _keys_of_class(kind) if isinstance(kind, type) else None
-
-
-@cache
-def _keys_of_class(kind: type) -> Mapping[str, tuple[Any, bool]] | None:
-    if issubclass(kind, msgspec.Struct):
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = msgspec.structs.fields(kind)
         return {field.encode_name: (field.type, field.required) for field in fields}
-    if not dataclasses.is_dataclass(kind):
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return None
     hints = typing.get_type_hints(kind)
     missing = dataclasses.MISSING
@@ -603,14 +592,6 @@ def _inner_values(kind: Any, value: object) -> Iterator[tuple[str | int, Any, ob
         for key, part in value.items():
             yield key, arguments[0], key
             yield key, arguments[1], part
-
-
-def _without_none(kind: Any) -> Any:
-    """Returns the one type beside None in a union; any other type as it is."""
-    if not _is_union(kind):
-        return kind
-    members = [member for member in typing.get_args(kind) if member is not types.NoneType]
-    return members[0] if len(members) == 1 else kind
 
 
 def _is_union(kind: Any) -> bool:

@@ -66,7 +66,15 @@ class SightedObservation(Observation):
         if world is None or not name:
             return False
         here = self._place_of(world, self.agent_id)
-        place = self._place_of(world, name) if kind == "agent" else name
+        if kind == "agent" and name in world.gone:
+            # where nobody moves, one that was out of sight is so whether it has left or not
+            if world.moves or not self._is_far(world, here, world.gone[name], within):
+                super().value(world.whereabouts_of(name))
+            return True
+        return self._is_far(world, here, self._place_of(world, name, kind), within)
+
+    def _is_far(self, world: World, here: str, place: str, within: int) -> bool:
+        """Reports whether a place is more steps away than `within`; nowhere is."""
         if not here or not place:
             return True
         if isinstance(world.shape, Grid):
@@ -78,11 +86,8 @@ class SightedObservation(Observation):
         self.reads |= self.way
         return place not in self.near_places
 
-    def _place_of(self, world: World, agent: str) -> str:
-        if agent in world.gone:
-            super().value(world.whereabouts)
-            return ""
-        if world.is_of_agents:
-            return agent
-        place: str = super().value(self.ledger.table.index(f"agent/{agent}", POSITION))
+    def _place_of(self, world: World, name: str, kind: str = "agent") -> str:
+        if kind == "place" or world.is_of_agents:
+            return name
+        place: str = super().value(self.ledger.table.index(f"agent/{name}", POSITION))
         return place

@@ -4,8 +4,9 @@ A cell of a grid is named "column,row", from "0,0" on; the places of a network a
 scenario, or the agents themselves. Positions are the agents' variable `position`. A network that
 changes holds its edges in variables too, `links` and `links_<layer>`; else they are facts.
 
-A question reads what its answer depends on. Who is at a place depends on the position of every
-agent, also of those elsewhere: the variable `map/whereabouts`, which nobody sets, has their causes.
+A question reads what its answer depends on. Who is at a place depends on the positions of those who
+are there, and of those who went from there last; and on all others, who did not come: the variable
+`map/whereabouts`, which nobody sets, has their causes, summed up in one notice.
 """
 
 import random
@@ -79,7 +80,7 @@ class Graph:
                 layer.setdefault(start, {})[goal] = edge.attributes
             self.places.update(dict.fromkeys(edge.ends))
         self.layers = self.layers or {"": {}}
-        self.gone: set[str] = set()  # agents that were removed, whom no edge leads to
+        self.gone: Mapping[str, str] = {}  # agents that were removed, whom no edge leads to
 
     def directions(self, start: str, goal: str) -> list[tuple[str, str]]:
         """Returns an edge in each direction that it has."""
@@ -104,7 +105,7 @@ class Graph:
         """Returns the places that an edge leads to, in one layer or any."""
         layers = self.layers if layer is None else (layer,)
         names = list({name: None for of in layers for name in self.links(place, read, of)})
-        if self._table is None or self.gone.isdisjoint(names):
+        if self._table is None or self.gone.keys().isdisjoint(names):
             return names
         read(self._table.index(MAP, WHEREABOUTS))
         return [name for name in names if name not in self.gone]
@@ -114,7 +115,7 @@ class World:
     """The shape of one run's world with its variables, and an index of who is where.
 
     `positions` has the agent of each variable that is a position; none has one where the agents
-    are the places.
+    are the places. `gone` has the last place of each agent that was removed.
     """
 
     def __init__(self, spatial: SpatialSettings, table: VariableTable) -> None:
@@ -122,13 +123,16 @@ class World:
         self.table = table
         self.shape = shape_of(spatial, table)
         self.is_of_agents = network is not None and network.nodes == "agents"
-        self._moves = spatial.moves and not self.is_of_agents
-        self.may_change = self._moves or (network is not None and network.changes)
+        self.moves = spatial.moves and not self.is_of_agents
+        self.may_change = self.moves or (network is not None and network.changes)
         self.whereabouts = table.index(MAP, WHEREABOUTS)
         self.positions: dict[int, str] = {}
-        self.gone: set[str] = set()
+        self.gone: dict[str, str] = {}
         self._places: dict[int, str] = {}
         self._here: dict[str, set[int]] = {}
+        # who went from each place last, and from where each went
+        self._left: dict[str, set[int]] = {}
+        self._came_from: dict[int, str] = {}
         if isinstance(self.shape, Graph) and self.is_of_agents:
             ends, self.shape.places = self.shape.places, dict.fromkeys(_agents(table))
             self.shape.gone = self.gone
@@ -170,11 +174,16 @@ class World:
 
     def leave(self, agent: str) -> None:
         """Forgets where an agent is, who is nowhere from now on."""
-        self.gone.add(agent)
+        self.gone[agent] = agent
         if not self.is_of_agents:
             index = self.table.index(f"agent/{agent}", POSITION)
-            self._here[self._places.pop(index)].discard(index)
+            self.gone[agent] = self._places.pop(index)
+            self._here[self.gone[agent]].discard(index)
             del self.positions[index]
+
+    def whereabouts_of(self, agent: str) -> int:
+        """Returns the variable by whose causes an agent is where it is, or was removed."""
+        return self.table.names(f"agent/{agent}").get(POSITION, self.whereabouts)
 
     def follow(self, written: Iterable[int], values: Sequence[Any]) -> list[int]:
         """Keeps the index true behind writes; returns the positions among the variables.
@@ -183,20 +192,29 @@ class World:
         """
         moved = [index for index in written if index in self.positions]
         for index in moved:
-            if not self._moves and values[index] != self._places[index]:
+            if not self.moves and values[index] != self._places[index]:
                 hint = "write moves: true in spatial"
                 raise _map_error("move", self.positions[index], "moves is false", hint)
             self._take(index, values[index])
         return moved
 
     def at(self, place: str, pending: Iterable[int]) -> Iterator[tuple[int, str]]:
-        """Yields the position and name of each agent that is at a place, or may be by `pending`."""
+        """Yields the position and name of each agent that is at a place, or may be by `pending`.
+
+        Those who went from there last are among them: they are asked about, too.
+        """
         indices = self._here.get(place, set()).union(self.positions.keys() & pending)
+        indices |= self._left.get(place, set()) & self.positions.keys()
         return ((index, self.positions[index]) for index in sorted(indices))
+
+    def forget_departures(self) -> None:
+        """Forgets who went from where, as a run that is resumed here does."""
+        self._left.clear()
+        self._came_from.clear()
 
     def reachable(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Returns variables that an action may change, without positions if no agent moves."""
-        if not self._moves:
+        if not self.moves:
             return tuple([index for index in indices if index not in self.positions])
         moves = not self.positions.keys().isdisjoint(indices)
         return (*indices, self.whereabouts) if moves else tuple(indices)
@@ -204,7 +222,12 @@ class World:
     def _take(self, index: int, place: str) -> None:
         if place:
             self.check(place)
-        self._here.get(self._places.get(index, ""), set()).discard(index)
+        if before := self._places.get(index, ""):
+            self._here[before].discard(index)
+            if before != place:
+                self._left.get(self._came_from.get(index, ""), set()).discard(index)
+                self._left.setdefault(before, set()).add(index)
+                self._came_from[index] = before
         self._places[index] = place
         self._here.setdefault(place, set()).add(index)
 
@@ -280,7 +303,8 @@ class WorldMap:
     def position(self, agent: str) -> str:
         """Returns the place of an agent, "" if it is nowhere, as who was removed."""
         if agent in self._world.gone:
-            self._view.value(self._world.whereabouts)
+            of_agent, of_all = self._world.whereabouts_of(agent), self._world.whereabouts
+            self._view.value(of_agent if self._sees(agent) else of_all)
             return ""
         if self._world.is_of_agents:
             self._world.check(agent)
@@ -289,7 +313,10 @@ class WorldMap:
         return place
 
     def agents_at(self, place: str) -> list[str]:
-        """Returns the agents at a place, in their order; it depends on where all agents are."""
+        """Returns the agents at a place, in their order; it depends on where all agents are.
+
+        The causes of whoever is there, or went from there last, are named one by one.
+        """
         self._world.check(place)
         if self._world.is_of_agents:
             return [place] if self.position(place) else []

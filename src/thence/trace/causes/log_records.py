@@ -1,14 +1,16 @@
 """Log records of a program as events, each caused by what was around its making.
 
 `logging.getLogger().addHandler(thence.LogHandler(log))`, and `thence.StructlogProcessor(log)` among
-the processors of structlog. Both queue, and never raise. A value that JSON has no form for is
-recorded as its text, and named in `repairs`.
+the processors of structlog. Both queue unless told otherwise, and never raise. A value that JSON
+has no form for is recorded as its text, and named in `repairs`.
 """
 
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from functools import partial
+from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -16,6 +18,7 @@ from weakref import WeakSet
 from thence.core.clock import timestamp_at
 from thence.core.json_values import Repair, printable, repair, text_of
 from thence.core.new_event import HostEvent
+from thence.errors import LogBusy
 from thence.log.causes import surroundings
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
@@ -42,6 +45,10 @@ class LogHandler(logging.Handler):
     exception `error_type` and `error_message`. Records of thence itself are passed over. Those
     that could not be recorded are counted in `dropped`.
 
+    Records are queued: a kill may take the last ones. Those of the level `durable`, such as
+    `logging.ERROR`, or above are durable when the call that logs them returns. In a signal handler
+    or a finalizer that interrupts an append of its own thread they are queued.
+
     A record has the causes around its making, even if a queue or a buffer hands it over later;
     then the payload has the time of its making as `at`. For that the handler sets a record
     factory of `logging`, which calls the former one, until it is closed.
@@ -49,9 +56,18 @@ class LogHandler(logging.Handler):
 
     __reduce__ = stays_here
 
-    def __init__(self, log: "Log", level: int | str = logging.NOTSET) -> None:
+    def __init__(
+        self,
+        log: "Log",
+        level: int | str = logging.NOTSET,
+        *,
+        durable: int | str | None = None,
+    ) -> None:
         super().__init__(level)
         self._log = log
+        if isinstance(durable, str):
+            durable = logging.getLevelNamesMapping()[durable]
+        self._durable_from = inf if durable is None else durable
         self._losses = Losses(log)
         factory = logging.getLogRecordFactory()
         if not isinstance(factory, _StampingFactory):
@@ -97,7 +113,13 @@ class LogHandler(logging.Handler):
                 message, repairs = text_of(record.msg), ({"path": "payload.message", "was": was},)
             fields |= {"logger": record.name, "message": message}
             work: Callable[[], None] = partial(
-                _emit, self._log, record.levelname, fields, _error_of(record.exc_info), repairs
+                _emit,
+                self._log,
+                record.levelname,
+                fields,
+                _error_of(record.exc_info),
+                repairs,
+                is_durable=(record.levelno or 0) >= self._durable_from,
             )
             if not is_now:
                 work = arrived(work, getattr(record, _STAMP, ()))
@@ -164,6 +186,8 @@ def _emit(
     fields: Mapping[str, Any],
     error: BaseException | None,
     repairs: tuple[Repair, ...] = (),
+    *,
+    is_durable: bool = False,
 ) -> None:
     if error is not None:
         fields = {**fields, "error_type": type(error).__name__, "error_message": text_of(error)}
@@ -172,7 +196,12 @@ def _emit(
     payload, changes = repair(fields, "payload", log.plain)
     kind = printable(text_of(level).lower())[:LEVEL_CHARACTERS_MAX]
     members = {"repairs": (*repairs, *changes)} if repairs or changes else None
-    log._host_append((HostEvent(f"record.{kind}", payload, members=members),), timeout_s=None)
+    new = HostEvent(f"record.{kind}", payload, members=members)
+    if is_durable:
+        with suppress(LogBusy):  # amid an append of this thread, or another process holds the log
+            log._host_append((new,))
+            return
+    log._host_append((new,), timeout_s=None)
 
 
 def _error_of(exc_info: object) -> BaseException | None:

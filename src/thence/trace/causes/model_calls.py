@@ -1,51 +1,92 @@
-"""What attributes of spans say of causes that no parent names: who asked for a tool, who read it.
+"""What spans say of causes that no parent names: who asked for a tool, who read its answer.
 
 A model's answer asks for tools by ids, which the tools' spans repeat, and the next request holds
-their answers under these ids. The names are those of OpenTelemetry's conventions for generative
-AI; tools whose spans have no id are tied to nothing. Ids repeat: a test model gives the same in
-each run. So they count within a trace, among the spans below one parent, and the newest does.
+their answers under these ids. Ids repeat: a test model gives the same in each run. So they count
+within a trace: the newest call below a span that is around the tool, else the only one. A tool
+without an id is tied by its name and arguments, if the open calls of one model call alone fit;
+that is a conclusion.
+
+Messages are read from attributes and from a span's events: those of OpenTelemetry's conventions for
+generative AI, old and new, of OpenInference, and what Bedrock, Anthropic and LangChain put there.
 """
 
-from collections import OrderedDict
+import ast
+import re
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.ready import ready
+from thence.core.sentences.spans import (
+    ANSWER,
+    ARGUMENTS,
+    CALL_ID,
+    REQUEST,
+    arguments_of,
+    calls_in,
+    first,
+    from_json,
+    is_of_model_call,
+    is_of_tool,
+    maps_in,
+    tool_of,
+)
 
 CALLS_MAX = 10_000
 _DEPTH_MAX = 1_000
 _SAME_NAME_MAX = 100
-_CALL_ID = "gen_ai.tool.call.id"
-_ANSWER, _REQUEST = "gen_ai.output.messages", "gen_ai.input.messages"
+# JSON that may hold the id of the call that a tool answers
+_ANSWERS = ("output.value", "traceloop.entity.output")
 _HANDED_OVER_BY = "graph.node.parent_id"
 # attributes of spans that may hand over
 _KINDS = (("openinference.span.kind", "AGENT"), ("gen_ai.operation.name", "invoke_agent"))
+# attributes that hold a message in pieces
+_PIECE = re.compile(
+    r"llm\.output_messages\.(?P<at>\d+\.message\.tool_calls\.\d+)\.tool_call\."
+    r"(?:function\.)?(?P<what>id|name|arguments)"
+    r"|gen_ai\.completion\.(?P<old>\d+\.tool_calls\.\d+)\.(?P<part>id|name|arguments)"
+)
+_READ = re.compile(r"llm\.input_messages\.(?P<at>\d+)\.message\.(?P<what>role|tool_call_id)")
+# span events that hold what a model was told and answered
+_CHOICE, _FORMER_ANSWER = "gen_ai.choice", "gen_ai.assistant.message"
+_TOLD = ("gen_ai.tool.message", "gen_ai.user.message")
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 # the ids of a trace and of a span in it
 SpanKey = tuple[int, int]
 
 
-class _Part(msgspec.Struct):
-    type: str = ""
-    id: Any = None
+class SpanFacts(NamedTuple):
+    """A span as it is now; `events` are the names and attributes of its span events."""
+
+    key: SpanKey
+    parent: SpanKey | None
+    name: str
+    attributes: Mapping[str, Any]
+    events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
 
-class _Message(msgspec.Struct):
-    role: str = ""
-    parts: list[_Part] = []
+class Asked(NamedTuple):
+    """The ids of events that a span's event is caused by, and of those that is concluded of."""
+
+    causes: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
 
 
-_messages = msgspec.json.Decoder(ready(list[_Message])).decode
+_NOTHING = Asked()
 
 
 class _Named(NamedTuple):
-    """An event of a span that has a name or an id for others, with the key of its parent."""
+    """An event of a span that has a name or an id for others, with the key of its parent.
+
+    `call` is what the id stands for: the name of a tool with its arguments.
+    """
 
     event_id: str
     parent: SpanKey | None
+    call: str = ""
 
 
 class _Newest:
@@ -62,106 +103,229 @@ class _Newest:
         if len(self._events) > CALLS_MAX:
             self._events.popitem(last=False)
 
+    def remove(self, trace_id: int, name: str, event_id: str) -> None:
+        events = self._events.get((trace_id, name), [])
+        place = next((at for at, one in enumerate(events) if one.event_id == event_id), None)
+        if place is not None:
+            del events[place]
+
     def under(self, trace_id: int, name: str) -> Iterator[_Named]:
         """Yields the events of a name, the newest first."""
         yield from reversed(self._events.get((trace_id, name), ()))
+
+    def fitting(
+        self,
+        trace_id: int,
+        name: str,
+        is_near: Callable[[_Named], bool],
+        is_earlier: Callable[[_Named], bool] = lambda event: True,
+    ) -> list[_Named]:
+        """Returns the newest event that is near, else the only one of the trace, in a list."""
+        if (trace_id, name) not in self._events:
+            return []
+        events = list(filter(is_earlier, self.under(trace_id, name)))
+        near = list(filter(is_near, events))
+        if not near and len({one.event_id for one in events}) == 1:
+            near = events
+        return near[:1]
 
 
 class ModelCalls:
     """The model calls, tools and agents of traces, as far as their spans name each other.
 
-    `parent_of` returns the key of a span's parent, None where it is not known.
+    `parent_of` returns the key of a span's parent, None where it is not known. Of each span
+    `asked` or `asked_late` are called before its events are appended, `begin` and `end` after.
     """
 
     def __init__(self, parent_of: Callable[[SpanKey], SpanKey | None]) -> None:
         self._parent_of = parent_of
         self._askers, self._tools, self._names = _Newest(), _Newest(), _Newest()
+        # by name and arguments the calls that no tool has taken
+        self._open = _Newest()
+        # the tools whose id, or name with arguments, was known at their begin
+        self._sought: OrderedDict[SpanKey, None] = OrderedDict()
 
-    def asker(
-        self, key: SpanKey, parent: SpanKey | None, attributes: Mapping[str, Any]
-    ) -> tuple[str, ...]:
-        """Returns the end of the model call that asked for a tool, whose span begins."""
-        call_id = attributes.get(_CALL_ID)
-        if not isinstance(call_id, str) or parent is None:
-            return ()
-        around = self._and_ancestors(parent)
-        for end in self._askers.under(key[0], call_id):
-            if end.parent in around:
-                return (end.event_id,)
-        return ()
+    def asked(self, span: SpanFacts, begin_id: str | None = None) -> Asked:
+        """Returns the end of the model call that asked for a tool, whose span begins.
 
-    def begin(
-        self,
-        key: SpanKey,
-        parent: SpanKey | None,
-        name: str,
-        attributes: Mapping[str, Any],
-        event_id: str,
-    ) -> None:
+        With a `begin_id` the span has begun by that event, and only earlier ones count.
+        """
+        if span.parent is None or not is_of_tool(span.attributes):
+            return _NOTHING
+        trace_id = span.key[0]
+        call_id = _call_id(span.attributes)
+        arguments = None if call_id else first(span.attributes, ARGUMENTS)
+        call = ""
+        if arguments is not None:
+            call = _call(tool_of(span.attributes, span.name), arguments)
+        if not call_id and not call:
+            return _NOTHING
+        self._sought[span.key] = None
+        if len(self._sought) > CALLS_MAX:
+            self._sought.popitem(last=False)
+
+        def is_earlier(end: _Named) -> bool:
+            return begin_id is None or end.event_id < begin_id
+
+        def is_around(end: _Named) -> bool:
+            return end.parent in and_ancestors(span.parent or span.key, self._parent_of)
+
+        certain: list[_Named] = []
+        inferred: list[_Named] = []
+        if call_id:
+            certain = self._askers.fitting(trace_id, call_id, is_around, is_earlier)
+        else:
+            inferred = self._open.fitting(trace_id, call, lambda end: False, is_earlier)
+        for end in (*certain, *inferred):
+            self._open.remove(trace_id, end.call, end.event_id)
+        return Asked(*(tuple(end.event_id for end in ends) for ends in (certain, inferred)))
+
+    def begin(self, span: SpanFacts, event_id: str) -> None:
         """Notes the event that began a span, of an agent."""
-        if any(attributes.get(of) == kind for of, kind in _KINDS):
-            self._names.add(key[0], name, _Named(event_id, parent))
+        for of, kind in _KINDS:
+            if span.attributes.get(of) == kind:
+                self._names.add(span.key[0], span.name, _Named(event_id, span.parent))
+                return
 
-    def before_end(
-        self,
-        key: SpanKey,
-        parent: SpanKey | None,
-        attributes: Mapping[str, Any],
-        begin_id: str | None,
-    ) -> tuple[str, ...]:
-        """Returns the ends of tools that a model call has read, or the agent that handed over."""
-        causes: list[str] = []
-        for call_id in _ids(attributes.get(_REQUEST), "tool_call_response"):
-            for end in self._tools.under(key[0], call_id):
-                if end.parent is not None and parent in self._and_ancestors(end.parent):
-                    causes.append(end.event_id)
-                    break
-        by = attributes.get(_HANDED_OVER_BY)
-        if isinstance(by, str):
-            events = (one for one in self._names.under(key[0], by) if one.parent == parent)
-            causes += [one.event_id for one in events if one.event_id != begin_id][:1]
-        return tuple(causes)
+    def asked_late(self, span: SpanFacts, begin_id: str | None) -> Asked:
+        """Returns the causes of a span's end beside the event that began it.
 
-    def end(
-        self,
-        key: SpanKey,
-        parent: SpanKey | None,
-        name: str,
-        attributes: Mapping[str, Any],
-        event_id: str,
-    ) -> None:
-        """Notes what a span that has ended says, and the event that ended it."""
-        end = _Named(event_id, parent)
-        for call_id in _ids(attributes.get(_ANSWER), "tool_call"):
-            self._askers.add(key[0], call_id, end)
-        answers = attributes.get(_CALL_ID)
-        if isinstance(answers, str):
-            self._tools.add(key[0], answers, end)
-        self.begin(key, parent, name, attributes, event_id)
+        They are the model call that asked for a tool, if only now the span says so, the ends of
+        tools that a model call has read, or the agent that handed over.
+        """
+        asked = _NOTHING
+        if is_of_tool(span.attributes):
+            if span.key not in self._sought:
+                asked = self.asked(span, begin_id)
+        elif is_of_model_call(span.attributes):
 
-    def _and_ancestors(self, key: SpanKey) -> set[SpanKey]:
-        """Returns a span with those around it that are known."""
-        keys: set[SpanKey] = set()
-        above: SpanKey | None = key
-        while above is not None and above not in keys and len(keys) < _DEPTH_MAX:
-            keys.add(above)
-            above = self._parent_of(above)
-        return keys
+            def is_below(end: _Named) -> bool:
+                return end.parent is not None and span.parent in and_ancestors(
+                    end.parent, self._parent_of
+                )
 
-
-def _ids(text: Any, kind: str) -> list[str]:
-    """Returns the ids of a kind of part in messages, behind the last one of the assistant.
-
-    Of an answer, which is the assistant's, all count.
-    """
-    if not isinstance(text, str) or kind not in text:
-        return []
-    ids: list[str] = []
-    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-        for message in _messages(text):
-            if kind == "tool_call_response" and message.role == "assistant":
-                ids.clear()
-            ids += [
-                part.id for part in message.parts if part.type == kind and isinstance(part.id, str)
+            read = [
+                end.event_id
+                for call_id in read_calls(span)
+                for end in self._tools.fitting(span.key[0], call_id, is_below)
             ]
+            asked = Asked(tuple(read))
+        by = span.attributes.get(_HANDED_OVER_BY)
+        if not isinstance(by, str):
+            return asked
+        same = (one for one in self._names.under(span.key[0], by) if one.parent == span.parent)
+        givers = [one.event_id for one in same if one.event_id != begin_id][:1]
+        return Asked((*asked.causes, *givers), asked.inferred)
+
+    def end(self, span: SpanFacts, event_id: str) -> None:
+        """Notes what a span that has ended says, and the event that ended it."""
+        end, trace_id = _Named(event_id, span.parent), span.key[0]
+        if is_of_tool(span.attributes):
+            if answers := _call_id(span.attributes):
+                self._tools.add(trace_id, answers, end)
+        elif is_of_model_call(span.attributes):
+            for call_id, call in wanted_calls(span):
+                end = _Named(event_id, span.parent, call)
+                if call_id:
+                    self._askers.add(trace_id, call_id, end)
+                self._open.add(trace_id, call, end)
+        self.begin(span, event_id)
+
+
+def and_ancestors(key: SpanKey, parent_of: Callable[[SpanKey], SpanKey | None]) -> set[SpanKey]:
+    """Returns a span with those around it that are known."""
+    keys: set[SpanKey] = set()
+    above: SpanKey | None = key
+    while above is not None and above not in keys and len(keys) < _DEPTH_MAX:
+        keys.add(above)
+        above = parent_of(above)
+    return keys
+
+
+def _call_id(attributes: Mapping[str, Any]) -> str:
+    """Returns the id of the call that a tool answers, "" where its span has none."""
+    call_id = attributes.get(CALL_ID[0]) or first(attributes, CALL_ID)
+    if isinstance(call_id, str):
+        return call_id
+    for name in _ANSWERS:
+        text = attributes.get(name)
+        if isinstance(text, str) and "tool_call_id" in text and (ids := _answered(from_json(text))):
+            return ids[0]
+    return ""
+
+
+def _call(name: object, arguments: Any) -> str:
+    """Returns a name with arguments in one form, as models and tools write them."""
+    value = from_json(arguments)
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value)  # as LangChain writes them
+    by_name = arguments_of(value)[1] if isinstance(value, Mapping) else value
+    with suppress(TypeError, ValueError, OverflowError, RecursionError):
+        return f"{name} {_encode(by_name or {}).decode()}"
+    return ""
+
+
+def wanted_calls(span: SpanFacts) -> Iterator[tuple[str, str]]:
+    """Yields the calls that a model's answer asks for: the id, the name with its arguments."""
+    pieces: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, value in span.attributes.items():
+        if piece := _PIECE.fullmatch(key):
+            pieces[piece["at"] or piece["old"]][piece["what"] or piece["part"]] = value
+    calls = [*pieces.values()]
+    texts = [span.attributes.get(ANSWER)]
+    for name, attributes in span.events:
+        texts.append(attributes.get(ANSWER))
+        if name == _CHOICE:
+            texts += attributes.values()
+    for text in texts:
+        calls += calls_in(from_json(text))
+    seen = set()
+    for call in calls:
+        call_id = call.get("id")
+        fits = str(call_id or ""), _call(call.get("name"), call.get("arguments"))
+        if fits not in seen or not call_id:
+            seen.add(fits)
+            yield fits
+
+
+def read_calls(span: SpanFacts) -> list[str]:
+    """Returns the ids of the tools' answers in a request, behind the assistant's last message."""
+    messages: dict[int, dict[str, Any]] = defaultdict(dict)
+    for key, value in span.attributes.items():
+        if piece := _READ.fullmatch(key):
+            messages[int(piece["at"])][piece["what"]] = value
+    requests = [
+        [messages[at] for at in sorted(messages)],
+        from_json(span.attributes.get(REQUEST)),
+    ]
+    told: list[Any] = []
+    for name, attributes in span.events:
+        requests.append(from_json(attributes.get(REQUEST)))
+        if name in _TOLD:
+            told.append({"tool_call_id": attributes.get("id")})
+            told += map(from_json, attributes.values())
+        elif name == _FORMER_ANSWER:
+            told.append({"role": "assistant"})
+    ids: list[str] = []
+    for request in (*requests, told):
+        since: list[Any] = []
+        for message in request if isinstance(request, list) else ():
+            is_models = isinstance(message, Mapping) and message.get("role") == "assistant"
+            since = [] if is_models else [*since, message]
+        ids += _answered(since)
     return list(dict.fromkeys(ids))
+
+
+def _answered(value: Any) -> list[str]:
+    """Returns the ids of calls whose answers are in messages."""
+    ids: list[Any] = []
+    for part in maps_in(value):
+        bedrock = part.get("toolResult")
+        if isinstance(bedrock, Mapping):
+            ids.append(bedrock.get("toolUseId"))
+        elif part.get("type") == "tool_call_response":
+            ids.append(part.get("id"))
+        else:
+            ids += [part.get("tool_call_id"), part.get("tool_use_id")]
+    return [one for one in ids if one and isinstance(one, str)]

@@ -4,17 +4,20 @@ Needs the extra `otel`.
 """
 
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from threading import RLock
 from types import FrameType
 from typing import Any, NamedTuple
 
 from thence.core.json_values import Repair, text_of
+from thence.core.sentences.spans import STREAM, agent_of, first_text, message_of
 from thence.errors import needs_extra
 from thence.log.causes import SpanScope, Words, owning_generator_frame, watch_spans
-from thence.trace.causes.model_calls import SpanKey
+from thence.trace.causes.model_calls import SpanKey, and_ancestors
 from thence.trace.causes.steps import is_cancellation
 
 with needs_extra("otel", "thence.otel"):
@@ -26,6 +29,7 @@ with needs_extra("otel", "thence.otel"):
 # of the spans that began last; an older one is no cause any more
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
+_LANGCHAIN = "openinference.instrumentation.langchain"
 
 
 class SpanTable:
@@ -52,16 +56,24 @@ class SpanTable:
         return None if scope is None else scope.parent
 
     def current(self) -> SpanScope | None:
-        """Returns the current span, or the nearest around it: of another provider, unsampled."""
-        span = get_current_span()
+        """Returns the current span, or the nearest around it: of another provider, unsampled.
+
+        LangChain's instrumentor keeps a current span of its own. It counts where OpenTelemetry has
+        none, or one that is around it.
+        """
+        span, scope = get_current_span(), None
         context = span.get_span_context()
-        if not context.is_valid or context.is_remote:
-            return None
-        scope = self.of(context) or self.of(getattr(span, "parent", None))
-        if scope is None:
-            last = begun_here.get()
-            scope = last if last is not None and last.key[0] == context.trace_id else None
-        return scope
+        if context.is_valid and not context.is_remote:
+            scope = self.of(context) or self.of(getattr(span, "parent", None))
+            if scope is None:
+                last = begun_here.get()
+                scope = last if last is not None and last.key[0] == context.trace_id else None
+        langchain = sys.modules.get(_LANGCHAIN)
+        own = None if langchain is None else langchain.get_current_span()
+        inner = None if own is None else self.of(own.get_span_context())
+        if inner is None or scope is None:
+            return inner or scope
+        return inner if scope.key in and_ancestors(inner.key, self.parent_of) else scope
 
     def context(self) -> object:
         """Returns OpenTelemetry's context."""
@@ -94,6 +106,14 @@ class BegunSpan(NamedTuple):
     agent: str | None
     error: BaseException | None
     process: int
+    span: "weakref.ref[ReadableSpan]"
+
+    def now(self) -> tuple[str | None, str | None]:
+        """Returns the agent and the stream of the span as its attributes are now."""
+        span = self.span()
+        attributes = (span.attributes if span is not None else None) or {}
+        agent = agent_of(attributes, None if span is None else span.name)
+        return agent or self.agent, first_text(attributes, STREAM) or self.words[2]
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
@@ -127,10 +147,8 @@ def type_of(raw: object) -> tuple[str, tuple[Repair, ...]]:
 
     Types that begin with `log.` are the log's own.
     """
-    if isinstance(raw, str) and raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX:
-        usual = raw.strip()
-        if usual and not f"{usual}.".startswith("log."):
-            return usual, ()
+    if isinstance(raw, str) and (usual := _usual_type(raw)):
+        return usual, ()
     text = text_of(raw)
     name = "".join(character if character.isprintable() else " " for character in text)
     name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
@@ -139,6 +157,13 @@ def type_of(raw: object) -> tuple[str, tuple[Repair, ...]]:
     if isinstance(raw, str):
         return name, ()
     return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
+
+
+@lru_cache(maxsize=1_024)
+def _usual_type(raw: str) -> str:
+    """Returns a span's name as it is, but for spaces around; "" for one that must be changed."""
+    usual = raw.strip() if raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX else ""
+    return "" if f"{usual}.".startswith("log.") else usual
 
 
 def changed(since: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,10 +190,9 @@ def outcome_of(
     if span.status.status_code is StatusCode.ERROR or is_late:
         kind = since.get("error.type") or last.get("exception.type")
         kind = text_of(kind or (type(error).__name__ if is_late else "error"))
-        message = text_of(span.status.description or last.get("exception.message") or "")
+        message = text_of(message_of(span.status.description or "", last, kind))
         message = message or (text_of(error) if is_late else "")
-        short = kind.rpartition(".")[2]
-        return "failed", {"error_type": kind, "error_message": message.removeprefix(f"{short}: ")}
+        return "failed", {"error_type": kind, "error_message": message}
     if error is not None and is_cancellation(error):
         reason = text_of(error)
         return "cancelled", {"reason": reason} if reason else {}

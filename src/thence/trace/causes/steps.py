@@ -31,6 +31,7 @@ from thence.log.causes import (
     StepLog,
     Words,
     carrying,
+    current_actor,
     current_causes,
     current_passed,
     current_step,
@@ -270,6 +271,7 @@ class Step:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
         log = self._found_log(outer)
         subject, actor, stream = self._words
+        actor = current_actor() if actor is None else actor
         if outer is not None and outer.log is log:
             subject = outer.words[0] if subject is None else subject
             actor = outer.words[1] if actor is None else actor

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +21,15 @@ from thence.core.codec import line_bytes
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent
-from thence.core.sentences.spans import AGENT, OF_END_ALONE, STREAM, first_text, said_again
+from thence.core.sentences.spans import (
+    OF_END_ALONE,
+    STREAM,
+    agent_of,
+    first_text,
+    message_of,
+    said_again,
+)
+from thence.trace.causes.model_calls import Asked, ModelCalls, SpanFacts, SpanKey
 from thence.trace.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -65,7 +74,10 @@ class Link(NamedTuple):
 
 
 class ReadSpan(NamedTuple):
-    """A span as it was read; without `end` it is a single event or has not ended."""
+    """A span as it was read; without `end` it is a single event or has not ended.
+
+    `is_ours` is one that thence exported: its links say which model call asked for it.
+    """
 
     key: str
     parent: str
@@ -74,6 +86,20 @@ class ReadSpan(NamedTuple):
     ended_ns: int
     begin: HostEvent
     end: HostEvent | None
+    is_ours: bool
+
+    @property
+    def facts(self) -> SpanFacts:
+        """What the span says, as model calls are found by it."""
+        first, last = self.begin.payload or {}, (self.end and self.end.payload) or {}
+        events = last.get("events") or first.get("events") or ()
+        return SpanFacts(
+            _numbers(self.key),
+            _numbers(self.parent) if self.parent else None,
+            self.begin.event_type.removesuffix(".begun"),
+            {**first.get("attributes", {}), **last.get("attributes", {})},
+            tuple((one["name"], one["attributes"]) for one in events),
+        )
 
 
 class SpanReader:
@@ -94,6 +120,10 @@ class SpanReader:
             whole = _document(data)
             documents = [whole] if isinstance(whole, dict) else documents
             documents = whole if isinstance(whole, list) and whole else documents
+        return self.read(documents)
+
+    def read(self, documents: Iterable[Any]) -> dict[str, ReadSpan]:
+        """Returns the spans of documents of OTLP/JSON, by trace and span id."""
         spans: dict[str, ReadSpan] = {}
         for document in documents:
             for raw, resource, scope in self._listed(document):
@@ -157,7 +187,7 @@ class SpanReader:
         is_tracers = scope not in ("", "thence") or not is_ours
         if scope and is_tracers:
             first["scope"] = scope
-        agent = first_text(attributes, AGENT)
+        agent = agent_of(attributes, name)
         # the service of others is the actor, unless that is an agent
         placed = (LOG_ID,) if is_tracers and (is_ours or agent) else (LOG_ID, "service.name")
         if others := {k: v for k, v in resource.items() if k not in placed}:
@@ -202,7 +232,7 @@ class SpanReader:
         links = tuple(self._links(raw.get("links")))
         parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
-        return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end)
+        return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end, is_ours)
 
     def _ended(self, raw: Json, begun_ns: int, ended_ns: int) -> Json:
         """Returns the payload of a span's end."""
@@ -226,9 +256,8 @@ class SpanReader:
             exceptions = [one["attributes"] for one in events if one["name"] == "exception"]
             facts = _map(exceptions[-1] if exceptions else None)
             kind = str(facts.get("exception.type") or "error")
-            message = _text(status.get("message")) or _text(facts.get("exception.message"))
             payload["error_type"] = kind
-            payload["error_message"] = message.removeprefix(f"{kind.rpartition('.')[2]}: ")
+            payload["error_message"] = message_of(_text(status.get("message")), facts, kind)
         return payload
 
     def _links(self, values: Any) -> Iterator[Link]:
@@ -263,33 +292,58 @@ class Arrivals:
     def __init__(self, spans: dict[str, ReadSpan], recorded: Iterable[Event]) -> None:
         """Takes spans, and the events of the log in its order."""
         self._spans = spans
+        self._calls = ModelCalls(lambda key: self._parents.get(key))
         self._begins: dict[str, str] = {}
         self._ends: dict[str, str] = {}
+        self._parents: dict[SpanKey, SpanKey] = {}
         # what spans name: events of spans, and steps that gave a token away
         named = {link.key for span in self._spans.values() for link in span.links}
         named |= {span.parent for span in self._spans.values()}
         # the trace of a step is that of its outermost one; its own 64 bits name it
-        by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
-        steps: dict[str, str] = {}
+        self._by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
+        self._steps: dict[str, str] = {}
         for event in recorded:
-            source_id, is_end = event.header.source_id, event.ends in steps
-            if event.header.source == SOURCE and source_id:
-                key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
-            elif is_end:
-                key = steps[event.ends or ""]
-            elif event.begins and (ids := tracer_ids(event)):
-                key = f"{ids.trace}:{ids.span}"
-            else:
-                key = by_span.get(ids_of(event.event_id).span, "") if by_span else ""
-            if key:
-                (self._ends if is_end else self._begins).setdefault(key, event.event_id)
-                if event.begins:
-                    steps[event.event_id] = key
-        self.already = sum(
-            key in self._begins and (span.end is None or key in self._ends)
-            for key, span in spans.items()
-        )
+            self.note(event)
+        self.already = sum(map(self.has_all_of, spans.values()))
         self.unknown = self.circular = 0
+        self.add(spans)
+
+    def note(self, event: Event) -> None:
+        """Notes an event of the log, if a span names it or is it."""
+        source_id, is_end = event.header.source_id, event.ends in self._steps
+        if event.header.source == SOURCE and source_id:
+            key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
+        elif is_end:
+            key = self._steps[event.ends or ""]
+        elif event.begins and (ids := tracer_ids(event)):
+            key = f"{ids.trace}:{ids.span}"
+        else:
+            key = self._by_span.get(ids_of(event.event_id).span, "") if self._by_span else ""
+        if key:
+            (self._ends if is_end else self._begins).setdefault(key, event.event_id)
+            if event.begins:
+                self._steps[event.event_id] = key
+
+    def add(self, spans: dict[str, ReadSpan]) -> None:
+        """Takes the spans of which `events` yields events from now on."""
+        self._spans = spans
+        pairs = ((span.facts.key, span.facts.parent) for span in spans.values())
+        self._parents |= {key: parent for key, parent in pairs if parent is not None}
+
+    def forget(self, kept_max: int) -> None:
+        """Forgets the oldest spans but so many; the log still has them."""
+        memories: list[dict[Any, Any]] = [self._begins, self._ends, self._steps, self._parents]
+        for memory in memories:
+            for key in [*islice(memory, max(len(memory) - kept_max, 0))]:
+                del memory[key]
+
+    def holds(self, key: str) -> bool:
+        """Reports whether the log has the event that began a span."""
+        return key in self._begins
+
+    def has_all_of(self, span: ReadSpan) -> bool:
+        """Reports whether the log has the begin and the end of a span."""
+        return span.key in self._begins and (span.end is None or span.key in self._ends)
 
     def events(self, new_id: Any) -> Iterator[HostEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""
@@ -301,11 +355,21 @@ class Arrivals:
                 assert span.end is not None, "only ends are ordered"
                 begin_id = self._begins[key]
                 ends = filter(None, (self._cause(link) for link in span.links if link.of_end))
-                caused_by = (begin_id, *ends)
-                event = msgspec.structs.replace(span.end, ends=begin_id, caused_by=caused_by)
+                asked = Asked() if span.is_ours else self._calls.asked_late(span.facts, begin_id)
+                caused_by = tuple(dict.fromkeys((begin_id, *ends, *asked.causes)))
+                event = msgspec.structs.replace(
+                    span.end,
+                    ends=begin_id,
+                    caused_by=caused_by,
+                    inferred_causes=asked.inferred,
+                )
             else:
                 event = self._begin(span)
             ids[key] = event_id = new_id()
+            if is_end:
+                self._calls.end(span.facts, event_id)
+            else:
+                self._calls.begin(span.facts, event_id)
             yield msgspec.structs.replace(event, event_id=event_id)
 
     def _begin(self, span: ReadSpan) -> HostEvent:
@@ -327,6 +391,9 @@ class Arrivals:
                 payload["links"].append({"trace_id": trace_id, "span_id": span_id, **attributes})
         causes += [cause for link, cause in named if cause and not link.is_inferred]
         inferred = [cause for link, cause in named if cause and link.is_inferred]
+        asked = Asked() if span.is_ours else self._calls.asked(span.facts)
+        causes += [cause for cause in asked.causes if cause not in causes]
+        inferred += [cause for cause in asked.inferred if cause not in (*causes, *inferred)]
         return msgspec.structs.replace(
             span.begin,
             payload=payload,
@@ -391,6 +458,11 @@ def _causes_of(span: ReadSpan, is_end: bool) -> Iterator[tuple[str, bool]]:
 def _key(ids: Any) -> str:
     trace, span = hex_id(_map(ids).get("traceId"), 32), hex_id(_map(ids).get("spanId"), 16)
     return f"{trace}:{span}" if trace and span else ""
+
+
+def _numbers(key: str) -> SpanKey:
+    trace_id, span_id = key.split(":")
+    return int(trace_id, 16), int(span_id, 16)
 
 
 def _ns(value: Any) -> int:

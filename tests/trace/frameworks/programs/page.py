@@ -11,6 +11,13 @@ SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
+def row(title: str) -> str:
+    """Returns the Python in a row of the table `Also run`, by the first word of the row."""
+    text = PAGE.read_text("utf-8")
+    cells = next(line for line in text.splitlines() if line.startswith(f"| {title} ")).split(" | ")
+    return "\n".join(re.findall(r"`([^`]+)`", cells[1]))
+
+
 # the names that the page's blocks define
 opened: dict[str, Any] = {}
 
@@ -31,4 +38,11 @@ def recorded(title: str = "") -> dict[str, Any]:
     opened["provider"].add_span_processor(Tape())
     if title:
         exec(blocks(title)[0], opened)
+    return opened
+
+
+def recorded_by_row(title: str) -> dict[str, Any]:
+    """Does the same with the lines of a row of the table `Also run`."""
+    recorded()
+    exec(row(title), opened)
     return opened

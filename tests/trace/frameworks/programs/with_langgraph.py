@@ -29,12 +29,14 @@ class State(TypedDict):
 @tool
 def count(drafts: int) -> int:
     """Counts one draft more."""
+    names["log"].append("counted")
     return drafts + 1
 
 
 def draft(state: State) -> dict:
     if SCENE == "killed" and state["drafts"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    names["log"].append("drafting")
     model.invoke("Write a draft")
     return {"drafts": count.invoke({"drafts": state["drafts"]})}
 

@@ -14,7 +14,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 import thence
 
-SCENE = sys.argv[1]
+SCENE, ORDER = sys.argv[1], int(os.environ.get("ORDER", "881"))
 names = page.recorded("pydantic-ai")
 log = names["log"]
 shop_log = logging.getLogger("shop")
@@ -24,7 +24,7 @@ shop_log.addHandler(thence.LogHandler(log))
 def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     responses = [one for one in messages if isinstance(one, ModelResponse)]
     if not responses:
-        calls = {"stock": {"order": 881}, "pay": {"order": 881}, "mail": {"order": 881}}
+        calls = {"stock": {"order": 881}, "pay": {"order": ORDER}, "mail": {"order": 881}}
         return ModelResponse(
             parts=[
                 ToolCallPart(tool, args, tool_call_id=f"call_{tool}")

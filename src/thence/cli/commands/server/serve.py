@@ -2,9 +2,12 @@
 
 import re
 import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from time import sleep
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +16,15 @@ from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import Output, current, exit_code
 from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
 from thence.cli.shared.logs import take_in_hooks
-from thence.errors import NotALog, ThenceError
+from thence.errors import NotALog, ThenceError, needs_extra
+
+if TYPE_CHECKING:
+    from thence.trace.otlp.receiving import SpanIntake
 
 _PORT_MAX = 65_535
 _HOOKS_EVERY_S = 2.0
+# where exporters of OpenTelemetry send by themselves
+_OTLP_PORT = 4318
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 
 
@@ -44,6 +52,9 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     callback=lambda context, option, raw: tuple(map(_origin, raw)),
     help="Let pages of this origin read the answers; repeatable.",
 )
+@click.option(
+    "--otlp", "takes_spans", is_flag=True, help="Also take spans into the log ROOT, on port 4318."
+)
 @click.option("--open", "is_opened", is_flag=True, help="Also open the address in a browser.")
 @output_options
 def serve_command(
@@ -53,18 +64,29 @@ def serve_command(
     token: str | None,
     origins: tuple[str, ...],
     is_opened: bool,
+    takes_spans: bool,
 ) -> None:
     """Serve the logs in a folder over HTTP, pages and API, on this machine only.
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output;
     default: THENCE_ROOT or ./output, with the logs of this folder's repository. The address is the
     first line on stdout. Ctrl-C ends it at once.
+
+    With --otlp programs of any language send their spans to it, over OTLP/HTTP. They become begun
+    and ended steps in the log ROOT, which is created if it is missing.
     """
     out = current()
+    opened = ExitStack()
     try:
         from thence.server import running
 
         require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
+        intake = None
+        if takes_spans:
+            if root is None:
+                raise click.UsageError("--otlp needs the log that takes the spans: name it as ROOT")
+            intake = opened.enter_context(_taking_spans(Path(root)))
+            port = _OTLP_PORT if port is None and unix is None else port
         root_folder, places = _served(out, root, Path(out.settings.runs))
         token = token if token is not None else out.settings.token
         if token == "":  # most often an unset variable
@@ -99,9 +121,28 @@ def serve_command(
             # a browser of the terminal would keep the server waiting
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         repository = Path(root or "").absolute() if places else None
-        running.serve(listener, root_folder, token, origins, places, repository)
+        with opened:
+            running.serve(listener, root_folder, token, origins, places, repository, intake)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
+
+
+@contextmanager
+def _taking_spans(folder: Path) -> "Iterator[SpanIntake]":
+    """Opens a log, made if it is missing, for the spans that are sent to it."""
+    with needs_extra("otel", "thence serve --otlp"):
+        import opentelemetry.proto.collector.trace.v1.trace_service_pb2  # noqa: F401
+    from thence.core.bodies import BODIES_FROM
+    from thence.log.files.disk import OS_DISK
+    from thence.log.open import Log, LogSettings
+    from thence.log.read.opening import opened_vocabulary
+    from thence.trace.otlp.receiving import SpanIntake
+
+    words = opened_vocabulary(OS_DISK, folder, None, True)
+    if words.name != "plain":
+        raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
+    with Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log, SpanIntake(log) as intake:
+        yield intake
 
 
 def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, Path]]:

@@ -16,19 +16,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from thence.core.ready import ready
-from thence.sim.run.agents import (
+from thence.sim import (
     Action,
     BaseAgent,
+    BaseEngine,
     BaseValidator,
     Observation,
     RecordedState,
     Rejection,
+    SimulationConfig,
+    State,
     Verdict,
+    View,
 )
-from thence.sim.run.engine import BaseEngine, View
-from thence.sim.scenario.scenario import SimulationConfig
-from thence.sim.scenario.state import State
 
 ON_THE_ROAD = "road"
 VERBS = ("buy", "sell", "restock", "travel", "rest")
@@ -339,9 +339,7 @@ class TradeNetwork(BaseEngine):
 
     def apply_action(self, view: View, action: Action) -> None:
         """Makes the action the standing order of its trader."""
-        order = msgspec.convert(
-            {"verb": action.action_type, **action.payload}, ready(StandingOrder)
-        )
+        order = msgspec.convert({"verb": action.action_type, **action.payload}, StandingOrder)
         view.agent(action.agent_id)["order"] = order.text
 
     def apply_engine_rules(self, view: View) -> None:
