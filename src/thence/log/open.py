@@ -414,7 +414,7 @@ class Log(Reader):
         With a timeout the events are durable, written in one piece, when the function returns;
         without one they are queued, which makes no file. It returns the events that a full queue
         dropped; None if it has no room for all of several, and none of them is queued. A NewEvent
-        for each would cost a seventh (decision 0031). Beside it a function that queues one event,
+        for each would cost a seventh (decision 0009). Beside it a function that queues one event,
         False if it was dropped. Both raise `bad_settings`.
         """
         self.refuse_mirror()
