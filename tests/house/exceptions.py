@@ -48,7 +48,7 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10677, 54), (10400, 50)),
+    "cli": ((10537, 50), (10400, 50)),
     "core": ((6798, 32), (6500, 32)),
     "git": ((3230, 14), (3400, 14)),
     "log": ((13507, 53), (13300, 52)),

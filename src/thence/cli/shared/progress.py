@@ -2,10 +2,11 @@
 
 One bar shows what is done and what is left, once the work has taken 2 s. Off a terminal it is a
 line at each tenth, after 10 s. Of an index that is being made it says so within half a second.
+Live displays draw by the same writer.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from time import monotonic
@@ -34,6 +35,24 @@ class Show(Protocol):
 def is_drawn(out: Output) -> bool:
     """Reports whether stderr is a terminal that can be redrawn."""
     return sys.stderr.isatty() and not out.is_quiet and not out.settings.is_dumb
+
+
+def live(
+    out: Output, draw: "Callable[[int], RenderableType] | None" = None, **options: Any
+) -> "Live":
+    """Returns the writer of what is redrawn on stderr, which is taken away in the end.
+
+    `draw` returns that for a width in columns; else it is given by `update`.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    if draw is not None:
+        options["get_renderable"] = lambda: draw(console.width)
+    # what components print goes above it; stdout may be a file
+    options["redirect_stdout"] = sys.stdout.isatty()
+    return Live(console=console, transient=True, **options)
 
 
 @contextmanager
@@ -81,18 +100,8 @@ def bar(out: Output, work: str, after_s: float | None = None) -> Iterator[Show]:
     def begin() -> None:
         nonlocal screen
         if is_drawn(out):
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
             # its thread draws, also while the work blocks this one
-            screen = Live(
-                console=console,
-                get_renderable=lambda: draw(console.width),
-                redirect_stdout=sys.stdout.isatty(),  # what components print goes above it
-                refresh_per_second=10,
-                transient=True,
-            )
+            screen = live(out, draw, refresh_per_second=10)
             screen.start()
         elif after_s is not None:
             out.notice(line())
