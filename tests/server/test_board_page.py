@@ -96,6 +96,22 @@ def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path) -> None:
         assert shown.text.count("<script>alert(1)</script>") > 1
 
 
+def test_card_names_who_reviews_and_who_is_waited_for(tmp_path: Path) -> None:
+    clone = planned(count=5, WP03=["WP01", "WP02", "WP04"], WP05=["WP04"])
+    for wp_id, actor in (("WP01", "ada"), ("WP02", "ben"), ("WP04", "cleo")):
+        clone.move(wp_id, "planned", "doing", actor=actor)
+    clone.move("WP02", "doing", "for_review", actor="ben")
+    clone.tell("WPAssigned", {"wp_id": "WP02", "agent_id": "eve", "phase": "review"})
+    clone.move("WP04", "doing", "done", actor="cleo")
+    write(tmp_path, clone)
+    with serving(tmp_path) as server:
+        html = server.get("/runs/project").text.partition('<div class="board">')[2]
+        cards = html.partition("</section>")[0]
+        assert "review by eve" in cards
+        assert "after WP01 (ada), WP02 (eve)" in cards
+        assert cards.count("after WP") == 1
+
+
 def test_open_conflict_is_named_before_the_columns(tmp_path: Path) -> None:
     first = planned(count=2)
     other = Clone("b", first.events)

@@ -77,12 +77,13 @@ def test_session_has_its_prompts_in_order_with_what_followed_them(server: Servin
     found = page(server, "/runs/agents")
     html = server.get("/runs/agents").text
     first, second = rows(html, "2 prompts")
-    assert first[1:] == [ASK, "3", "", "1", "1"]
+    assert first[1:3] + first[4:] == [ASK, "3", "", "1", "1"]
+    assert re.fullmatch(r"[0-9.]+ m?s", first[3])
     assert second[1].startswith("Now the README. Now the README.")
     assert second[1].endswith("…")
     assert len(second[1]) <= session.PROMPT_CHARACTERS_MAX
-    assert second[2:] == ["4", "1", "2", ""]
-    assert [row[1:] for row in rows(html, "1 prompt")] == [["Is all well?", "", "", "", ""]]
+    assert second[2:3] + second[4:] == ["4", "1", "2", ""]
+    assert [row[1:] for row in rows(html, "1 prompt")] == [["Is all well?", "", "", "", "", ""]]
     assert html.index('session <a href="/runs/agents?stream=s2') < html.index("stream=s1")
     prompts = server.json("/logs/agents/events", type="prompt")["events"]
     assert {f"/runs/agents/events/{event['event_id']}" for event in prompts} <= set(found.links)
@@ -98,7 +99,7 @@ def test_files_of_all_calls_of_a_session_count(tmp_path: Path) -> None:
         agent.edited("Edit", f"f{number}.py", {"added": "a"})
     played.log.close()
     with serving(played.top) as server:
-        ((_, _, calls, _, files, _),) = rows(server.get("/runs/agents").text, "1 prompt")
+        ((_, _, calls, _, _, files, _),) = rows(server.get("/runs/agents").text, "1 prompt")
         assert (calls, files) == ("130", "130")
 
 

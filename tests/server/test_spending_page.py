@@ -62,6 +62,19 @@ def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path) -> None:
         assert "1 events" in page(server, long.partition("#")[0]).text
 
 
+def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "calls") as log:
+        for number in range(20):
+            failed = {"error": "no"} if number == 18 else {}
+            call(log, "chat", f"p{number:02}", tokens_in=9 if number == 17 else 1, **failed)
+    with serving(tmp_path) as server:
+        found = page(server, "/runs/calls/spending")
+        actors = [one for one in found.links if "calls=actor%3Ap" in one and "failed=" not in one]
+        shown = {one.partition("%3A")[2].partition("#")[0] for one in actors}
+        assert {"p00", "p11", "p17", "p18"} <= shown
+        assert f"{len(shown)} of 20, with the most of each column" in found.text
+
+
 def test_log_without_calls_says_so(tmp_path: Path) -> None:
     with thence.open(tmp_path / "notes") as log:
         log.append("noted", {})

@@ -19,7 +19,7 @@ DOCS = Path("docs/guides/operate/look-at-a-log.md")
 CLICKS_MAX = 3
 LINE_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
   name.includes("/series?variable=money") && responseEnd)"""
-_ROW = re.compile(r"^\| (.+) \| (\d) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (.+) \| (\d) \|$", re.MULTILINE)
 
 
 class Visitor:
@@ -176,4 +176,4 @@ def test_question_takes_the_clicks_that_are_published(
         visitor = Visitor(tab)
         answer(visitor, server)
         assert visitor.clicks <= CLICKS_MAX
-        assert dict(_ROW.findall(DOCS.read_text()))[question] == str(visitor.clicks)
+        assert dict(ROW.findall(DOCS.read_text()))[question] == str(visitor.clicks)

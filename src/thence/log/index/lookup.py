@@ -108,6 +108,22 @@ def span_begin(index: Index, span_id: str) -> Event | None:
     return index.answer(work)
 
 
+def lasted(index: Index, begins: Collection[str]) -> dict[str, float]:
+    """Returns the seconds that ended steps lasted, by the ids of their begins."""
+    values = {"ids": json.dumps([text for text in begins if is_utf8(text)])}
+    sql = """
+        SELECT begun.event_id, ended.time - begun.time FROM json_each(:ids)
+        CROSS JOIN events AS begun ON begun.event_id = value
+        JOIN steps ON begin = begun.arrival JOIN events AS ended ON ended.arrival = end
+    """
+
+    def work(connection: sqlite3.Connection) -> dict[str, float]:
+        found = connection.execute(sql, values).fetchall()
+        return {event_id: lasted_us / 1e6 for event_id, lasted_us in found if lasted_us is not None}
+
+    return index.answer(work)
+
+
 def event_count(connection: sqlite3.Connection) -> int:
     """Returns the number of the log's events, which is the last arrival."""
     return int(connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0])

@@ -16,10 +16,11 @@ from thence.errors import ThenceError
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.parts import event_address, seconds_between
 from thence.work.board.board import fold, people
-from thence.work.board.move_request import SHORT, LandingStatus, can_begin_on
+from thence.work.board.move_request import SHORT, LandingStatus, can_begin_on, is_closed
 from thence.work.board.remarks import remarks
 from thence.work.board.state import (
     COLUMNS,
+    DOING,
     DONE,
     FOR_REVIEW,
     PLANNED,
@@ -204,7 +205,8 @@ def _column(
 def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
     """Returns a package's card: who has it, since when it is in its column, what holds it up.
 
-    Below are the branch, the commit that was handed in, the landing, and the task's text.
+    Open packages that it waits for are named with who has or reviews them. Below are the branch,
+    the commit that was handed in, the landing, and the task's text.
     """
     key, times = (feature.slug, package.wp_id), look.times
     name = words(f"{package.wp_id}  {package.title}".rstrip(), 120)
@@ -214,11 +216,21 @@ def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
         facts.append(words(package.agent, 60))
     if package.lane_event in times:
         facts.append(_for(times[package.lane_event or ""], look.now))
+    if package.lane == FOR_REVIEW and package.reviewer and not package.is_approved:
+        facts.append(words(f"review by {package.reviewer}", 60))
     facts += map(words, remarks(package, look.codes.get(key)))
     if package.times_sent_back:
         facts.append(f"sent back {counted(package.times_sent_back, 'time')}")
-    if package.dependencies and package.lane != DONE:
-        facts.append(words(f"after {', '.join(package.dependencies)}"))
+    waits = list[str]()
+    for wp_id in package.dependencies:
+        if package.lane != DONE and not is_closed(feature, package, wp_id):
+            other, who = feature.packages.get(wp_id), None
+            if other and other.lane in (DOING, FOR_REVIEW):
+                in_review = other.lane == FOR_REVIEW and not other.is_approved
+                who = (other.reviewer if in_review else None) or other.agent
+            waits.append(f"{wp_id} ({who})" if who else wp_id)
+    if waits:
+        facts.append(words(f"after {', '.join(waits)}"))
     if package.workspace:
         facts.append(words(f"branch {package.workspace.branch}"))
     if package.reviewed:

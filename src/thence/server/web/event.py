@@ -10,10 +10,11 @@ from thence.core.event import Event
 from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.query.why import Why
 from thence.core.redaction import BODY_DIGEST, REDACTED, redaction_in, same_line_key
-from thence.core.sentences.events import agent_sentence, conversation, counted
+from thence.core.sentences.events import agent_sentence, conversation, counted, duration
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import read_redactions
 from thence.log.index.causality import causality
+from thence.log.index.lookup import lasted
 from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
 from thence.server.web.parts import event_items, event_link, log_link, mark
@@ -55,7 +56,13 @@ def event_page(log: OpenLog, event_id: str) -> Response:
             ("Written by", writer),
         )
     )
-    effects = event_items(log, _events(log, neighbors.downstream[:EVENTS_SHOWN_MAX]))
+    effects = list[Html]()
+    shown = _events(log, neighbors.downstream[:EVENTS_SHOWN_MAX])
+    took = lasted(log.index, [effect.event_id for effect in shown if effect.begins])
+    for effect in shown:
+        seconds = took.get(effect.event_id)
+        text = None if seconds is None else f" ({duration(seconds)})"
+        effects.append(el("li", event_link(log, effect), text))
     if neighbors.truncated or len(neighbors.downstream) > EVENTS_SHOWN_MAX:
         effects.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
     stored_line = el("summary", "Stored line")

@@ -8,12 +8,12 @@ from thence.core.event import Event, decoded
 from thence.core.failures import is_failure
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
-from thence.core.sentences.events import clipped, counted
+from thence.core.sentences.events import clipped, counted, duration
 from thence.core.sentences.events import line as in_line
 from thence.log.index.overview import LogFacts, standing
 from thence.log.index.query import page
 from thence.server.logs.root import OpenLog
-from thence.server.web.parts import event_link
+from thence.server.web.parts import event_link, seconds_between
 from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50
@@ -29,6 +29,7 @@ _COLUMNS = (
     Column("Time (UTC)"),
     Column("Prompt", "what"),
     Column("Calls", "number", "calls"),
+    Column("Longest", "number", "longest"),
     Column("Failures", "number", "failures"),
     Column("Files", "number", "files"),
     Column("Commits", "number", "commits"),
@@ -60,7 +61,10 @@ def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
 
 
 def _session(log: OpenLog, stream: str) -> Html:
-    """Returns the newest prompts of a session, with what followed each up to the next."""
+    """Returns the newest prompts of a session, with what followed each up to the next.
+
+    That of the call that took longest leads to the call.
+    """
     its = Filter(types=_TYPES, streams=(stream,))
     found = page(log.index, its, limit=EVENTS_MAX, descending=True)
     rows: list[Sequence[Child]] = []
@@ -76,10 +80,20 @@ def _session(log: OpenLog, stream: str) -> Html:
             ended = (one for one in followed if one.event_type == "tool.ended")
             files = {name for one in ended for name in edited_paths(one)}
             failures = sum(map(is_failure, followed))
+            begun = {one.event_id: one for one in followed if one.begins}
+            lasted = [
+                (seconds_between(begun[one.ends].timestamp, one.timestamp), one.ends)
+                for one in followed
+                if one.ends in begun
+            ]
+            longest: Child = None
+            if lasted:
+                seconds, call = max(lasted)
+                longest = event_link(log, begun[call], duration(seconds))
             numbers = (counts["tool.begun"], failures, len(files), counts["commit"])
-            texts = (f"{number:,}" if number else None for number in numbers)
+            calls, *texts = (f"{number:,}" if number else None for number in numbers)
             text = event_link(log, event, first_words(event))
-            rows.append((moment(event.timestamp), text, *texts))
+            rows.append((moment(event.timestamp), text, calls, longest, *texts))
         followed = []
     name = link(words(stream, 60), path("runs", log.id, stream=stream))
     caption = counted(number, "prompt")

@@ -27,7 +27,7 @@ SHORT_EVENTS_MAX = 20_000
 FAILURES_READ_MAX = 10_000
 MESSAGE_CHARACTERS_MAX = 200
 MESSAGES_SHOWN_MAX = 30
-# how many names of each key are shown
+# how many names of each key are shown, and those that have the most of something
 NAMES_SHOWN_MAX = 12
 _KEYS: Sequence[tuple[Key, str]] = (
     ("actor", "Agent"),
@@ -35,6 +35,7 @@ _KEYS: Sequence[tuple[Key, str]] = (
     ("tool", "Tool"),
     ("type", "Type"),
 )
+_COMPARED = ("failed", "longest_s", "tokens", "cost")
 # the members in which a failure says what went wrong, the first that is a text
 _MESSAGES = ("error", "error_message", "message", "reason", "exception.message")
 _NUMBERS = (
@@ -73,9 +74,14 @@ def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
     """Returns what calls of each agent, model, tool and type took, and what failures said."""
     parts, spent = [], spending(log.index)
     for key, name in _KEYS:
-        found = spent[key]
+        if not (found := spent[key]):
+            continue
         rows: list[Sequence[Child]] = []
-        for one in found[:NAMES_SHOWN_MAX]:
+        columns_of = ([getattr(one, number) or 0 for one in found] for number in _COMPARED)
+        most = {column.index(max(column)) for column in columns_of}
+        for at, one in enumerate(found):
+            if at >= NAMES_SHOWN_MAX and at not in most:
+                continue
             its = {"calls": f"{key}:{one.name}"}
             failed = path("runs", log.id, **its, failed="1") + "#events"
             rows.append(
@@ -93,12 +99,11 @@ def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
         used = [at for at in range(len(columns)) if any(row[at] is not None for row in rows)]
         caption = f"Calls by {name.lower()}"
         if len(found) > len(rows):
-            caption += f", the first {len(rows)} of {len(found)}"
+            caption += f", {len(rows)} of {len(found)}, with the most of each column"
         if sum(one.calls for one in found) >= CALLS_MAX:
             caption += f"; the newest {CALLS_MAX:,}"
         cells = [[row[at] for at in used] for row in rows]
-        if cells:
-            parts.append(table(caption, [columns[at] for at in used], cells))
+        parts.append(table(caption, [columns[at] for at in used], cells))
     if facts.failures:
         parts.append(_failures(log, facts.failures))
     return parts

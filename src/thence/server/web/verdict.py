@@ -39,7 +39,8 @@ def verdict(log: OpenLog, run: RunRecord, facts: LogFacts, board: list[Child]) -
         parts = [*_of_agents(log, facts, now), [failures] if facts.failures else []]
     elif now.steps:
         of_steps = f" of {counted(now.steps, 'step')}"
-        parts = [[failures, of_steps], [f"{now.open_steps:,} open"]]
+        newest = [": ", _cut_link(log, now.newest[0])] if now.newest else []
+        parts = [[failures, of_steps], [f"{now.open_steps:,} open", *newest]]
         if longest := longest_step(log.index, log.longest):
             lasted = f" ({duration(longest[1])})"
             parts.append(["the longest: ", _cut_link(log, longest[0]), lasted])

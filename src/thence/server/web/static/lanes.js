@@ -111,7 +111,7 @@ export class Lanes {
 
   draw() {
     const { from, to, axis } = this.view;
-    this.scale = new Scale(from, to, axis === "time" ? this.view.strip.filled() : null);
+    this.scale = new Scale(from, to, axis === "time" ? this.busy() : null);
     const ratio = Math.min(2, devicePixelRatio || 1);
     const width = (this.width = this.element.clientWidth);
     const height = this.viewport;
@@ -139,6 +139,15 @@ export class Lanes {
     this.lines(context, first, last, top);
     this.chosen(context, top);
     context.restore();
+  }
+
+  /** Returns the spans of time in which there are events, or something lasted to its end. */
+  busy() {
+    const list = this.bars?.list ?? [];
+    const parents = new Set(list.map(({ parent }) => parent));
+    const parts = list.filter(({ begin, end }) => end && !parents.has(begin));
+    const spans = parts.map(({ first, last }) => [first, last]);
+    return this.view.strip.filled()?.concat(spans).sort(([one], [other]) => one - other) ?? null;
   }
 
   /** Marks the chosen event in its lane, and draws lines to its causes, on any axis. */
