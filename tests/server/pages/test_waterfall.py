@@ -96,6 +96,31 @@ def test_bar_is_as_long_as_it_took_on_both_axes(browser: Browser, server: Servin
             assert failed[1] == LANE + BAR
 
 
+def test_time_in_which_something_lasts_is_not_folded(browser: Browser, tmp_path: Path) -> None:
+    with thence.open(tmp_path / "root" / "calls") as log:
+        second = 0
+        for kind, lasted_s in (("lint", 1), ("test", 60), ("push", 1)):
+            at = (
+                f"2026-11-20T10:{each // 60:02}:{each % 60:02}.000000Z"
+                for each in (second, second + lasted_s)
+            )
+            begun = HostEvent(f"{kind}.begun", {}, actor="ada", timestamp=next(at), begins=True)
+            (begin,) = log.append_many([begun])
+            ended = HostEvent(
+                f"{kind}.ended", {}, actor="ada", timestamp=next(at), ends=begin.event_id
+            )
+            log.append_many([ended])
+            second += lasted_s + 1
+    with serving(tmp_path / "root") as server, tab_of(browser, server.url) as tab:
+        tab.page.add_init_script(NOTED)
+        tab.go("/runs/calls?axis=time")
+
+        def lengths() -> list[float]:
+            return sorted(bar[2] for bar in bars(tab, "bar"))
+
+        tab.wait(lambda: len(lengths()) == 3 and lengths()[2] > 20 * lengths()[1])
+
+
 def test_path_that_a_chosen_bar_waited_for_is_lit(browser: Browser, server: Serving) -> None:
     with tab_of(browser, server.url) as tab:
         tab.page.add_init_script(NOTED)
