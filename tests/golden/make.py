@@ -43,17 +43,8 @@ PLAN = """\
 - Depends on WP01
 """
 PASSWORD = "correct horse"
-DERIVED = (
-    "marks",
-    "open",
-    "sync",
-    "lock",
-    "index.db",
-    "identity.json",
-    "slots",
-    ".lock",
-    "workers.log",
-)
+OF_A_LOG = ("marks", "open", "sync", "lock", "index.db", "identity.json")
+DERIVED = (*OF_A_LOG, "slots", ".lock", "workers.log")
 
 
 class Commands:
@@ -61,7 +52,8 @@ class Commands:
 
     def __init__(self, python: Path, folder: Path) -> None:
         self.python, self.folder = python, folder
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("THENCE_")}
+        mine = ("THENCE_", "XDG_", "GIT_", "PYTHON")
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
         who = {
             f"GIT_{role}_{part}": "ada"
             for role in ("AUTHOR", "COMMITTER")
@@ -76,6 +68,7 @@ class Commands:
         return self.run(argv, cwd, stdin)
 
     def run(self, argv: list[Any], cwd: str = ".", stdin: str = "") -> str:
+        """Runs another program likewise."""
         ended = subprocess.run(
             argv, cwd=self.folder / cwd, env=self.env, input=stdin, text=True, stdout=-1, check=True
         )
@@ -134,20 +127,12 @@ def new_project(thence: Commands) -> None:
 
 
 def push(thence: Commands, folder: Path) -> None:
-    """Keeps the requests with which the log is pushed to a server: head and body, byte for byte."""
+    """Keeps the requests that push the log to a server: path, encoding, and the body as bytes."""
     folder.mkdir()
     thence("server init --data server --quiet")
     thence("server user add ada --password-stdin --data server --quiet", stdin=PASSWORD)
-    argv = [
-        thence.python.parent / "thence",
-        "server",
-        "run",
-        "--data",
-        "server",
-        "--port",
-        "0",
-        "--json",
-    ]
+    words = "server run --data server --port 0 --json"
+    argv = [thence.python.parent / "thence", *words.split()]
     server = subprocess.Popen(argv, cwd=thence.folder, env=thence.env, stdout=-1, text=True)
     try:
         assert server.stdout is not None
