@@ -100,8 +100,8 @@ lock: ## renew the files of requirements
 docs: setup-dev ## the public names of Python as a site, in site/
 	@$(VENV)/python -m tools.api_site site
 
-release: setup-dev .venv-release/ready ## build sdist and wheel into dist/, twice, and try them; nothing is uploaded
-	@$(VENV)/python -m tools.release
+release: setup-dev .venv-release/ready ## build sdist and wheel into dist/, twice, and try them; FOR=upload refuses what is not ready
+	@$(VENV)/python -m tools.release $(FOR)
 
 clean: ## remove what these targets made
 	rm -rf .venv .venv-bench .venv-frameworks .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,6 +2,7 @@
 
 `make release` runs it. Two exports of HEAD are built; the second wheel is built from the second
 sdist, so that equal bytes also show that the sdist holds all that the wheel needs.
+`make release FOR=upload` refuses what must not be uploaded yet.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
 from email.parser import BytesParser
+from importlib.metadata import PackageMetadata, distributions
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ DIST = ROOT / "dist"
 TWINE = ROOT / ".venv-release" / "bin" / "twine"
 RESERVED = "//example.org/"
 STEP_S_MAX = 600
+COPYLEFT = re.compile(r"\b([AL]?GPL|MPL|EUPL|CDDL|EPL|OSL|CECILL)|General Public|Mozilla|-SA-")
 FIRST_STEPS = """
 import thence
 with thence.open("orders") as log:
@@ -40,18 +43,20 @@ class ReleaseError(Exception):
     """Error: there is nothing to release, and why."""
 
 
-def main() -> int:
+def main(purpose: Sequence[str]) -> int:
     """Build, compare, check and try; the exit status is 0 if all of it succeeded."""
     try:
-        release()
+        if list(purpose) not in ([], ["upload"]):
+            raise ReleaseError(f"{' '.join(purpose)} is not a purpose: the only one is FOR=upload")
+        release(is_for_upload=bool(purpose))
     except (ReleaseError, OSError, subprocess.TimeoutExpired) as error:
         print(f"release failed: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def release() -> None:
-    """Make dist/ anew, then report what it holds and what keeps it from being uploaded."""
+def release(*, is_for_upload: bool) -> None:
+    """Make dist/ again, then report what it holds and what keeps it from being uploaded."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         say("building twice from clean exports of HEAD")
@@ -62,17 +67,30 @@ def release() -> None:
         (raw,) = (data for name, data in members(wheel).items() if name.endswith("/METADATA"))
         metadata = BytesParser().parsebytes(raw)
         changelog = (place / "first" / "tree" / "CHANGELOG.md").read_text(encoding="utf-8")
-        if wrong := list(problems(metadata, [sdist.name, wheel.name], changelog)):
+        tags = run(["git", "tag", "--points-at", "HEAD"])
+        if wrong := list(problems(metadata, [sdist.name, wheel.name], changelog, tags)):
             raise ReleaseError("; ".join(wrong))
+        against = list(obstacles(metadata, changelog))
+        if is_for_upload and against:
+            raise ReleaseError("it is not for upload: " + "; ".join(against))
         run([TWINE, "check", "--strict", sdist, wheel])
-        tried = {try_out(*pair, metadata["Version"]) for pair in product(pythons(), (wheel, sdist))}
+        tried, packages = set(), set[str]()
+        for python, file in product(pythons(), (wheel, sdist)):
+            extras = ["all"] if packages else metadata.get_all("Provides-Extra", [])
+            number, found = try_out(python, file, metadata["Version"], extras)
+            tried.add(number)
+            packages.update(found)
         shutil.rmtree(DIST, ignore_errors=True)
         shutil.copytree(dist, DIST)
     for file in sorted(DIST.iterdir()):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         print(f"dist/{file.name}  {file.stat().st_size:,} bytes  sha256 {digest}")
-    for line in reservations(metadata, tried, changelog, run(["git", "status", "--porcelain"])):
+    print("licences of what pip installs with it:")
+    for line in sorted(packages, key=str.lower):
+        print(f"  {line}")
+    for line in (*untried(metadata, tried, run(["git", "status", "--porcelain"])), *against):
         print(line)
+    print("nothing was uploaded")
 
 
 def build(place: Path, *, from_sdist: bool = False) -> Path:
@@ -113,9 +131,12 @@ def members(archive: Path) -> dict[str, bytes]:
         return {item.name: file.read() for item in tar if (file := tar.extractfile(item))}
 
 
-def problems(metadata: Message, files: list[str], changelog: str) -> Iterator[str]:
-    """Say what in the metadata, the file names and the changelog doesn't fit together."""
+def problems(metadata: Message, files: list[str], changelog: str, tags: str) -> Iterator[str]:
+    """Say what in the metadata, the file names, the changelog and the tags doesn't fit together."""
     version = metadata["Version"]
+    for tag in re.findall(r"^v?\d.*$", tags, re.MULTILINE):
+        if tag != f"v{version}":
+            yield f"HEAD has the tag {tag}, but its version is {version}"
     for file in files:
         if not file.startswith(f"thence-{version}"):
             yield f"{file} is not of version {version}"
@@ -136,8 +157,11 @@ def pythons() -> list[str]:
     return list({os.path.realpath(python): python for python in (first, *further)}.values())
 
 
-def try_out(python: str, file: Path, version: str) -> str:
-    """Use a file in an empty environment, and return the Python's version, such as 3.11."""
+def try_out(python: str, file: Path, version: str, extras: Sequence[str]) -> tuple[str, list[str]]:
+    """Use a file in an empty environment, and return the Python's version, such as 3.11.
+
+    A wheel is installed with the extras too; then the licences of all packages come second.
+    """
     number = run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
     say(f"trying {file.name} on Python {number}")
     with tempfile.TemporaryDirectory() as name:
@@ -154,21 +178,47 @@ def try_out(python: str, file: Path, version: str) -> str:
         run([bin_ / "python", "-c", FIRST_STEPS], home, clean)
         run([bin_ / "thence", "demo"], home, clean)
         if file.suffix == ".whl":
-            run([*pip, "install", "--quiet", "--no-compile", f"{file}[all]"])
+            run([*pip, "install", "--quiet", "--no-compile", f"{file}[{','.join(extras)}]"])
             run([*pip, "check"])
-    return number
+            return number, licences(bin_.parent)
+    return number, []
 
 
-def reservations(
-    metadata: Message, tried: set[str], changelog: str, uncommitted: str
-) -> Iterator[str]:
-    """Say what is still to be done before an upload; the address of the forge comes last."""
+def licences(environment: Path) -> list[str]:
+    """List what is installed in an environment beside pip and thence: name, version, licence."""
+    folders = map(str, environment.glob("lib/python*/site-packages"))
+    packages = {one.name.lower(): one for one in distributions(path=list(folders))}
+    return [
+        f"{one.name} {one.version}  {licence(one.metadata)}"
+        for name, one in sorted(packages.items())
+        if name not in ("pip", "setuptools", "thence")
+    ]
+
+
+def licence(metadata: PackageMetadata) -> str:
+    """Return the licence in a package's metadata; a copyleft one is named so."""
+    expressions = metadata.get_all("License-Expression", [])
+    classifiers = metadata.get_all("Classifier", [])
+    approved = [line.rpartition(" :: ")[2] for line in classifiers if "License :: OSI" in line]
+    texts = [text.strip().partition("\n")[0] for text in metadata.get_all("License", [])]
+    names = expressions or [one for one in approved if one != "OSI Approved"] or texts
+    name = ", ".join(names) or "unknown"
+    return f"{name} (copyleft)" if COPYLEFT.search(name) else name
+
+
+def untried(metadata: Message, tried: set[str], uncommitted: str) -> Iterator[str]:
+    """Say what the files in dist/ don't hold, and where they were not tried."""
     if uncommitted:
         yield "uncommitted changes are not in these files: they were built from HEAD"
     for version in re.findall(r"Python :: (3\.\d+)", str(metadata.get_all("Classifier"))):
         if version not in tried:
             yield f"not tried on Python {version}: .ci/pythons finds none"
-    if re.search(rf"^## {re.escape(metadata['Version'])}.*not released", changelog, re.MULTILINE):
+
+
+def obstacles(metadata: Message, changelog: str) -> Iterator[str]:
+    """Say what is still to be done before an upload; the address of the forge comes last."""
+    dated = rf"^## {re.escape(metadata['Version'])}\b.*\b\d{{4}}-\d\d-\d\d\b"
+    if not re.search(dated, changelog, re.MULTILINE):
         yield f"CHANGELOG.md has no date for {metadata['Version']} yet"
     if any(RESERVED in line for line in metadata.get_all("Project-URL", [])):
         yield "the address of the forge is still the reserved one: set [project.urls] first"
@@ -197,4 +247,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """A release is built twice to the same bytes, and what keeps it from being uploaded is said."""
 
 import io
+import shutil
 import tarfile
 import zipfile
 from email.message import Message
@@ -54,8 +55,8 @@ def test_difference_is_named_by_its_member(tmp_path):
 
 
 def test_what_does_not_fit_the_version_is_a_problem():
-    def told(message=None, file="thence-1.2.tar.gz", changelog=CHANGELOG):
-        return list(release.problems(message or metadata(), [file], changelog))
+    def told(message=None, file="thence-1.2.tar.gz", changelog=CHANGELOG, tags=""):
+        return list(release.problems(message or metadata(), [file], changelog, tags))
 
     assert not told()
     assert told(file="thence-1.1.tar.gz") == ["thence-1.1.tar.gz is not of version 1.2"]
@@ -64,18 +65,117 @@ def test_what_does_not_fit_the_version_is_a_problem():
     assert (
         "lead to the tag" in told(metadata(readme="[w](https://example.org/thence/blob/v1/w)"))[0]
     )
+    assert not told(tags="v1.2\nbefore-the-move\n")
+    assert told(tags="v1.2\nv1.3\n1.1\n") == [
+        f"HEAD has the tag {tag}, but its version is 1.2" for tag in ("v1.3", "1.1")
+    ]
     stray = metadata()
     stray["Project-URL"] = "Homepage, https://example.com/thence"
     assert any("is not under" in line for line in told(stray))
 
 
-def test_reserved_address_is_the_last_line_until_it_is_replaced():
-    *_, last = release.reservations(metadata(), {"3.13"}, CHANGELOG, " M README.md")
+def test_what_is_open_is_told_and_the_reserved_address_comes_last():
+    told = list(release.untried(metadata(), {"3.11"}, " M README.md"))
+    assert [line.split()[0] for line in told] == ["uncommitted", "not"]
+    assert not list(release.untried(metadata(), {"3.13"}, ""))
+    dated, chosen = "## 1.2 (2027-01-01)\n", metadata("https://forge.test/thence")
+    assert not list(release.obstacles(chosen, dated))
+    assert list(release.obstacles(chosen, CHANGELOG)) == ["CHANGELOG.md has no date for 1.2 yet"]
+    assert list(release.obstacles(chosen, "## 1.2\n")) == ["CHANGELOG.md has no date for 1.2 yet"]
+    *_, last = release.obstacles(metadata(), CHANGELOG)
     assert "the forge is still the reserved one" in last
-    chosen = metadata("https://forge.test/thence")
-    assert not list(release.reservations(chosen, {"3.13"}, "## 1.2 (2027-01-01)\n", ""))
-    told = list(release.reservations(chosen, {"3.11"}, CHANGELOG, " M README.md"))
-    assert [line.split()[0] for line in told] == ["uncommitted", "not", "CHANGELOG.md"]
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A release without its minutes: one file of each kind is built, and every trial succeeds."""
+
+    def build(place, *, from_sdist=False):
+        (place / "tree").mkdir(parents=True)
+        (place / "tree" / "CHANGELOG.md").write_text(changelog)
+        dist = archives(place / "dist")
+        with zipfile.ZipFile(dist / "thence-1.2-py3-none-any.whl", "a") as wheel:
+            wheel.writestr(zipfile.ZipInfo("thence-1.2.dist-info/METADATA"), bytes(message))
+        return dist
+
+    changelog, message = CHANGELOG, metadata()
+    ran = []
+
+    def chosen(text, address):
+        nonlocal changelog, message
+        changelog, message = text, metadata(address)
+        return ran
+
+    def run(argv, *_):
+        ran.append([str(word) for word in argv])
+        return ""
+
+    monkeypatch.setattr(release, "DIST", tmp_path / "dist")
+    monkeypatch.setattr(release, "build", build)
+    monkeypatch.setattr(release, "run", run)
+    monkeypatch.setattr(release, "pythons", lambda: ["python3"])
+    monkeypatch.setattr(release, "try_out", lambda *_: ("3.13", ["msgspec 0.23  BSD-3-Clause"]))
+    return chosen
+
+
+def test_release_for_upload_is_refused_until_nothing_stands_against_it(built, tmp_path, capsys):
+    """Without FOR=upload it is made, and says what is open; in no case anything is uploaded."""
+    ran = built(CHANGELOG, "https://example.org/thence")
+    assert release.main([]) == 0
+    assert "the forge is still the reserved one" in capsys.readouterr().out
+    assert len(list((tmp_path / "dist").iterdir())) == 2
+    for text, address, reason in (
+        (CHANGELOG, "https://forge.test/thence", "no date for 1.2"),
+        ("## 1.2, 2027-01-01\n", "https://example.org/thence", "the reserved one"),
+    ):
+        shutil.rmtree(tmp_path / "dist", ignore_errors=True)
+        built(text, address)
+        assert release.main(["upload"]) == 1
+        assert reason in capsys.readouterr().err
+        assert not (tmp_path / "dist").exists()
+    built("## 1.2, 2027-01-01\n", "https://forge.test/thence")
+    assert release.main(["upload"]) == 0
+    assert "nothing was uploaded" in capsys.readouterr().out
+    assert not [words for words in ran if "upload" in words]
+
+
+def test_release_is_for_upload_or_for_nothing(built, capsys):
+    built(CHANGELOG, "https://example.org/thence")
+    assert release.main(["uplaod"]) == 1
+    assert "FOR=upload" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("members", "licence"),
+    [
+        ({"License-Expression": "MIT OR Apache-2.0"}, "MIT OR Apache-2.0"),
+        ({"Classifier": "License :: OSI Approved :: BSD License", "License": "new"}, "BSD License"),
+        ({"License": "Apache 2.0"}, "Apache 2.0"),
+        ({"License": "License agreement\n\n1. This"}, "License agreement"),
+        ({"License-Expression": "LGPL-3.0-only"}, "LGPL-3.0-only (copyleft)"),
+        ({"License": "MPL-2.0"}, "MPL-2.0 (copyleft)"),
+        ({"Classifier": "License :: OSI Approved :: GNU General Public License v2 (GPLv2)"},
+         "GNU General Public License v2 (GPLv2) (copyleft)"),
+        ({"Classifier": "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)"},
+         "Mozilla Public License 2.0 (MPL 2.0) (copyleft)"),
+        ({"Classifier": "License :: OSI Approved"}, "unknown"),
+        ({}, "unknown"),
+    ],
+)  # fmt: skip
+def test_licence_of_a_dependency_is_that_of_its_metadata(members, licence):
+    message = Message()
+    for name, text in members.items():
+        message[name] = text
+    assert release.licence(message) == licence
+
+
+def test_licences_of_what_is_installed_are_listed_by_name(tmp_path):
+    for name, said in (("Zoo", "MIT"), ("ant", "EUPL-1.2"), ("thence", "Apache-2.0")):
+        folder = tmp_path / "lib" / "python3.13" / "site-packages" / f"{name}-1.0.dist-info"
+        folder.mkdir(parents=True)
+        text = f"Name: {name}\nVersion: 1.0\nLicense-Expression: {said}\n\nWords.\n"
+        (folder / "METADATA").write_text(text)
+    assert release.licences(tmp_path) == ["ant 1.0  EUPL-1.2 (copyleft)", "Zoo 1.0  MIT"]
 
 
 def test_failed_command_shows_what_it_printed():
@@ -92,4 +192,5 @@ def test_head_is_built_twice_to_the_same_bytes(tmp_path):
     sdist = {name.partition("/")[2] for name in release.members(next(first.glob("*.gz")))}
     kept = {name.partition("/")[0] for name in sdist}
     assert kept >= {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "src", "scenarios"}
-    assert not kept & {"tests", "docs", "bench"}
+    assert {"docs/index.md", "docs/reference/errors.md", "docs/reference/formats/wire.md"} <= sdist
+    assert not kept & {"tests", "bench"}
