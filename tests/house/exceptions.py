@@ -26,10 +26,10 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 70,
-    "core": 29,
+    "core": 27,
     "files": 1,
     "git": 11,
-    "log": 81,
+    "log": 75,
     "otel": 4,
     "server": 80,
     "sim": 103,
@@ -49,9 +49,9 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10605, 54), (10400, 50)),
-    "core": ((6525, 32), (6500, 32)),
+    "core": ((6496, 32), (6500, 32)),
     "git": ((3230, 14), (3400, 14)),
-    "log": ((13468, 53), (13300, 52)),
+    "log": ((13297, 53), (13300, 52)),
     "server": ((9805, 59), (11400, 50)),
     "sim": ((14966, 61), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),

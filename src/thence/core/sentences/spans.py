@@ -95,11 +95,8 @@ def first(attributes: Json, names: tuple[str, ...]) -> Any:
 
 def first_text(attributes: Json, names: tuple[str, ...]) -> str | None:
     """Returns the first text that is not empty among these, at most 150 characters of it."""
-    for name in names:
-        value = attributes.get(name)
-        if value and isinstance(value, str):
-            return text_of(value)[:_NAME_CHARACTERS_MAX]
-    return None
+    texts = (text for text in map(attributes.get, names) if text and isinstance(text, str))
+    return next((text_of(text)[:_NAME_CHARACTERS_MAX] for text in texts), None)
 
 
 def _write(event: Event) -> str:
