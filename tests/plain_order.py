@@ -31,7 +31,6 @@ from thence.core.query.why import (
     Tally,
     Why,
     ambiguous,
-    beginnings,
     descending,
     ends_of,
     not_found,
@@ -225,8 +224,7 @@ def named(
                     return event
             if not found:
                 raise not_found(place, text, latest, namer_of(text, events))
-        if found:
-            beginnings(text)
+            raise ambiguous(text, len(found))
     if not found:
         raise not_found(place, text)
     if len(found) > 1:

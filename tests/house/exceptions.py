@@ -26,10 +26,10 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 70,
-    "core": 29,
+    "core": 27,
     "files": 1,
     "git": 11,
-    "log": 81,
+    "log": 75,
     "otel": 4,
     "server": 80,
     "sim": 88,
@@ -49,9 +49,9 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10546, 50), (10400, 50)),
-    "core": ((6798, 32), (6500, 32)),
+    "core": ((6772, 32), (6500, 32)),
     "git": ((3230, 14), (3400, 14)),
-    "log": ((13523, 53), (13300, 52)),
+    "log": ((13352, 53), (13300, 52)),
     "server": ((9964, 60), (11400, 50)),
     "sim": ((14767, 61), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),

@@ -33,7 +33,7 @@ def test_codes_and_their_sections_name_each_other():
 
 
 def test_codes_are_spelt_nowhere_without_being_known():
-    told = re.compile(r'(?:BadLine|_at\(line,|Finding|_missing)\(?\s*"(\w+)"')
+    told = re.compile(r'(?:BadLine|_add\(line,|Finding|_missing)\(?\s*"(\w+)"')
     found = {
         code
         for path in sorted((ROOT / "src").rglob("*.py"))

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id
 
+from thence.core.new_event import joined_ranges, subtract
 from thence.core.sentences.events import counted
 from thence.core.vocabulary import PLAIN
-from thence.log.check.verify import NumberRanges, subtract, verify
+from thence.log.check.verify import NumberRanges, verify
 from thence.log.files.disk import OS_DISK
 from thence.log.files.findings import FINDINGS_MAX, Finding
 from thence.log.open import Log, LogSettings
@@ -362,7 +363,7 @@ def test_stretches_are_kept_and_not_numbers():
 @given(st.integers(1, 20), st.integers(1, 20), st.lists(st.tuples(drawn, st.integers(0, 5))))
 def test_what_is_told_of_a_hole_is_taken_off_it(first, length, told):
     hole = (first, first + length)
-    ranges = [(start, start + size) for starts, size in told for start in starts]
+    ranges = joined_ranges((start, start + size) for starts, size in told for start in starts)
     left = {n for begin, end in subtract(hole, ranges) for n in range(begin, end + 1)}
     covered = {n for begin, end in ranges for n in range(begin, end + 1)}
     assert left == set(range(hole[0], hole[1] + 1)) - covered

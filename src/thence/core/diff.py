@@ -23,6 +23,7 @@ All functions are pure.
 """
 
 import re
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from thence.core.event import Event, decoded, raw_members
 from thence.core.order import after_causes, totally_ordered
@@ -104,8 +106,20 @@ def aligned(a: LogSide, b: LogSide) -> list[int]:
                 if group is None:
                     group = groups[key] = ([], [])
                 group[half].append(at)
-        for in_a, in_b in groups.values():
-            for x, y in _pairs(a, b, in_a, in_b):
+        for alike in groups.values():
+            (in_a, in_b), pairs = alike, list[tuple[int, int]]()
+            if in_a and in_b and len(in_a) + len(in_b) > 2:  # those of one content pair first
+                waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
+                for y in in_b:
+                    waiting[_content(b.events[y])].append(y)
+                rest: list[int] = []
+                for x in in_a:
+                    if queue := waiting[_content(a.events[x])]:
+                        pairs.append((x, queue.popleft()))
+                    else:
+                        rest.append(x)
+                in_a, in_b = rest, sorted(chain.from_iterable(waiting.values()))
+            for x, y in (*pairs, *zip(in_a, in_b, strict=False)):
                 partners[x], numbers_b[y] = y, x
     return partners
 
@@ -135,24 +149,6 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
             levels.append([])
         levels[level].append((at, name, near))
     return levels
-
-
-def _pairs(
-    a: LogSide, b: LogSide, in_a: Sequence[int], in_b: Sequence[int]
-) -> Iterator[tuple[int, int]]:
-    """Yields pairs of events that have one place and name, those of one content first."""
-    if in_a and in_b and len(in_a) + len(in_b) > 2:
-        waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for y in in_b:
-            waiting[_content(b.events[y])].append(y)
-        rest: list[int] = []
-        for x in in_a:
-            if queue := waiting[_content(a.events[x])]:
-                yield x, queue.popleft()
-            else:
-                rest.append(x)
-        in_a, in_b = rest, sorted(chain.from_iterable(waiting.values()))
-    yield from zip(in_a, in_b, strict=False)
 
 
 # members of `details` about a model's performance, not about the event
@@ -361,20 +357,16 @@ def difference(a: LogSide, b: LogSide) -> Difference:
         for of, partners in ((a, of_a), (b, of_b))
     )
     differing = [*changed, *((x, ALONE) for x in only_a), *((ALONE, y) for y in only_b)]
-    led_to: list[set[int]] = []
-    ranks: dict[tuple[int, int], tuple[int, int, int]] = {}
-    for half, of in enumerate((a, b)):
-        places = sorted([pair[half] for pair in differing if pair[half] != ALONE])
-        led_to.append(_effects(of, places))
-        for before, place in enumerate(places):
-            ranks[half, place] = (place - before, half, place)
+    in_a, in_b = (sorted({pair[half] for pair in differing} - {ALONE}) for half in (0, 1))
+    after_a, after_b = _effects(a, in_a), _effects(b, in_b)
 
     def rank(pair: tuple[int, int]) -> tuple[int, int, int]:
+        halves = enumerate(zip(pair, (in_a, in_b), strict=True))
         return min(
-            ranks[half_and_place] for half_and_place in enumerate(pair) if half_and_place in ranks
+            (at - bisect_left(places, at), half, at) for half, (at, places) in halves if at != ALONE
         )
 
-    roots = [(x, y) for x, y in differing if x not in led_to[0] and y not in led_to[1]]
+    roots = [(x, y) for x, y in differing if x not in after_a and y not in after_b]
     # there are none where each difference follows from one in the other log
     roots = sorted(roots or differing[:1], key=rank)
     first = None
@@ -408,13 +400,7 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
         "notices_b": b.notices,
         "roots": len(result.roots),
         "first": first
-        and {
-            "a": first.a and _line(first.a),
-            "b": first.b and _line(first.b),
-            "differs": first.differs,
-            "follow_a": first.follow_a,
-            "follow_b": first.follow_b,
-        },
+        and asdict(first) | {"a": first.a and _line(first.a), "b": first.b and _line(first.b)},
         "root_events": [_pair_as_json(result, x, y) for x, y in result.roots[:limit]],
         "changed_events": [_pair_as_json(result, x, y) for x, y in result.changed[:limit]],
         "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],

@@ -6,9 +6,11 @@ order, where offsets in a file don't.
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import inf
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -20,7 +22,8 @@ from thence.core.ids import is_ulid
 from thence.core.nearest import did_you_mean
 from thence.errors import InvalidEvent
 
-Intervals = tuple[tuple[int, int], ...]
+Range = tuple[int, int]
+Intervals = tuple[Range, ...]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -36,9 +39,7 @@ class Position(msgspec.Struct, frozen=True):
         """Reports whether an event is among those read."""
         if event.is_foreign:
             return event.event_id in self.foreign
-        own = self.intervals.get(event.node_id, ())
-        at = bisect_right(own, (event.seq, inf)) - 1
-        return at >= 0 and event.seq <= own[at][1]
+        return is_within(self.intervals.get(event.node_id, ()), event.seq)
 
     def after(self, events: Iterable[Event]) -> "Position":
         """Returns the position of a reader of these events too, in any order."""
@@ -55,7 +56,7 @@ class Position(msgspec.Struct, frozen=True):
         return Position(joined, frozenset(foreign))
 
 
-def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Intervals:
+def joined_ranges(ranges: Iterable[Range]) -> Intervals:
     """Returns ranges of numbers in order, those that touch as one."""
     joined: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
@@ -64,6 +65,25 @@ def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Intervals:
         else:
             joined.append((first, last))
     return tuple(joined)
+
+
+def is_within(ranges: Sequence[Range], number: int) -> bool:
+    """Reports whether a number is in one of some ranges, which are in order and apart."""
+    at = bisect_right(ranges, (number, inf)) - 1
+    return at >= 0 and number <= ranges[at][1]
+
+
+def subtract(whole: Range, ranges: Sequence[Range]) -> Iterator[Range]:
+    """Yields the parts of a range of numbers outside of all of some, in order and apart."""
+    first, last = whole
+    for begin, end in islice(ranges, bisect_left(ranges, first, key=itemgetter(1)), None):
+        if begin > last:
+            break
+        if begin > first:
+            yield first, begin - 1
+        first = end + 1
+    if first <= last:
+        yield first, last
 
 
 class Unchanged(msgspec.Struct, frozen=True):

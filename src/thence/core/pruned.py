@@ -1,8 +1,6 @@
 """The facts of a notice `log.pruned`: what was removed from a log on purpose."""
 
-from bisect import bisect_right
 from collections.abc import Mapping
-from math import inf
 from typing import Any
 
 import msgspec
@@ -10,7 +8,7 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.ids import ulid_value
-from thence.core.new_event import Intervals, Position, joined_ranges
+from thence.core.new_event import Intervals, Position, is_within, joined_ranges
 from thence.core.ready import ready
 
 PRUNED = "pruned"
@@ -36,9 +34,7 @@ class Pruned(msgspec.Struct, frozen=True):
 
     def holds(self, node_id: str, seq: int) -> bool:
         """Reports whether a number was pruned."""
-        ranges = self.numbers.get(node_id, ())
-        index = bisect_right(ranges, (seq, inf)) - 1
-        return index >= 0 and seq <= ranges[index][1]
+        return is_within(self.numbers.get(node_id, ()), seq)
 
     def last(self, node_id: str) -> int:
         """Returns the highest number of a node that was pruned, 0 for none."""

@@ -134,7 +134,6 @@ def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, 
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(zones, "ZONE_BITS", bits)
         patch.setattr(arrivals, "_UNREAD_EVENTS", data.draw(st.integers(1, 4)))
-        patch.setattr(arrivals, "_RANGES_MAX", data.draw(st.integers(0, 2)))
         folder = Path(name)
         add(folder, [])
         with index_of(folder) as index:

@@ -124,7 +124,7 @@ def test_heads_of_the_index_are_those_of_core(batches):
     with world(batches) as (index, events):
         subjects = ("nobody's", "\ud800", *filter(None, SUBJECTS))
         for subject, but in product(subjects, ((), TYPES[:1], ("no type", *TYPES[1:]))):
-            assert causality.heads(index, subject, but) == plain_order.heads(subject, events, but)
+            assert causality.heads(index, [subject], but) == plain_order.heads(subject, events, but)
 
 
 def asked(ask):

@@ -400,9 +400,7 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
             first = imported.setdefault((header.source, header.source_id), header.event_id)
             if first != header.event_id:
                 duplicates[header.event_id] = first
-    if not duplicates:
-        return list(ordered), duplicates
-    return [event for event in ordered if event.event_id not in duplicates], duplicates
+    return [one for one in ordered if one.header.event_id not in duplicates], duplicates
 
 
 def _member(item: object) -> object:

@@ -214,7 +214,18 @@ def parse(text: str) -> tuple[Comparison, ...]:
     comparisons: list[Comparison] = []
     at = len(text) - len(text.lstrip())
     while match := _COMPARISON.match(text, at):
-        comparisons.append(_comparison(match))
+        parts = _PARTS.findall(match["path"])
+        if len(parts) > PATH_NAMES_MAX:
+            raise _refused(at, f"the path has more than {PATH_NAMES_MAX} names")
+        is_any = len(parts) > 1 and parts[-1][0] == "*"
+        names = parts[:-1] if is_any else parts
+        path = tuple([int(index) if index else _text(name, at) for name, index in names])
+        value: Scalar = None
+        if op := match["op"]:
+            word, at = match["value"], match.start("value")
+            is_text = op == "~" or word.startswith('"')
+            value = _text(word, at) if is_text else _scalar(word, at)
+        comparisons.append(Comparison(path, op or "", value, is_any))
         at = match.end()
         joint = _AND.match(text, at)
         if joint is None:
@@ -226,23 +237,6 @@ def parse(text: str) -> tuple[Comparison, ...]:
             raise _refused(at, f"{lacking} is missing here")
         at = joint.end()
     raise _refused(at, "a name, as a word or in double quotes, is missing here")
-
-
-def _comparison(match: re.Match[str]) -> Comparison:
-    """Reads the parts of a comparison; raises InvalidFilter."""
-    begin, parts = match.start(), _PARTS.findall(match["path"])
-    if len(parts) > PATH_NAMES_MAX:
-        raise _refused(begin, f"the path has more than {PATH_NAMES_MAX} names")
-    is_any = len(parts) > 1 and parts[-1][0] == "*"
-    names = parts[:-1] if is_any else parts
-    path = tuple([int(index) if index else _text(name, begin) for name, index in names])
-    op, word = match["op"], match["value"]
-    if op is None:
-        return Comparison(path, is_any=is_any)
-    begin = match.start("value")
-    is_text = op == "~" or word.startswith('"')
-    value = _text(word, begin) if is_text else _scalar(word, begin)
-    return Comparison(path, op, value, is_any)
 
 
 def _text(word: str, at: int) -> str:

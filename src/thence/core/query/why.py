@@ -154,7 +154,7 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
     depths = {answer.event.event_id: 0}
     below: dict[str, list[Event]] = {}
     pending = [answer.event]
-    while pending:
+    while pending and rows >= 0:
         effect = max(pending, key=total_order_key)
         pending.remove(effect)
         depth = depths[effect.event_id] + 1
@@ -165,7 +165,7 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
         for cause in fresh[:REASONS_OF_ONE_MAX]:
             rows -= height(cause, depth)
             if rows < 0:
-                return tuple(_tree(answer.event, below, 1))
+                break
             depths[cause.event_id] = depth
             below.setdefault(effect.event_id, []).append(cause)
             if cause.event_type != MILESTONE:
@@ -325,14 +325,6 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
     return None
 
 
-def beginnings(text: str) -> tuple[str, str]:
-    """Returns the possible prefixes of an id for a text; `ambiguous_id` if it is too short."""
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
-        raise _ambiguous(text, cause, "give more of the id")
-    return text, text.upper()
-
-
 def not_found(
     place: object,
     text: str,
@@ -371,8 +363,11 @@ def not_found(
 _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 
-def ambiguous(text: str, count: int, first_id: str) -> ThenceError:
-    """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
+def ambiguous(text: str, count: int, first_id: str = "") -> ThenceError:
+    """Returns the error for a prefix of several ids, `first_id` among them, or a short one."""
+    if len(text) < PREFIX_CHARACTERS_MIN:
+        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
+        return _ambiguous(text, cause, "give more of the id")
     hint = f"give more of the id, such as {first_id}"
     return _ambiguous(text, f"{count} events begin with it", hint)
 

@@ -425,14 +425,11 @@ _NOTICES: Mapping[str, str] = {
     "pruned": "{events:event} {events:was} pruned[, up to {until}]",
     "redacted": "the payload of [event {event_id}|an event] was redacted[: {reason}]",
 }
-_ERROR_TYPES = {
+# The name of a notice: `log.<kind>` in a plain log and in work, an error_type in a simulation.
+NOTICE_ERROR_TYPES: Mapping[str, str] = {kind: f"log_{kind}" for kind in _NOTICES} | {
     "joined": "causes_joined",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
-}
-# The name of a notice: `log.<kind>` in a plain log and in work, an error_type in a simulation.
-NOTICE_ERROR_TYPES: Mapping[str, str] = {
-    kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _NOTICES
 }
 NOTICE_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
 NOTICE_SENTENCES = {f"log.{kind}": sentence for kind, sentence in _NOTICES.items()}
@@ -510,22 +507,10 @@ WORK_SENTENCES: Mapping[str, Sentence] = {
 }
 
 # the members of a tool's input that say most of a call
-_SAID = "|".join(
-    f"{{input.{name}:quoted}}"
-    for name in (
-        *(
-            "command",
-            "cmd",
-            "file_path",
-            "filePath",
-            "path",
-            "pattern",
-            "url",
-            "query",
-            "description",
-        ),
-        *("prompt", "message"),
-    )
+_SAID = (
+    "{input.command:quoted}|{input.cmd:quoted}|{input.file_path:quoted}|{input.filePath:quoted}"
+    "|{input.path:quoted}|{input.pattern:quoted}|{input.url:quoted}|{input.query:quoted}"
+    "|{input.description:quoted}|{input.prompt:quoted}|{input.message:quoted}"
 )
 _TOOL = "[{tool:text}|a tool]"
 _TASK = (

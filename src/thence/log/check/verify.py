@@ -8,10 +8,9 @@ append quarantines, and damage recorded by a notice of this log, with the number
 event places in another; files that look like segments but are not.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from operator import itemgetter, lt
+from operator import lt
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -25,7 +24,7 @@ from thence.core.codec import (
     taken,
 )
 from thence.core.event import Event
-from thence.core.new_event import parse_cause
+from thence.core.new_event import is_within, joined_ranges, parse_cause, subtract
 from thence.core.redaction import same_event_key
 from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
@@ -75,26 +74,12 @@ class NumberRanges:
 
     def holds(self, seq: int) -> bool:
         """Reports whether a number was added."""
-        index = bisect_right(self._ranges, seq, key=itemgetter(0)) - 1
-        return seq in self._late or (index >= 0 and seq <= self._ranges[index][1])
+        return seq in self._late or is_within(self._ranges, seq)
 
     def holes(self) -> Iterator[tuple[int, int]]:
         """Yields the first and last number of each hole, from 1 to the highest number."""
         late = ((seq, seq) for seq in self._late)
-        return subtract((1, self.last), chain(self._ranges, late))
-
-
-def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yields the parts of a hole that lie outside of all ranges of numbers."""
-    first, last = hole
-    for begin, end in sorted(ranges):
-        if begin > last or first > last:
-            break
-        if begin > first:
-            yield first, begin - 1
-        first = max(first, end + 1)
-    if first <= last:
-        yield first, last
+        return subtract((1, self.last), joined_ranges(chain(self._ranges, late)))
 
 
 # the codes of bytes that a notice may record
@@ -201,10 +186,10 @@ class _Check:
         event = line.content
         if not line.is_whole:
             is_event = isinstance(event, Event)
-            self._add(self._at(line, "torn", _TAIL_KEPT if is_event else _TAIL_MOVED))
+            self._add(line, "torn", _TAIL_KEPT if is_event else _TAIL_MOVED)
             return
         if isinstance(event, BadLine):
-            self._add(self._at(line, event.code, event.reason))
+            self._add(line, event.code, event.reason)
             for node_id in self._own:
                 self._bad_after.setdefault(node_id, line)
             return
@@ -217,23 +202,18 @@ class _Check:
                 self._foreign.add(event.event_id)
         else:
             self._foreign.discard(event.event_id)
-            self._order(line, event, is_first)
+            node = self._nodes.setdefault(event.node_id, NumberRanges())
+            is_late = event.seq < node.last and event.node_id not in self._in_order
+            self._note_missing(event.node_id, node.last, event.seq)
+            if not node.add(event.seq) and is_first:
+                reason = f"the number {event.seq} of node {event.node_id} is given twice"
+                self._add(line, "inconsistent", reason, event)
+            if event.lamport_clock <= node.clock and is_first and not is_late:
+                reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
+                self._add(line, "inconsistent", reason, event)
+            if is_first:
+                node.clock = max(node.clock, event.lamport_clock)
         self._names(line, event)
-
-    def _order(self, line: Line, event: Event, is_first: bool) -> None:
-        node = self._nodes.setdefault(event.node_id, NumberRanges())
-        is_late = event.seq < node.last and event.node_id not in self._in_order
-        self._note_missing(event.node_id, node.last, event.seq)
-        is_new = node.add(event.seq)
-        if not is_first:
-            return
-        if not is_new:
-            reason = f"the number {event.seq} of node {event.node_id} is given twice"
-            self._add(self._at(line, "inconsistent", reason, event))
-        if event.lamport_clock <= node.clock and not is_late:
-            reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
-            self._add(self._at(line, "inconsistent", reason, event))
-        node.clock = max(node.clock, event.lamport_clock)
 
     def _note_missing(self, node_id: str, last: int, seq: int) -> None:
         """Notes the numbers missing before an event of an own node, if bad bytes lie there."""
@@ -266,7 +246,7 @@ class _Check:
         first = self._contents.setdefault(event.event_id, this)
         if first != this:
             reason = f"the id {event.event_id} stands for two different events"
-            self._add(self._at(line, "inconsistent", reason, event))
+            self._add(line, "inconsistent", reason, event)
 
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
@@ -314,35 +294,26 @@ class _Check:
                 for line, node, numbers in self._missing_at
                 if node == node_id and self._recorded.holds(line.file, line.offset, line.length)
             ]
-            lost = list(subtract(part, recorded))
+            lost = list(subtract(part, joined_ranges(recorded)))
             for span in lost:
                 yield _missing("events_lost", node_id, span)
             for span in subtract(part, lost):
                 yield _missing("torn", node_id, span)
 
-    def _add(self, finding: Finding) -> None:
-        """Adds a finding; beyond the limit those of a kind become one with their count."""
-        kind = finding.code, finding.file
+    def _add(self, line: Line, code: str, reason: str, event: Event | None = None) -> None:
+        """Adds what is found at a line; beyond the limit a kind becomes one with its count."""
+        kind = code, line.file
         index = self._folded.get(kind)
         if index is not None:
             earlier = self._findings[index]
-            length = finding.offset + finding.length - earlier.offset
+            length = line.offset + line.length - earlier.offset
             self._findings[index] = replace(earlier, length=length, count=earlier.count + 1)
             return
         if len(self._findings) >= FINDINGS_MAX:
             self._folded[kind] = len(self._findings)
-        self._findings.append(finding)
-
-    def _at(self, line: Line, code: str, reason: str, event: Event | None = None) -> Finding:
-        return Finding(
-            code,
-            reason,
-            line.file,
-            line.offset,
-            line.length,
-            event.node_id if event else None,
-            event.seq if event else None,
-        )
+        place = (line.file, line.offset, line.length)
+        number = (event.node_id, event.seq) if event else ()
+        self._findings.append(Finding(code, reason, *place, *number))
 
 
 def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:

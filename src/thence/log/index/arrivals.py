@@ -6,22 +6,19 @@ has what has arrived since.
 """
 
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
-from operator import itemgetter
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.new_event import Intervals, Position
+from thence.core.new_event import Intervals, Position, is_within, subtract
 from thence.core.pruned import PRUNED, pruned_by
 from thence.errors import EventNotFound
 from thence.log.index.connection import Index
 from thence.log.index.lookup import arrival_of, event_at, event_count, events_at, get, ids_at
 from thence.log.index.rows import TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Extent
-from thence.log.index.zones import zone_arrivals, zones_of_numbers
+from thence.log.index.zones import zone_arrivals, zone_of, zones_of_numbers
 from thence.log.read.reader import LastPrune, never_pruned
 
 BATCH_EVENTS = 10_000
@@ -31,6 +28,7 @@ _BETWEEN = """
     SELECT length, segment, offset, event_id FROM events
     WHERE arrival > :after AND arrival <= :until ORDER BY arrival
 """
+_OF_ZONE = "SELECT arrival, node, seq FROM events WHERE arrival BETWEEN ? AND ?"
 _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
@@ -39,8 +37,6 @@ _PRUNES = f"""
 """
 # the events of a position that are looked up at once
 _UNREAD_EVENTS = 512
-# more ranges of numbers than this within a zone are compared by reading its events
-_RANGES_MAX = 100
 
 
 class Arrived(NamedTuple):
@@ -120,9 +116,32 @@ def unread(
     """
     last_id: str | None = None
     served = position
+
+    def work(connection: sqlite3.Connection) -> Sequence[Event]:
+        last = 0 if last_id is None else arrival_of(index, connection, last_id)
+        unread = {
+            node_id: [
+                part for run in runs for part in subtract(run, position.intervals.get(node_id, ()))
+            ]
+            for node_id, runs in _runs(connection).items()
+        }
+        arrivals = list[int]()
+        for number in zones_of_numbers(connection, zone_of(last + 1), unread):
+            rows = connection.execute(_OF_ZONE, zone_arrivals(number))
+            arrivals += [
+                at
+                for at, node_id, seq in rows
+                if at > last and is_within(unread.get(node_id, ()), seq)
+            ]
+            if len(arrivals) >= _UNREAD_EVENTS:
+                break
+        rows = connection.execute(_STRANGERS)
+        arrivals += [at for at, id in rows if at > last and id not in position.foreign]
+        return events_at(index, connection, sorted(arrivals)[:_UNREAD_EVENTS])
+
     while True:
         try:
-            events = index.answer(partial(_unread_events, index, position, last_id))
+            events = index.answer(work)
         except EventNotFound:  # it was pruned, with all that arrived before it
             last_id = None
             continue
@@ -135,60 +154,6 @@ def unread(
         served = served.after(events)
         last_id = events[-1].event_id if events else last_id
         yield events
-
-
-def _unread_events(
-    index: Index, position: Position, last_id: str | None, connection: sqlite3.Connection
-) -> Sequence[Event]:
-    """Returns the first events behind one, and behind a position too."""
-    last = 0 if last_id is None else arrival_of(index, connection, last_id)
-    while arrivals := _unread_arrivals(connection, position, last):
-        events = events_at(index, connection, arrivals)
-        if fresh := [event for event in events if not position.holds(event)]:
-            return fresh
-        last = arrivals[-1]
-    return ()
-
-
-def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: int) -> list[int]:
-    """Returns the arrivals behind one of the first events that a position may not hold."""
-    zones = zones_of_numbers(connection, _unread_numbers(connection, position))
-    strangers = sorted(
-        arrival
-        for arrival, event_id in connection.execute(_STRANGERS)
-        if arrival > after and event_id not in position.foreign
-    )
-    arrivals: list[int] = []
-    for number, ranges in zones.items():
-        first, last = zone_arrivals(number)
-        if last <= after or len(arrivals) >= _UNREAD_EVENTS:
-            continue
-        is_exact = len(ranges) <= _RANGES_MAX
-        condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
-        sql = (
-            f"SELECT arrival FROM events WHERE arrival BETWEEN {max(first, after + 1)} AND {last}"
-            f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival LIMIT {_UNREAD_EVENTS}"
-        )
-        values = chain.from_iterable(ranges) if is_exact else ()
-        arrivals += [arrival for (arrival,) in connection.execute(sql, tuple(values))]
-    return sorted({*arrivals, *strangers})[:_UNREAD_EVENTS]
-
-
-def _unread_numbers(
-    connection: sqlite3.Connection, position: Position
-) -> Iterator[tuple[str, int, int]]:
-    """Yields the numbers that lines of the log have and a position does not hold, as ranges."""
-    for node_id, runs in _runs(connection).items():
-        held = position.intervals.get(node_id, ())
-        for begin, last in runs:
-            at = bisect_left(held, begin, key=itemgetter(1))
-            while begin <= last and at < len(held):
-                first_held, last_held = held[at]
-                if begin < first_held:
-                    yield node_id, begin, min(last, first_held - 1)
-                begin, at = last_held + 1, at + 1
-            if begin <= last:
-                yield node_id, begin, last
 
 
 def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:

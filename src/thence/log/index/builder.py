@@ -287,19 +287,12 @@ class Builder:
         self._db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?)", usage)
         begins = [(arrival, entry) for arrival, entry in pairs if entry.begins]
         ends = [(one.ends, arrival) for arrival, one in pairs if one.ends is not None]
+        spans, parents = dict[str, int](), dict[int, str]()
         if begins:
-            self._begin_steps(begins)
-        if ends:
-            self._db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
-            self._settle(name for name, _ in ends)
-
-    def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
-        """Records steps, with the ends that came before, and the spans that they are."""
-        self._db.executemany(_BEGIN, [(arrival,) for arrival, _ in begins])
-        ids = [entry.event_id for _, entry in begins]
-        self._settle(name for (name,) in self._by_ids(_ENDED, ids))
-        spans: dict[str, int] = {}
-        parents: dict[int, str] = {}
+            self._db.executemany(_BEGIN, [(arrival,) for arrival, _ in begins])
+            ids = [entry.event_id for _, entry in begins]
+            # the ends may have come before
+            self._settle(name for (name,) in self._by_ids(_ENDED, ids))
         for arrival, entry in begins:
             span_id, parent_id = entry.payload.span_id, entry.payload.parent_span_id
             if isinstance(span_id, str):
@@ -314,6 +307,9 @@ class Builder:
             self._connect(
                 "span", [*parents], names, spans, lambda ids: dict(self._by_ids(_SPANS, ids))
             )
+        if ends:
+            self._db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
+            self._settle(name for name, _ in ends)
 
     def _settle(self, begin_ids: Iterable[str]) -> None:
         """Finds the ends of steps anew, by the ids of their begins."""

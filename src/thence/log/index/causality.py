@@ -8,7 +8,7 @@ once.
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,7 @@ from thence.log.index.lookup import (
     in_total_order,
     lines_at,
     present,
+    rows_at,
 )
 from thence.log.index.rows import TOTAL_ORDER
 
@@ -128,15 +129,12 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
     return index.answer(work)
 
 
-def heads(
-    index: Index, subject: str | Sequence[str], but: Collection[str] = ()
-) -> tuple[Event, ...]:
+def heads(index: Index, subjects: Sequence[str], but: Collection[str] = ()) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
-    A subject may have several names. Events of the types in `but` don't count as events on the
+    `subjects` are the subject's names. Events of the types in `but` don't count as events on the
     subject, but links through them do.
     """
-    subjects = (subject,) if isinstance(subject, str) else subject
     names = [*filter(is_utf8, subjects)]
     on_subject = (
         "SELECT arrival FROM events"
@@ -167,12 +165,6 @@ Direction = Literal["upstream", "downstream"]
 # the columns of `causes` from which and to which a step leads
 ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
-# the most arrivals whose links one query reads
-_TOGETHER = 500
-
-# type and actor, then the total order
-Key = tuple[str, str | None, int, str, str, str]
-
 
 class Walk:
     """A walk from an event to its causes or its effects; what it has read is not read again."""
@@ -181,7 +173,6 @@ class Walk:
         self._db = connection
         self._near, self._far = ENDS[direction]
         self._links: dict[int, list[int]] = {}
-        self._keys: dict[int, Key] = {}
 
     def cone(self, arrival: int, depth: int | None, limit: int) -> tuple[dict[int, int], bool]:
         """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
@@ -190,21 +181,16 @@ class Walk:
         rest.
         """
         distances = {arrival: 0}
-        layer = [arrival]
-        distance = 0
-        is_cut = is_wide = False
+        layer, distance, is_cut = [arrival], 0, False
         while layer and distance != depth and not is_cut:
             distance += 1
-            layer = [other for other in self.neighbours(layer) if other not in distances]
-            is_wide = is_wide or len(layer) > 1
-            if len(distances) + len(layer) > limit + 1:
-                is_cut = True
-                layer = self._in_order(layer)[: limit + 1 - len(distances)]
-            distances.update(dict.fromkeys(layer, distance))
+            layer = [*self.neighbours(layer).difference(distances)]
+            if len(layer) > 1:
+                layer = in_total_order(self._db, layer)
+            room = limit + 1 - len(distances)
+            is_cut = len(layer) > room
+            distances |= dict.fromkeys(layer[:room], distance)
         del distances[arrival]
-        if is_wide:
-            distances = {other: distances[other] for other in self._in_order(distances)}
-            distances = dict(sorted(distances.items(), key=lambda item: item[1]))
         return distances, is_cut
 
     def chain(self, arrival: int, limit: int, event_of: Callable[[int], Event]) -> list[int]:
@@ -219,15 +205,16 @@ class Walk:
             if not causes:
                 break
             if len(causes) > 1:
-                keys = self._keys_of([arrival, *causes])
-                effect_type = keys[arrival][0]
-                near = {cause: closeness(effect_type, *keys[cause][:2]) for cause in causes}
-                closest = [cause for cause in causes if near[cause] == max(near.values())]
-                if len(closest) > 1 and effect_type == "STATE" and keys[closest[0]][0] == "ACTION":
+                columns = "arrival, events.type, actor, event_id"
+                rows = rows_at(self._db, columns, [arrival, *causes], TOTAL_ORDER)
+                known = {at: row for at, *row in rows}
+                effect_type = known.pop(arrival)[0]
+                near = {at: closeness(effect_type, *row[:2]) for at, row in known.items()}
+                causes = [cause for cause in near if near[cause] == max(near.values())]
+                if len(causes) > 1 and effect_type == "STATE" and known[causes[0]][0] == "ACTION":
                     # the order of names stands in the line alone
-                    names = [*event_of(arrival).caused_by, *(keys[cause][-1] for cause in closest)]
-                    closest = [min(closest, key=lambda cause: names.index(keys[cause][-1]))]
-                causes = sorted(closest, key=lambda cause: keys[cause][2:])
+                    names = [*event_of(arrival).caused_by, *(known[cause][-1] for cause in causes)]
+                    causes = [min(causes, key=lambda cause: names.index(known[cause][-1]))]
             arrival = causes[-1]
             chain[arrival] = None
         return list(reversed(chain))
@@ -255,25 +242,10 @@ class Walk:
     def neighbours(self, arrivals: Collection[int]) -> set[int]:
         """Returns the events one step away from any of some events."""
         links = self._links
-        missing = [arrival for arrival in arrivals if arrival not in links]
-        for at in range(0, len(missing), _TOGETHER):
-            part = missing[at : at + _TOGETHER]
-            links |= {arrival: [] for arrival in part}
-            sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} IN"
-            for near, far in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
+        if missing := [arrival for arrival in arrivals if arrival not in links]:
+            links |= {arrival: [] for arrival in missing}
+            among = f"{self._near} IN (SELECT value FROM json_each(?))"
+            sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {among}"
+            for near, far in self._db.execute(sql, (json.dumps(missing),)):
                 links[near].append(far)
         return {far for arrival in arrivals for far in links[arrival]}
-
-    def _in_order(self, arrivals: Collection[int]) -> list[int]:
-        """Returns arrivals in the total order of their events."""
-        keys = self._keys_of(arrivals)
-        return sorted(arrivals, key=lambda arrival: keys[arrival][2:])
-
-    def _keys_of(self, arrivals: Collection[int]) -> Mapping[int, Key]:
-        missing = [arrival for arrival in arrivals if arrival not in self._keys]
-        sql = f"SELECT arrival, type, actor, {TOTAL_ORDER} FROM events WHERE arrival IN"
-        for at in range(0, len(missing), _TOGETHER):
-            part = missing[at : at + _TOGETHER]
-            for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
-                self._keys[other] = tuple(key)
-        return self._keys

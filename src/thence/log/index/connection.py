@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote_from_bytes
 from weakref import WeakSet
 
@@ -125,7 +125,7 @@ class Index:
         self._is_distrusted = False
         self._idle: list[_Reader] = []
         self._borrowed_count = 0
-        _OpenIndexes.indexes.add(self)
+        _OPEN.add(self)
 
     def refresh(self, on_read: Callable[[int], None] | None = None) -> None:
         """Brings the index up to date with the log.
@@ -471,25 +471,23 @@ class Index:
                     raise
 
 
-class _OpenIndexes:
-    """The open indexes of this process, for the hooks before and after a fork."""
-
-    indexes: ClassVar[WeakSet[Index]] = WeakSet()
-    # the connections of a parent, which its child must not close
-    inherited: ClassVar[list[sqlite3.Connection]] = []
-
-    @classmethod
-    def before_fork(cls) -> None:
-        for index in list(cls.indexes):
-            index.before_fork()
-
-    @classmethod
-    def after_fork(cls) -> None:
-        for index in list(cls.indexes):
-            cls.inherited += index.after_fork()
+# the open indexes of this process, for the hooks before and after a fork
+_OPEN = WeakSet[Index]()
+# the connections of a parent, which its child must not close
+_INHERITED: list[sqlite3.Connection] = []
 
 
-on_fork(_OpenIndexes.before_fork, _OpenIndexes.after_fork)
+def _before_fork() -> None:
+    for index in list(_OPEN):
+        index.before_fork()
+
+
+def _after_fork() -> None:
+    for index in list(_OPEN):
+        _INHERITED.extend(index.after_fork())
+
+
+on_fork(_before_fork, _after_fork)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from thence.core.event import Event
@@ -12,7 +11,6 @@ from thence.core.query.why import (
     PREFIX_CHARACTERS_MIN,
     SUBJECTS_COMPARED_MAX,
     ambiguous,
-    beginnings,
     not_found,
     subject_named,
 )
@@ -24,7 +22,9 @@ T = TypeVar("T")
 
 # all events by the index of that order, which SQLite does not choose by itself
 IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
-_FAILURES = "events INDEXED BY failures WHERE failed = 1"
+_PLACES = {"@last": IN_ORDER, "@last-error": "events INDEXED BY failures WHERE failed = 1"}
+_BY_ID = "SELECT arrival FROM events WHERE event_id = :text"
+_EXTENT = "segment, offset, length, event_id"
 _OF_TYPE = "events WHERE type = :text"
 _ON_SUBJECT = "events WHERE subject = :text"
 
@@ -33,6 +33,7 @@ _BY_PREFIX = """
     event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
+_FIRST_BY_PREFIX = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
 # the first event that names a missing cause of this beginning
 _NAMERS = f"""
     SELECT arrival FROM waiting JOIN events ON arrival = child
@@ -64,15 +65,10 @@ def held(index: Index, ids: Collection[str]) -> tuple[int, list[Event]]:
 
     The cost is that of what is asked for.
     """
-    values = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
-    sql = (
-        "SELECT segment, offset, length, event_id"
-        " FROM json_each(:ids) CROSS JOIN events ON event_id = value"
-    )
 
     def work(connection: sqlite3.Connection) -> tuple[int, list[Event]]:
-        count = event_count(connection)
-        return count, index.fetch(connection, sorted(connection.execute(sql, values)))
+        extents = sorted(_rows_of(connection, _EXTENT, ids))
+        return event_count(connection), index.fetch(connection, extents)
 
     return index.answer(work)
 
@@ -84,15 +80,42 @@ def find(index: Index, text: str) -> Event:
     else the latest event on the subject of that name, of which the last parts are enough:
     WP01 for 028-sync/WP01; else the latest event of that type.
     """
+    values = {"text": text, "upper": text.upper()}
+    # no id, subject or type holds half a surrogate pair
+    is_name = text not in _PLACES and is_utf8(text)
+    is_long = len(text) >= PREFIX_CHARACTERS_MIN
 
     def work(connection: sqlite3.Connection) -> Event:
-        if text in ("@last", "@last-error"):
-            arrival = last_arrival(connection, _FAILURES if text == "@last-error" else IN_ORDER)
-        else:
-            arrival = _arrival_by_prefix(index, connection, text)
-        if arrival is None:
-            raise not_found(index.folder, text)
-        return event_at(index, connection, arrival)
+        one, count, arrival = connection.execute, 0, None
+        if is_name:
+            (arrival,) = one(_BY_ID, values).fetchone() or (None,)
+        elif text in _PLACES:
+            arrival = last_arrival(connection, _PLACES[text])
+        if is_name and arrival is None:
+            (count,) = one(f"SELECT count(*) FROM events WHERE {_BY_PREFIX}", values).fetchone()
+            if count and is_long:
+                (arrival,) = one(_FIRST_BY_PREFIX, values).fetchone()
+            else:
+                arrival = last_arrival(connection, _ON_SUBJECT, text or None)
+            if arrival is None:
+                subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
+                arrival = last_arrival(connection, _ON_SUBJECT, subject)
+            if arrival is None:
+                arrival = last_arrival(connection, _OF_TYPE, text or None)
+        if arrival is not None:
+            event = event_at(index, connection, arrival)
+            if count > 1 and is_long:
+                raise ambiguous(text, count, event.event_id)
+            return event
+        if count:
+            raise ambiguous(text, count)
+        row = one(_NAMERS, values).fetchone() if is_name and is_long else None
+        raise not_found(
+            index.folder,
+            text,
+            None if text in _PLACES else subjects_of(connection, SUBJECTS_COMPARED_MAX),
+            row and event_at(index, connection, row[0]),
+        )
 
     return index.answer(work)
 
@@ -131,16 +154,15 @@ def event_count(connection: sqlite3.Connection) -> int:
 
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
-    sql = "SELECT arrival FROM events WHERE event_id = :event_id"
-    with suppress(UnicodeEncodeError):  # no event's id holds half a surrogate pair
-        row = connection.execute(sql, {"event_id": event_id}).fetchone()
-        if row is not None:
-            return int(row[0])
-    raise not_found(index.folder, event_id)
+    # no event's id holds half a surrogate pair
+    row = connection.execute(_BY_ID, {"text": event_id}).fetchone() if is_utf8(event_id) else None
+    if row is None:
+        raise not_found(index.folder, event_id)
+    return int(row[0])
 
 
 def last_arrival(
-    connection: sqlite3.Connection, source: str = IN_ORDER, text: str = ""
+    connection: sqlite3.Connection, source: str = IN_ORDER, text: str | None = None
 ) -> int | None:
     """Returns the arrival of the event that is last in total order, None if there is none.
 
@@ -151,14 +173,26 @@ def last_arrival(
     return None if row is None else int(row[0])
 
 
+def rows_at(
+    connection: sqlite3.Connection, columns: str, arrivals: Iterable[int], order: str = "key"
+) -> list[tuple[Any, ...]]:
+    """Returns columns of the events of arrivals, in the given order unless SQL names another."""
+    sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value"
+    values = (json.dumps([*arrivals]),)
+    return connection.execute(f"{sql} ORDER BY {order}", values).fetchall()
+
+
+def _rows_of(
+    connection: sqlite3.Connection, columns: str, ids: Iterable[str]
+) -> list[tuple[Any, ...]]:
+    """Returns columns of the events of ids, of those that the log has."""
+    sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON event_id = value"
+    return connection.execute(sql, (json.dumps([*filter(is_utf8, ids)]),)).fetchall()
+
+
 def in_total_order(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[int]:
     """Returns arrivals in the total order of their events."""
-    sql = (
-        "SELECT arrival FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
-        f" ORDER BY {TOTAL_ORDER}"
-    )
-    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
-    return [arrival for (arrival,) in rows]
+    return [arrival for (arrival,) in rows_at(connection, "arrival", arrivals, TOTAL_ORDER)]
 
 
 def event_at(index: Index, connection: sqlite3.Connection, arrival: int) -> Event:
@@ -182,65 +216,19 @@ def _in_order_of(
     read: Callable[[sqlite3.Connection, list[Extent]], Iterable[T]],
 ) -> list[T]:
     in_order = sorted(set(arrivals))
-    columns = "segment, offset, length, event_id"
-    sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value ORDER BY key"
-    extents = connection.execute(sql, (json.dumps(in_order),)).fetchall()
+    extents = rows_at(connection, _EXTENT, in_order)
     by_arrival = dict(zip(in_order, read(connection, extents), strict=True))
     return [by_arrival[arrival] for arrival in arrivals]
 
 
 def ids_at(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[str]:
     """Returns the ids of the events of arrivals, in the given order; no line is read."""
-    sql = (
-        "SELECT event_id FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
-        " ORDER BY key"
-    )
-    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
-    return [event_id for (event_id,) in rows]
+    return [event_id for (event_id,) in rows_at(connection, "event_id", arrivals)]
 
 
 def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
     """Returns those of some ids that events of the log have."""
-    sql = "SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value"
-    rows = connection.execute(sql, {"ids": json.dumps(list(filter(is_utf8, ids)))})
-    return {event_id for (event_id,) in rows}
-
-
-def _arrival_by_prefix(index: Index, connection: sqlite3.Connection, text: str) -> int:
-    """Returns the arrival of the one event whose id begins with a text, else by subject or type."""
-    if not is_utf8(text):  # no id, subject or type holds half a surrogate pair
-        subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
-        raise not_found(index.folder, text, subjects)
-    values = {"text": text, "upper": text.upper()}
-    sql = "SELECT arrival FROM events WHERE event_id = :text"
-    exact = connection.execute(sql, values).fetchone()
-    if exact is not None:
-        return int(exact[0])
-    sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
-    (count,) = connection.execute(sql, values).fetchone()
-    if not count or len(text) < PREFIX_CHARACTERS_MIN:
-        arrival = last_arrival(connection, _ON_SUBJECT, text) if text else None
-        if arrival is None:
-            subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
-            if subject is not None:
-                arrival = last_arrival(connection, _ON_SUBJECT, subject)
-        if arrival is None and text:
-            arrival = last_arrival(connection, _OF_TYPE, text)
-        if arrival is not None:
-            return arrival
-        if not count:
-            subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
-            namer: Event | None = None
-            if len(text) >= PREFIX_CHARACTERS_MIN:
-                row = connection.execute(_NAMERS, values).fetchone()
-                namer = None if row is None else event_at(index, connection, row[0])
-            raise not_found(index.folder, text, subjects, namer)
-    beginnings(text)
-    sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
-    first = int(connection.execute(sql, values).fetchone()[0])
-    if count > 1:
-        raise ambiguous(text, count, event_at(index, connection, first).event_id)
-    return first
+    return {event_id for (event_id,) in _rows_of(connection, "event_id", ids)}
 
 
 def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:

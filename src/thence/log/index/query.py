@@ -10,7 +10,7 @@ to. The matches of `where` are found by reading the candidates that the columns 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, tee
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back
 from thence.core.codec import parse
@@ -24,6 +24,8 @@ from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Stale
 from thence.log.index.zones import Bounds, bounds_of
+
+T = TypeVar("T")
 
 
 class Within(NamedTuple):
@@ -54,85 +56,72 @@ def page(
     the cursor; then it holds only events that had arrived at the first page. `log_id` is part
     of the cursors. Raises InvalidFilter, `invalid_cursor`, `read_failed`.
     """
-    request = PageRequest.of(filter, f"{log_id}{within if within != ALL else ''}", **paging)
-
-    def work(connection: sqlite3.Connection) -> Page:
-        if within.words:
-            index.attach(connection, "words")
-        arrivals, end = _answer(index, connection, filter, request, within)
-        return Page(tuple(events_at(index, connection, arrivals)), *end)
-
-    return index.answer(work)
+    mark = f"{log_id}{within if within != ALL else ''}"
+    events, end = _answer(index, filter, PageRequest.of(filter, mark, **paging), events_at, within)
+    return Page(events, *end)
 
 
 def page_of_lines(
-    index: Index,
-    filter: Filter,
-    log_id: str = "",
-    **paging: Unpack[PageBounds],
+    index: Index, filter: Filter, log_id: str = "", **paging: Unpack[PageBounds]
 ) -> PageOfLines:
     """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
-    request = PageRequest.of(filter, log_id, **paging)
 
-    def work(connection: sqlite3.Connection) -> PageOfLines:
-        arrivals, end = _answer(index, connection, filter, request)
-        lines = readable_lines(lines_at(index, connection, arrivals), index.vocabulary)
-        return PageOfLines(tuple(lines), *end)
+    def read(_: Index, connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[bytes]:
+        return [*readable_lines(lines_at(index, connection, arrivals), index.vocabulary)]
 
-    return index.answer(work)
+    lines, end = _answer(index, filter, PageRequest.of(filter, log_id, **paging), read)
+    return PageOfLines(lines, *end)
 
 
 def count(index: Index, filter: Filter) -> int:
     """Counts the events of the present log that match. Raises `read_failed`."""
-
-    def work(connection: sqlite3.Connection) -> int:
-        scan = scan_of(connection, filter)
-        if scan is None:
-            return 0
-        if not filter.where:
-            return scan.count(connection)
-        return sum(1 for _ in matching(index, connection, scan, filter))
-
-    return index.answer(work)
+    return page(index, filter, offset=NUMBER_MAX).total  # behind all: no event of it is read
 
 
 def _answer(
     index: Index,
-    connection: sqlite3.Connection,
     filter: Filter,
     request: PageRequest,
+    read: Callable[[Index, sqlite3.Connection, Sequence[int]], Sequence[T]],
     within: Within = ALL,
-) -> tuple[list[int], tuple[int, bool, str | None]]:
-    """Returns the arrivals of a page's events, and what `PageRequest.end` returns of them."""
-    snapshot, mark = event_count(connection), request.mark
-    scan = scan_of(connection, filter, request.descending, within)
-    if scan is None:
-        return [], request.end(0, None, snapshot, 0)
-    if mark is not None:
-        scan = scan.after(mark.last, min(mark.snapshot, snapshot))
-    if filter.where:
-        matches = matching(index, connection, scan, filter)
-        if mark is not None:  # they are read up to the end of the page
-            total = mark.total
-            arrivals = [*islice(matches, request.room(total))]
+) -> tuple[tuple[T, ...], tuple[int, bool, str | None]]:
+    """Returns what is read of a page's events, and what `PageRequest.end` returns of them."""
+
+    def work(connection: sqlite3.Connection) -> tuple[tuple[T, ...], tuple[int, bool, str | None]]:
+        if within.words:
+            index.attach(connection, "words")
+        snapshot, mark = event_count(connection), request.mark
+        scan = scan_of(connection, filter, request.descending, within)
+        if scan is None:
+            return (), request.end(0, None, snapshot, 0)
+        if mark is not None:
+            scan = scan.after(mark.last, min(mark.snapshot, snapshot))
+        if filter.where:
+            matches = matching(index, connection, scan, filter)
+            if mark is not None:  # they are read up to the end of the page
+                total = mark.total
+                arrivals = [*islice(matches, request.room(total))]
+            else:
+                before = sum(1 for _ in islice(matches, request.offset))
+                arrivals = [*islice(matches, request.limit)]
+                total = before + len(arrivals) + sum(1 for _ in matches)
         else:
-            before = sum(1 for _ in islice(matches, request.offset))
-            arrivals = [*islice(matches, request.limit)]
-            total = before + len(arrivals) + sum(1 for _ in matches)
-    else:
-        total = mark.total if mark else scan.count(connection)
-        arrivals = []
-        if request.offset < total:
-            rows = scan.rows(connection, "arrival", request.room(total), request.offset)
-            arrivals = [arrival for (arrival,) in rows]
-    last: Key | None = None
-    if arrivals:
-        sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
-        row = connection.execute(sql, {"last": arrivals[-1]}).fetchone()
-        lamport, stamp, event_id, node = row
-        own = (node.encode(), b"") if lamport else (b"", stamp.encode())
-        last = (lamport, *own, event_id.encode())
-    return arrivals, request.end(len(arrivals), last, snapshot, total)
+            total = mark.total if mark else scan.count(connection)
+            arrivals = []
+            if request.offset < total:
+                rows = scan.rows(connection, "arrival", request.room(total), request.offset)
+                arrivals = [arrival for (arrival,) in rows]
+        last: Key | None = None
+        if arrivals:
+            sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
+            row = connection.execute(sql, {"last": arrivals[-1]}).fetchone()
+            lamport, stamp, event_id, node = row
+            own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+            last = (lamport, *own, event_id.encode())
+        end = request.end(len(arrivals), last, snapshot, total)
+        return tuple(read(index, connection, arrivals)), end
+
+    return index.answer(work)
 
 
 # the members that hold the content

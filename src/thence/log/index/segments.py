@@ -97,10 +97,7 @@ def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str
 
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Returns the snapshots of all segments, by their number."""
-    rows = connection.execute(
-        "SELECT id, name, device, inode, size, changed_ns, read_bytes, last_bytes, bad_lines"
-        " FROM segments ORDER BY id"
-    )
+    rows = connection.execute("SELECT * FROM segments ORDER BY id")
     return [
         SegmentSnapshot(id, name, FileState((device, inode), size, changed_ns), *end)
         for id, name, device, inode, size, changed_ns, *end in rows
@@ -210,8 +207,7 @@ class Intake:
         if not self._is_over:
             state = state._replace(size=self.read_bytes)
         connection.execute(
-            "INSERT OR REPLACE INTO segments (id, name, device, inode, size, changed_ns,"
-            " read_bytes, last_bytes, bad_lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.id,
                 self._segment.name,

@@ -20,8 +20,8 @@ from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import SIM
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
-from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
-from thence.log.index.overview import level_of
+from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, rows_at, subjects_of
+from thence.log.index.overview import gathered, level_of
 from thence.log.index.zones import ZONE_BITS, bounds_of
 
 Axis = Literal["order", "turn", "time"]
@@ -44,7 +44,6 @@ SERIES_LINES_MAX = 15_000
 _BY_SUBJECT_MAX = 60_000
 
 _COLUMNS: Mapping[Axis, str] = {"order": "arrival - 1", "turn": "turn", "time": "time"}
-_numbers = msgspec.json.Decoder(list[int]).decode
 _decode = msgspec.json.Decoder().decode
 
 # counts of a whole axis by what they are of: as of which generation (and level), of how many events
@@ -190,7 +189,7 @@ def overview(view: TileView, axis: Axis) -> dict[str, Any]:
             )
             buckets = defaultdict[tuple[int, int], list[int]](list)
             for name, failed, numbers in view.connection.execute(sql):
-                buckets[view.type(name), failed] += _numbers(numbers)
+                buckets[view.type(name), failed] += gathered(numbers)
             return Counter(
                 {
                     (bucket, *key): n
@@ -266,7 +265,7 @@ def tile(
     )
     rows = defaultdict[str, list[tuple[int, ...]]](list)
     for lane, name, failed, buckets in view.connection.execute(sql):
-        for bucket, count in Counter(_numbers(buckets)).items():
+        for bucket, count in Counter(gathered(buckets)).items():
             rows[str(lane)].append((bucket, view.type(name), failed, count))
     parts = {lane: _flat(counts) for lane, counts in rows.items()}
     return {
@@ -343,8 +342,8 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
     depths = {arrival: 0} | distances
     values = {"arrivals": json.dumps([*depths])}
     among = "SELECT value FROM json_each(:arrivals)"
-    sql = f"SELECT arrival, lane, type, turn, time FROM events WHERE arrival IN ({among})"
-    rows = {at: row for at, *row in view.connection.execute(sql, values)}
+    columns = "arrival, lane, events.type, turn, time"
+    rows = {at: row for at, *row in rows_at(view.connection, columns, depths)}
     links = f"SELECT child, parent FROM causes WHERE child IN ({among}) AND parent IN ({among})"
     path: list[int] = []
     for at, depth in depths.items():

@@ -6,7 +6,7 @@ numbers can have: what comes together in a log has near clocks, times and number
 
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ ZONE_BITS = 9
 
 Span = tuple[int, int]
 
-_NUMBERS = "SELECT number, node, seq_first, seq_last FROM zones ORDER BY number"
+_NUMBERS = "SELECT number, node, seq_first, seq_last FROM zones WHERE number >= ? ORDER BY number"
 
 
 class Bounds(NamedTuple):
@@ -52,20 +52,13 @@ def bounds_of(connection: sqlite3.Connection, spans: Iterable[tuple[str, Span]])
 
 
 def zones_of_numbers(
-    connection: sqlite3.Connection, ranges: Iterable[tuple[str, int, int]]
-) -> dict[int, list[tuple[str, int, int]]]:
-    """Returns the zones that may hold events with some numbers: node_id, first and last seq.
-
-    The numbers of a node come in order. Each zone comes with those numbers.
-    """
-    by_node: dict[str, list[Span]] = {}
-    for node_id, first, last in ranges:
-        by_node.setdefault(node_id, []).append((first, last))
-    zones: dict[int, list[tuple[str, int, int]]] = {}
-    for number, node_id, seq_first, seq_last in connection.execute(_NUMBERS):
-        own = by_node.get(node_id, [])
+    connection: sqlite3.Connection, number: int, ranges: Mapping[str, Sequence[Span]]
+) -> list[int]:
+    """Returns the zones from a number on that may hold events with some seqs, ranges by node."""
+    zones: dict[int, None] = {}
+    for zone, node_id, seq_first, seq_last in connection.execute(_NUMBERS, (number,)):
+        own = ranges.get(node_id, ())
         begin = bisect_left(own, seq_first, key=itemgetter(1))
-        end = bisect_right(own, seq_last, key=itemgetter(0))
-        if begin < end:
-            zones.setdefault(number, []).extend((node_id, *span) for span in own[begin:end])
-    return zones
+        if begin < bisect_right(own, seq_last, key=itemgetter(0)):
+            zones[zone] = None
+    return [*zones]

@@ -6,7 +6,7 @@ its first line. If its lines differ, the one that counts is served (`redaction.c
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -362,22 +362,20 @@ def events(
     An unfinished last line is left out too, until its newline is written. Where a prune overtakes
     the reader its notice comes first.
     """
-    repeated = _repeated(disk, folder, vocabulary)
-    counting: dict[str, Event] = {}
-    for event in lines_with(disk, folder, vocabulary, repeated) if repeated else ():
-        _claim(counting, event)
-    served: set[str] = set()
-    with closing(SegmentWalk(disk, folder)) as walk:
-        for cursor in walk.cursors():
-            notice = last_prune() if walk.is_overtaken else None
-            blocks = (
-                _events_of(block, vocabulary) for block in chain(cursor.blocks(), cursor.rest())
-            )
-            for event in chain([notice] if notice else [], chain.from_iterable(blocks)):
-                event_id = event.event_id
-                if event_id not in served:
-                    served.add(event_id)
-                    yield counting.get(event_id, event) if counting else event
+    seen, repeated = set[bytes](), set[str]()
+    for block in blocks(disk, folder):
+        event_ids = _ids(block, vocabulary)
+        if len({*event_ids}) == len(event_ids) and seen.isdisjoint(event_ids):
+            seen.update(event_ids)
+            continue
+        for event_id in event_ids:
+            if event_id in seen:
+                repeated.add(event_id.decode())
+            seen.add(event_id)
+    counting = events_with(disk, folder, vocabulary, repeated) if repeated else {}
+    with Follower(disk, folder, vocabulary, last_prune) as follower:
+        for event in follower.events():
+            yield counting.get(event.event_id, event) if counting else event
 
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
@@ -387,20 +385,14 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     ]
     if len({event.header.event_id for event in events_of_lines}) == len(events_of_lines):
         return events_of_lines
-    served: dict[str, Event] = {}
-    for event in events_of_lines:
-        _claim(served, event)
-    return list(served.values())
+    return list(_counting(events_of_lines).values())
 
 
 def events_with(
     disk: Disk, folder: Path, vocabulary: Vocabulary, ids: Collection[str]
 ) -> dict[str, Event]:
     """Returns the events of some ids that the log holds, by one look through it."""
-    served: dict[str, Event] = {}
-    for event in lines_with(disk, folder, vocabulary, ids):
-        _claim(served, event)
-    return served
+    return _counting(lines_with(disk, folder, vocabulary, ids))
 
 
 def lines_with(
@@ -413,11 +405,14 @@ def lines_with(
             yield from (one for one in _events_of(block, vocabulary) if one.event_id in ids)
 
 
-def _claim(served: dict[str, Event], event: Event) -> None:
-    """Lets an event be served under its id if no line that counts before it is."""
-    other = served.setdefault(event.header.event_id, event)
-    if other.line != event.line and claim_order(event) < claim_order(other):
-        served[event.event_id] = event
+def _counting(events: Iterable[Event]) -> dict[str, Event]:
+    """Returns of the events of each id the one that counts, in the order of the first ones."""
+    counting: dict[str, Event] = {}
+    for event in events:
+        other = counting.setdefault(event.header.event_id, event)
+        if other.line != event.line and claim_order(event) < claim_order(other):
+            counting[event.event_id] = event
+    return counting
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
@@ -431,20 +426,6 @@ def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
             return [event for part in parts for event in _events_of(part, vocabulary)]
     whole = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
     return [content for content in whole if isinstance(content, Event)]
-
-
-def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
-    """Returns the ids that more than one line may have; decodes few lines."""
-    seen, repeated = set[bytes](), set[bytes]()
-    for block in blocks(disk, folder):
-        event_ids = _ids(block, vocabulary)
-        fresh = set(event_ids)
-        if len(fresh) < len(event_ids) or not seen.isdisjoint(fresh):
-            for event_id in event_ids:
-                (repeated if event_id in seen else seen).add(event_id)
-        else:
-            seen |= fresh
-    return {event_id.decode() for event_id in repeated}
 
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
@@ -535,11 +516,7 @@ class Follower:
     """
 
     def __init__(
-        self,
-        disk: Disk,
-        folder: Path,
-        vocabulary: Vocabulary,
-        last_prune: LastPrune = never_pruned,
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, last_prune: LastPrune = never_pruned
     ) -> None:
         self._disk = disk
         self._vocabulary = vocabulary
@@ -556,16 +533,13 @@ class Follower:
         self._watch.look()
         for cursor in self._walk.cursors():
             notice = self._last_prune() if self._walk.is_overtaken else None
-            for event in chain([notice] if notice else [], self._events_of(cursor)):
-                if event.event_id not in self._served:
-                    self._served.add(event.event_id)
+            blocks = chain(cursor.blocks(), cursor.rest())
+            several = (_events_of(block, self._vocabulary) for block in blocks)
+            for event in chain([notice] if notice else [], chain.from_iterable(several)):
+                event_id = event.event_id
+                if event_id not in self._served:
+                    self._served.add(event_id)
                     yield event
-
-    def _events_of(self, cursor: Cursor) -> Iterator[Event]:
-        for block in chain(cursor.blocks(), cursor.rest()):
-            for line in lines_of(block, self._vocabulary):
-                if line.is_whole and not isinstance(line.content, BadLine):
-                    yield line.content
 
     def wait(self, stop: Signal) -> bool:
         """Returns True when there may be new lines, False as soon as `stop` is set."""
