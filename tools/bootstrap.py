@@ -32,6 +32,7 @@ WHEEL_INPUTS = (
     "src",
     "scenarios",
     "examples",
+    "docs",
     "pyproject.toml",
     "tools/hatch_build.py",
     "README.md",

@@ -42,7 +42,7 @@ def test_page_is_shown_and_its_links_are_commands(name: str, tmp_path: Path) -> 
 
 def test_link_says_by_which_command_its_page_is_shown(tmp_path: Path) -> None:
     shown = thence("docs", "record-a-traced-program", cwd=tmp_path).out
-    assert "Agent frameworks (`thence docs record-a-framework`)" in shown
+    assert "agent frameworks (`thence docs record-a-framework`)" in shown
 
 
 def test_page_is_set_in_type_on_a_terminal(tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ def hiring(root: Path, **options: Any) -> SimulationOrchestrator:
 def causes(events: Mapping[str, Event], step: str) -> set[str]:
     """Returns the steps of the events that an event names."""
     steps = {event.event_id: event.step for event in events.values()}
-    return {steps[cause] for cause in events[step].caused_by}
+    # a notice that sums up many has no step
+    return {steps.get(cause, "notice") for cause in events[step].caused_by}
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from thence.core.event import Event
@@ -154,8 +155,9 @@ def event_count(connection: sqlite3.Connection) -> int:
 
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
-    # no event's id holds half a surrogate pair
-    row = connection.execute(_BY_ID, {"text": event_id}).fetchone() if is_utf8(event_id) else None
+    row = None
+    with suppress(UnicodeEncodeError):  # no event's id holds half a surrogate pair
+        row = connection.execute(_BY_ID, {"text": event_id}).fetchone()
     if row is None:
         raise not_found(index.folder, event_id)
     return int(row[0])
