@@ -93,7 +93,7 @@ def test_waiter_gets_the_lock_when_the_holder_lets_it_go(tmp_path):
 def test_wait_ends_when_its_signal_is_set(tmp_path):
     stop = Event()
     stop.set()
-    with file_lock(tmp_path / "lock"), pytest.raises(FileBusy):
+    with file_lock(tmp_path / "lock"), pytest.raises(FileBusy, match="another process holds it"):
         file_lock(tmp_path / "lock", 600, stop.wait)
 
 

@@ -156,7 +156,9 @@ def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int
             raise FileBusy(
                 "could not lock",
                 place=path,
-                cause=f"another process has held it for {wait_s:g} s" if wait_s else "it is held",
+                cause=f"another process has held it for {wait_s:g} s"
+                if wait_s
+                else "another process holds it",
                 hint="wait for that process or end it, then try again",
             )
         pause_s = min(pause_s * 2, _PAUSE_MAX_S)

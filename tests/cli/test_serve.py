@@ -217,6 +217,7 @@ def test_taken_port_is_told_and_the_next_one_found(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         done = thence("serve", tmp_path, "--port", port, "--json", cwd=tmp_path)
     assert (done.code, done.json["error"]["code"]) == (1, "port_taken")
+    assert done.json["error"]["hint"] == "name a free one with --port; 0 takes any"
     assert is_three_lines(done.err)
     with listening() as first, listening() as second:
         assert PORT <= first.getsockname()[1] < second.getsockname()[1]

@@ -135,7 +135,7 @@ def test_what_is_no_span_is_refused_and_other_signals_are_not_sent_again(tmp_pat
         for path in ("/v1/logs", "/v1/metrics"):
             status, answer = server.post(b"{}", path=path)
             assert status == 200
-            assert "spans alone" in json.loads(answer)["partialSuccess"]["errorMessage"]
+            assert "only spans" in json.loads(answer)["partialSuccess"]["errorMessage"]
             assert server.post(b"", PROTOBUF, path)[0] == 200
         assert server.post(b"{}", "text/plain")[0] == 415
         assert server.post(b"{", JSON)[0] == server.post(b"\xff", PROTOBUF)[0] == 400

@@ -63,7 +63,7 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
         else:
             return listener
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
-    hint = "name another with --port, or leave it out to take the next free one"
+    hint = "name a free one with --port; 0 takes any"
     code = "port_taken"
     raise ThenceError("could not listen on", place=tried, cause=cause, hint=hint, code=code)
 

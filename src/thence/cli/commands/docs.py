@@ -41,7 +41,7 @@ def docs_command(page: str | None) -> None:
     name = page.removesuffix(".md").rpartition("/")[2]
     if name not in pages:
         near = did_you_mean(name, pages)
-        raise click.BadParameter(f"there is no page {page!r}, `thence docs` lists them{near}")
+        raise click.BadParameter(f"there is no page {page!r}; `thence docs` lists the pages{near}")
 
     def told(link: re.Match[str]) -> str:
         target = Path(link["path"] or "").stem

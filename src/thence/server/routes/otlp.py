@@ -25,7 +25,7 @@ from thence.server.routes.state import app_state
 from thence.trace.otlp.receiving import BODY_BYTES_MAX, SpanIntake, document_of
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
-_NOT_KEPT = "thence keeps spans alone"
+_NOT_KEPT = "thence keeps only spans"
 # zlib's window bits for gzip
 _GZIP = 31
 

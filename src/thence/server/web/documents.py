@@ -34,7 +34,7 @@ def document(name: str) -> Response:
         raise HTTPException(404, f"there is no document {name!r}")
     title, content = _read(file)
     trail = (link("docs", path("docs")), link(name, path("docs", name)))
-    return page(title, el("div", content, class_="said"), trail=trail)
+    return page(title, content, trail=trail)
 
 
 @cache
