@@ -77,6 +77,22 @@ def test_bars_nest_by_cause_and_the_one_in_flight_has_no_end(server: Serving) ->
     assert (list(told["rows"].values()), told["total"]) == ([2], 4)
 
 
+def test_part_never_stands_above_what_it_is_a_part_of(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "root" / "orders") as log:
+
+        def begin(kind: str, *, inside: str | None = None) -> str:
+            told = HostEvent(f"{kind}.begun", {}, actor="shop", caused_by=inside, begins=True)
+            return log.append_many([told])[0].event_id
+
+        warm = begin("warm")
+        pay = begin("pay")  # below it, as both go on
+        log.append_many([HostEvent("warm.ended", actor="shop", ends=warm)])
+        begin("charge", inside=pay)  # the first row is free by now
+    with serving(tmp_path / "root") as server:
+        told = server.json("/logs/orders/bars")["bars"]
+    assert dict(zip(told[0::8], told[5::8], strict=True)) == {1: 0, 2: 1, 4: 2}
+
+
 def test_bar_is_as_long_as_it_took_on_both_axes(browser: Browser, server: Serving) -> None:
     end = server.json("/logs/orders/look")["ends"]["time"]
     for axis, last in (("order", 7), ("time", end[1])):
