@@ -197,7 +197,7 @@ def explained(out: Output, log: Log, text: str) -> "Event | Explanation":
 
             if (answer := commit_explanation(log, text)) is not None:
                 return answer
-        return find_event(out, log, text, to_explain=True)
+        return find_event(out, log, text, prefers_failure=True)
     except EventNotFound as error:
         from thence.cli.commands.trace.blame import explanation
 
@@ -224,7 +224,7 @@ def effects_command(
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log_name, of_effects=True, **plays)
     with open_for_reading(out, log_name, has=names_event(event)) as log:
-        answer = log.effects(find_event(out, log, event, to_explain=True))
+        answer = log.effects(find_event(out, log, event, prefers_failure=True))
         sentence = log.vocabulary.sentence(answer.event)
     if out.is_json:
         out.json(
@@ -331,7 +331,7 @@ def _measured(
     send_records_to_stderr(out, names_waits=True)
     named = names_event(text)
     with open_for_reading(out, log_name, has=named) as log, bar(out, "plays") as show:
-        event = find_event(out, log, text, to_explain=True)
+        event = find_event(out, log, text, prefers_failure=True)
         answer = measure(log.folder, event.event_id, of_effects=of_effects, on_play=show, **plays)
         kind, vocabulary = "effect" if of_effects else "cause", log.vocabulary
     if out.is_json:
