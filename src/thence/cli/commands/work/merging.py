@@ -456,7 +456,8 @@ def accept(
 
     Without packages it takes all in review that have landed. Each needs its gates passed, its
     dependencies done, and its code in the target branch: merged, squashed or rebased, and pushed if
-    that branch has an upstream. With --landed or --no-code it takes one package from any lane.
+    that branch has an upstream. With --landed or --no-code it takes one package from any lane. With
+    --force --reason it ends a feature that has no packages, such as one begun by mistake.
     """
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(
@@ -467,6 +468,8 @@ def accept(
     session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
+    if not state.packages:
+        return _end_feature(session, state, reason, is_forced=is_forced)
     wp_ids = [wp_id_of(name) for name in packages]
     recorded = [wp_id for name, wp_id in session.recorded if name == slug]
     chosen = [package_of(state, wp_id) for wp_id in wp_ids if wp_id not in recorded]
@@ -477,7 +480,7 @@ def accept(
         raise PlanningError(
             "could not accept",
             place=slug,
-            cause=f"no package is in for_review: {lanes or 'it has none'}",
+            cause=f"no package is in for_review: {lanes}",
             hint="thence work status",
         )
     # git is asked of all at once, and what it answers is kept
@@ -512,6 +515,25 @@ def accept(
 
 
 accept_command = session_command(accept, "accept", "thence work accept --feature 001")
+
+
+def _end_feature(
+    session: Session, feature: FeatureState, reason: str, *, is_forced: bool
+) -> CommandResult:
+    """Takes a feature without packages off the board."""
+    if not is_forced:
+        option = f"--feature {feature.slug}"
+        raise PlanningError(
+            "could not accept",
+            place=feature.slug,
+            cause="it has no packages",
+            hint=f"plan some: thence work finalize-tasks {option}; or end it:"
+            f" thence work accept {option} --force --reason TEXT",
+        )
+    payload = {"feature_slug": feature.slug, "total_wps": 0, "reason": reason}
+    session.append(WorkEvent("FeatureCompleted", payload, feature.slug))
+    data = {"feature_slug": feature.slug, "accepted": [], "kept": []}
+    return session.result(data, [f"{feature.slug} is ended, without packages"])
 
 
 def _state_landing(
