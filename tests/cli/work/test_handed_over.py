@@ -47,6 +47,9 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     ada, bob = clones
     done(bob, "move-task", "WP01", "--to", "for_review")
     shared(bob, ada)
+    assert "WP01 stays: its code is not here: git fetch, if bob has pushed it" in (
+        work(ada, "merge").out
+    )
     refused = work(ada, "merge", "WP01")
     assert refused.code == 1
     assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (

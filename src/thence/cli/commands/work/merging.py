@@ -260,10 +260,7 @@ def _chosen(
     can't be merged. A package in doing is handed in by the guards of `move-task`.
     """
     packages = [package_of(feature, wp_id) for wp_id in wp_ids] or [
-        package
-        for package in feature.packages.values()
-        if package.lane in (DOING, FOR_REVIEW)
-        and branch_of(feature.slug, package.wp_id) in branches
+        package for package in feature.packages.values() if package.lane in (DOING, FOR_REVIEW)
     ]
     part = replace(feature, packages={package.wp_id: package for package in packages})
     codes = code_of_packages(session.snapshot, [part], (DOING, FOR_REVIEW, DONE))
@@ -275,7 +272,14 @@ def _chosen(
         wp_id, lane = package.wp_id, package.lane
         code, branch = codes.get((feature.slug, wp_id)), branch_of(feature.slug, wp_id)
         about = f"{wp_id} --feature {feature.slug}"
-        if lane == DONE and code is not None and code.kind == "landed":
+        is_landed = code is not None and code.kind == "landed"
+        if is_landed and (lane == DONE or (branch not in branches and not wp_ids)):
+            continue
+        if lane == DOING and not wp_ids and package.agent not in own:
+            stays[wp_id] = f"{package.agent} is at it"
+            continue
+        if branch not in branches and not wp_ids:
+            stays[wp_id] = f"its code is not here: git fetch, if {package.agent} has pushed it"
             continue
         if branch not in branches:
             hint = f"git fetch, if somebody else did it (they push it: git push -u origin {branch})"
@@ -290,9 +294,6 @@ def _chosen(
         if lane in (PLANNED, REJECTED):
             cause, hint = f"it is in {lane}: nobody works on it", f"thence work implement {about}"
             raise _refused("not_in_lane", feature, wp_id, cause, f"{hint} takes it up")
-        if lane == DOING and not wp_ids and package.agent not in own:
-            stays[wp_id] = f"{package.agent} is at it"
-            continue
         if lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
             stays[wp_id] = "it has no commit of its own"
             continue
