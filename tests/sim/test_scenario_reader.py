@@ -248,6 +248,8 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
          "should be an integer, at least 1 and at most 1000000000, not 'five'"),
         ("max_turns: 5", "max_turns: 0", 3, "simulation.max_turns",
          "should be an integer, at least 1 and at most 1000000000, not 0"),
+        ("max_turns: 5", f"max_turns: {10**400}", 3, "simulation.max_turns",
+         f"should be an integer, at least 1 and at most 1000000000, not {10**59}"),
         ("max_turns: 5", "max_turns: true", 3, "simulation.max_turns",
          "should be an integer, at least 1 and at most 1000000000, not True"),
         ("max_turns: 5", "max_turns: '3'", 3, "simulation.max_turns",
