@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import IntEnum
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -367,23 +367,23 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         force_setattr(event, "repairs", (*event.repairs, cut))
 
 
+class Members(TypedDict, total=False):
+    """What any typed event may have: its causes, a text, and its position in a run."""
+
+    caused_by: Causes
+    description: str | None
+    step: str | None
+
+
 def create_milestone_event(
-    simulation_id: str,
-    turn_number: int,
-    milestone_type: str,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    simulation_id: str, turn_number: int, milestone_type: str, **members: Unpack[Members]
 ) -> MilestoneEvent:
     """Returns a milestone event, for a point in a run, with a new id and the present time."""
     return MilestoneEvent(
         simulation_id=simulation_id,
         turn_number=turn_number,
         milestone_type=milestone_type,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]  # causes of any form become ids
     )
 
 
@@ -394,10 +394,7 @@ def create_decision_event(
     decision_type: str,
     old_value: Any = None,
     new_value: Any = None,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    **members: Unpack[Members],
 ) -> DecisionEvent:
     """Returns a decision event, for an agent's choice, with a new id and the present time."""
     return DecisionEvent(
@@ -407,9 +404,7 @@ def create_decision_event(
         decision_type=decision_type,
         old_value=old_value,
         new_value=new_value,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]
     )
 
 
@@ -419,10 +414,7 @@ def create_action_event(
     agent_id: str,
     action_type: str,
     action_payload: dict[str, Any] | None = None,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    **members: Unpack[Members],
 ) -> ActionEvent:
     """Returns an action event, for an agent's action, with a new id and the present time."""
     return ActionEvent(
@@ -431,10 +423,14 @@ def create_action_event(
         agent_id=agent_id,
         action_type=action_type,
         action_payload=action_payload or {},
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]
     )
+
+
+class AgentMembers(Members, total=False):
+    """What an event that may be an agent's can have besides."""
+
+    agent_id: str | None
 
 
 def create_state_event(
@@ -444,11 +440,7 @@ def create_state_event(
     old_value: Any = None,
     new_value: Any = None,
     scope: str = "global",
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    **members: Unpack[AgentMembers],
 ) -> StateEvent:
     """Returns a state event, for a changed variable, with a new id and the present time."""
     return StateEvent(
@@ -458,10 +450,7 @@ def create_state_event(
         old_value=old_value,
         new_value=new_value,
         scope=scope,
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]
     )
 
 
@@ -470,11 +459,7 @@ def create_detail_event(
     turn_number: int,
     calculation_type: str,
     intermediate_values: dict[str, Any] | None = None,
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    **members: Unpack[AgentMembers],
 ) -> DetailEvent:
     """Returns a detail event, for a calculation, with a new id and the present time."""
     return DetailEvent(
@@ -482,10 +467,7 @@ def create_detail_event(
         turn_number=turn_number,
         calculation_type=calculation_type,
         intermediate_values=intermediate_values or {},
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]
     )
 
 
@@ -495,11 +477,7 @@ def create_system_event(
     error_type: str,
     status: str,
     retry_count: int = 0,
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
+    **members: Unpack[AgentMembers],
 ) -> SystemEvent:
     """Returns a system event, for an error or retry, with a new id and the present time."""
     return SystemEvent(
@@ -508,8 +486,5 @@ def create_system_event(
         error_type=error_type,
         status=status,
         retry_count=retry_count,
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
+        **members,  # type: ignore[arg-type]
     )

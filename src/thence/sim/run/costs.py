@@ -15,7 +15,7 @@ from thence.sim.models import asking
 from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.run.engine import BaseEngine
-from thence.sim.run.simulation import Components, Simulation, new_loop
+from thence.sim.run.simulation import Components, Simulation
 from thence.sim.run.thinking import LLMAgent, PromptedAgent
 from thence.sim.scenario.scenario import SimulationConfig
 
@@ -58,8 +58,7 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
     where answers are asked for again; the cost is None where an endpoint has no prices. `notes` are
     what is in no number.
     """
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        requests = runner.run(_requests(config, components))
+    requests = asyncio.run(_requests(config, components))
     again = _ASKED_MAX * (1 + config.retries)
     sums: dict[str, Any] = {name: [0, 0] for name in ("calls", "tokens_in", "tokens_out", "cost")}
     for endpoint, characters, is_embedding, *calls in requests:

@@ -10,7 +10,8 @@ from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
     from thence.sim.run.calls import OnWait, RunWait
-    from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
+    from thence.sim.run.run import RunResult, SimulationOrchestrator
+    from thence.sim.run.simulation import TurnProgress
 
 
 _KINDS = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
