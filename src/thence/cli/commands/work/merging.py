@@ -470,7 +470,19 @@ def accept(
     state = session.feature(feature, *packages)
     slug = state.slug
     if not state.packages:
-        return _end_feature(session, state, reason, is_forced=is_forced)
+        if not is_forced:
+            option = f"--feature {slug}"
+            raise PlanningError(
+                "could not accept",
+                place=slug,
+                cause="it has no packages",
+                hint=f"plan some: thence work finalize-tasks {option}; or end it:"
+                f" thence work accept {option} --force --reason TEXT",
+            )
+        ended = {"feature_slug": slug, "total_wps": 0, "reason": reason}
+        session.append(WorkEvent("FeatureCompleted", ended, slug))
+        data: dict[str, Any] = {"feature_slug": slug, "accepted": [], "kept": []}
+        return session.result(data, [f"{slug} is ended, without packages"])
     wp_ids = [wp_id_of(name) for name in packages]
     recorded = [wp_id for name, wp_id in session.recorded if name == slug]
     chosen = [package_of(state, wp_id) for wp_id in wp_ids if wp_id not in recorded]
@@ -516,25 +528,6 @@ def accept(
 
 
 accept_command = session_command(accept, "accept", "thence work accept --feature 001")
-
-
-def _end_feature(
-    session: Session, feature: FeatureState, reason: str, *, is_forced: bool
-) -> CommandResult:
-    """Takes a feature without packages off the board."""
-    if not is_forced:
-        option = f"--feature {feature.slug}"
-        raise PlanningError(
-            "could not accept",
-            place=feature.slug,
-            cause="it has no packages",
-            hint=f"plan some: thence work finalize-tasks {option}; or end it:"
-            f" thence work accept {option} --force --reason TEXT",
-        )
-    payload = {"feature_slug": feature.slug, "total_wps": 0, "reason": reason}
-    session.append(WorkEvent("FeatureCompleted", payload, feature.slug))
-    data = {"feature_slug": feature.slug, "accepted": [], "kept": []}
-    return session.result(data, [f"{feature.slug} is ended, without packages"])
 
 
 def _state_landing(
