@@ -177,12 +177,6 @@ def test_log_of_another_program_answers_for_lines_and_texts_too(played):
     assert "thence hook install git" in told["reason"]
 
 
-def test_blame_of_what_has_no_lines_is_refused(played):
-    for named, why in (("logo.png", "binary"), ("gone.py", "no such file"), ("src", "a folder")):
-        ended = warm("blame", named, cwd=played.top)
-        assert (ended.code, why in ended.err) == (4, True)
-
-
 @pytest.mark.parametrize("place", ["..", "../other", "../other/log"])
 @pytest.mark.whole(rows=2)
 def test_line_is_asked_about_in_the_log_of_its_own_repository(played, place, monkeypatch):

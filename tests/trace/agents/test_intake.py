@@ -179,16 +179,6 @@ def test_cause_of_the_reading_command_is_no_cause_of_a_hook(shop: Shop, cause: s
     assert event.caused_by == ()
 
 
-@pytest.mark.promise("A5a")
-def test_secrets_are_masked(shop: Shop) -> None:
-    token = "ghp_" + "a1B2" * 9
-    shop.fire(hook("UserPromptSubmit", prompt=f"use {token}"))
-    (event,) = shop.events()
-    assert "[redacted: " in event.payload["prompt"]
-    for path in shop.log.rglob("*"):
-        assert path.is_dir() or token.encode() not in path.read_bytes()
-
-
 def test_nothing_is_taken_in_for_a_log_of_another_name(tmp_path: Path) -> None:
     folder = tmp_path / "orders"
     (folder / SPOOL).mkdir(parents=True)

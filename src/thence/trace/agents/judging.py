@@ -26,6 +26,25 @@ HALF = 0.5  # of the telling lines of an edit, or of a draft
 SEED_TOKENS = 5
 SEED_STEP = 2  # each second token of an edit begins a seed
 PLACES_MAX = 24  # the newest places of a seed that are looked at
+# what happened to a line since its edit in a path, or why its owner is not certain
+SINCE = {
+    "form": "indented or formatted since",
+    "moved": "moved from {path}",
+    "draft": "written as {path}",  # most of that text came to this path
+}
+_WROTE = "an agent wrote this text in {path}"
+UNSURE = {
+    "form": f"{_WROTE}, in another form",
+    "moved": f"{_WROTE}, and it was moved since",
+    "copied": "it is copied from {path}, where an agent wrote it",  # and which was committed
+    "part": f"{_WROTE}, and too little of it is here to be sure",
+    "again": f"{_WROTE}, and it is here more than once",
+    "whole": "an agent wrote all of {path}, and what stood there before is not known",
+    "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
+    "other": f"{_WROTE}, in another session than its commit names",
+    "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
+    "former": "it was moved or formatted, and its owner before that is unknown",
+}
 _TOKEN = re.compile(r"""\w+|[^\w\s,;()'"\\`]""")
 _IS_COMMON = re.compile(
     r"\s*(?:@|#!|#\s*include\b|import\b|from\s+\S+\s+import\b|use\s+\w+::|using\b)"
@@ -94,19 +113,7 @@ class CommitText(NamedTuple):
 class Said(NamedTuple):
     """What is said of an added line: AGENT, MAYBE (unknown) or NONE, with the edit's key.
 
-    `how` is what happened to the text since the edit, or why it is unknown:
-    - "" as the edit wrote it, or nothing for NONE;
-    - "form": indented or formatted since;
-    - "moved": to another path or tree;
-    - "draft": written to another path, most of whose text came to this one;
-    - "copied": repeated from text that was committed before (MAYBE);
-    - "part": too little of the edit to be sure (MAYBE);
-    - "again": a second time in the commit (MAYBE);
-    - "whole": by a write of a whole file whose text before is unknown (MAYBE);
-    - "other": by an edit of a session that the commit does not name (MAYBE);
-    - "tie": by edits of two sessions that fit alike (MAYBE);
-    - "beside": formatted or edited together with an agent's lines (MAYBE).
-
+    `how` is a key of SINCE or, of MAYBE, of UNSURE; "" of a line as the edit wrote it, and of NONE.
     `commit` is the one that brought the line first, where this one was made from it.
     """
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache, partial
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
-from thence.errors import EventTooLarge, GitFailed, InvalidEvent
+from thence.errors import GitFailed
 from thence.files import file_lock
 from thence.git.objects import Objects
 from thence.git.repository import asked
@@ -35,7 +35,13 @@ from thence.log.open import Log
 from thence.trace.agents.fired import SPOOL, log_of, repository
 from thence.trace.agents.hooked import Spooled, edits_in, events_of, map_of
 from thence.trace.agents.installed import settings_of
-from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
+from thence.trace.agents.intake import (
+    append_each,
+    make_log,
+    open_agents_log,
+    stored_table,
+    take_in,
+)
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
 
@@ -107,24 +113,16 @@ def take_in_past(
             report(number, len(own))
             events = past.events_of(transcripts)
             while batch := [*islice(events, _BATCH_EVENTS)]:
-                _append(None if is_dry_run else log, batch, taken)
+                groups = [[event] for event in batch]
+                reasons = () if log is None or is_dry_run else append_each(log, groups)
+                for event, why in zip_longest(batch, reasons):
+                    if why is not None:
+                        taken.left_out["events that the log refused"] += 1
+                        continue
+                    taken.counts["events"] += 1
+                    taken.counts[event.event_type] += 1
+                    taken.counts["edits"] += len((event.payload or {}).get("files", ()))
     return taken
-
-
-def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
-    """Appends events, each alone where the log refuses one of them, and counts them."""
-    try:
-        if log is not None:
-            log._host_append(events)
-    except (InvalidEvent, EventTooLarge):
-        for event in events if len(events) > 1 else ():
-            _append(log, [event], taken)
-        taken.left_out["events that the log refused"] += len(events) == 1
-        return
-    for event in events:
-        taken.counts["events"] += 1
-        taken.counts[event.event_type] += 1
-        taken.counts["edits"] += len((event.payload or {}).get("files", ()))
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
