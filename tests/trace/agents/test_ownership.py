@@ -84,22 +84,6 @@ def test_rebased_commits_keep_their_owners(played, has_hook):
     assert [told(owner) for owner in owners(played, "pay.py", tree)] == ["person Ada", "s1"]
 
 
-def test_picked_commit_of_one_agent_is_not_of_the_agent_that_picks_it(played):
-    one, two = played.worktree("a"), played.worktree("b")
-    first, second = (
-        Session(played, "s1", one, ask="Add VAT"),
-        Session(played, "s2", two, ask="Pick"),
-    )
-    first.write("vat.py", "VAT = 1.19\n")
-    sha = first.commit("Add VAT")
-    second.write("other.py", "x = 1\n")
-    second.commit("Other")
-    picked = second.run(lambda: git(two, "cherry-pick", sha), "git cherry-pick")
-    assert picked != sha
-    assert told(of_commit(played, picked)) == "s1"
-    assert [told(owner) for owner in owners(played, "vat.py", two)] == ["s1"]
-
-
 def test_fixup_joins_commits_of_two_owners(played):
     one, two = Session(played, "s1", ask="Add VAT"), Session(played, "s2", ask="Fix it")
     one.write("vat.py", "VAT = 1.16\n")
