@@ -149,21 +149,6 @@ def test_squash_made_in_the_second_of_one_of_its_commits_is_made_of_all(played):
         assert {told(owner) for owner in owners(played, f"{name}.py")} == {"s1"}
 
 
-def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):
-    tree = played.worktree("a")
-    session = Session(played, "s1", tree, ask="Add VAT")
-    session.write("vat.py", "def vat(total):\n    return total * 0.19\n")
-    session.commit("Add VAT")
-    git(played.top, "merge", "-q", "--squash", "a")
-    text = (played.top / "vat.py").read_text()
-    files = {"vat.py": f"# by hand\n{text}", "pay.py": f"# by hand\n{PAY}"}
-    played.person(played.top, files, "VAT", name="Eve")
-    beside, *lines = owners(played, "vat.py")
-    assert [told(owner) for owner in lines] == ["s1", "s1"]
-    assert "edited together with lines that an agent wrote in vat.py" in beside.reason
-    assert told(owners(played, "pay.py")[0]) == "person Eve"
-
-
 @pytest.mark.promise("A5e")
 def test_four_agents_in_one_working_tree_each_own_their_lines(played):
     sessions = [Session(played, f"s{number}", ask=f"Task {number}") for number in range(4)]
