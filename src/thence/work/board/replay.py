@@ -151,6 +151,7 @@ def apply(event: Event, feature: FeatureFold) -> None:
             facts["title"] = read.text("title") or ""
             facts["dependencies"] = texts(read.payload.get("dependencies"))
             facts.setdefault("created_event", event_id)
+            feature.facts.pop("is_completed", None)
             set_by["package"] = event_id
         case "WPAssigned":
             facts["phase"] = phase = read.text("phase") or "implementation"

@@ -53,7 +53,7 @@ _HINTS = {
 }
 
 
-class Exchange(NamedTuple):
+class ExchangeResult(NamedTuple):
     """The result of an exchange: the pushed commit, None where the remote had all events.
 
     `pushed` counts the pushed lines, `redacted` those that lost their body at the tip; all
@@ -75,7 +75,7 @@ class _BoardCommit(NamedTuple):
 
 def exchange(
     project: Project, repo: Repository, link: BoardRemote, read: Callable[[], Sequence[Event]]
-) -> Exchange:
+) -> ExchangeResult:
     """Fetches the board's branch and the targets, and pushes the events that the branch lacks.
 
     `read` takes in the fetched events, and returns all events. The caller holds the lock of
@@ -91,7 +91,7 @@ def exchange(
             events = read()
             commit = _commit(project, repo, link, events, is_there=is_there)
             if commit is None:
-                return Exchange(None, len(events))
+                return ExchangeResult(None, len(events))
             words = _push(repo, link, commit.oid)
         except GitFailed as error:
             failures += 1
@@ -111,7 +111,7 @@ def exchange(
                     seen.tips[link.ref] = commit.oid
                     with suppress(ThenceError):
                         save_seen(project, seen)
-                return Exchange(commit.oid, len(events), commit.pushed, commit.redacted)
+                return ExchangeResult(commit.oid, len(events), commit.pushed, commit.redacted)
         # random pauses grow with the tries and their duration, so that others get through
         longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
         time.sleep(random.uniform(0, longest_s))
