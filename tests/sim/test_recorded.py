@@ -200,23 +200,28 @@ def test_run_below_state_says_why_it_has_no_table_of_variables(tmp_path):
 
 
 def test_table_of_a_growing_run_ends_with_its_last_complete_turn(tmp_path):
-    run = toy(tmp_path, turns=9, mode="sync")
-    run.step()
-    with open_run(run.output_dir) as read:
-        early = read.variables()
-        run.step()
-        run.step()
-        assert [row["agent/ada/x"] for row in early] == [0, 1]
-        assert [row["agent/ada/x"] for row in read.variables()] == [0, 1, 2, 3]
-        assert "global/sum" not in read.variables().columns  # nothing has changed it so far
-        begun = {"turn_number": 4, "simulation_id": run.run_id}
-        run.event_writer.emit(
-            StateEvent(variable_name="x", scope="agent/ada", old_value=3, new_value=9, **begun)
-        )
-        with (run.output_dir / "events.jsonl").open("ab") as file:
-            file.write(b'{"event_id":"01')  # as a killed writer leaves it
-        assert len(read.events("STATE")) == 4
-    run.close()
+    opened = []
+
+    def on_turn(progress):
+        if progress.turn == 1:
+            opened.append(open_run(run.output_dir))
+            opened.append(opened[0].variables())
+        elif progress.turn == 3:
+            read, early = opened
+            assert [row["agent/ada/x"] for row in early] == [0, 1]
+            assert [row["agent/ada/x"] for row in read.variables()] == [0, 1, 2, 3]
+            assert "global/sum" not in read.variables().columns  # nothing has changed it so far
+            begun = {"turn_number": 4, "simulation_id": run.run_id}
+            run.event_writer.emit(
+                StateEvent(variable_name="x", scope="agent/ada", old_value=3, new_value=9, **begun)
+            )
+            with (run.output_dir / "events.jsonl").open("ab") as file:
+                file.write(b'{"event_id":"01')  # as a killed writer leaves it
+            assert len(read.events("STATE")) == 4
+            read.close()
+
+    run = toy(tmp_path, turns=3, mode="sync", on_turn=on_turn)
+    assert run.run().error is None
 
 
 def test_scope_and_name_choose_variables_and_an_unknown_one_is_refused(trade):

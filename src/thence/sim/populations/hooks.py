@@ -60,8 +60,10 @@ def apply_own(
     if not own:
         return actions
     by_name = {one.name: one for one in own}
-    theirs = [action for action in actions if action.agent_id in by_name]
-    writes.apply(theirs, lambda view, action: by_name[action.agent_id].apply_own(view, action))
+    for action in actions:
+        if action.agent_id in by_name:
+            with writes.action(action) as view:
+                by_name[action.agent_id].apply_own(view, action)
     return [action for action in actions if action.agent_id not in by_name]
 
 

@@ -19,7 +19,6 @@ from thence.sim.populations.population import NO_ROW, Column, Population, Rows
 from thence.sim.record.checkpoints import read_checkpoints
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts
-from thence.sim.run.simulation import new_loop
 
 with needs_extra("populations", "numpy"):
     import numpy as np
@@ -151,8 +150,7 @@ class PlayedRows:
                 self._after[max(past, 0)] = self.own.columns
             await simulation.run(last, keep)
 
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(play())
+        asyncio.run(play())
 
     def change(self, place: Place) -> RowChange:
         """Returns the change of a row's value in the turn that wrote it."""

@@ -32,7 +32,7 @@ from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.calls import message_of
-from thence.sim.run.simulation import Simulation, make_components, new_loop
+from thence.sim.run.simulation import Simulation, make_components
 from thence.sim.scenario.scenario import SimulationConfig
 
 OnPlay = Callable[[int, int], None]
@@ -173,8 +173,7 @@ class _Player:
             ),
         )
         try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(self._play_turns(simulation, altered_step))
+            asyncio.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # boundary: an altered world may be one that a component refuses
