@@ -451,10 +451,6 @@ class RunRecorder:
             return enumerate(actions)
         return self.alterations.actions(self._step(f"decide{attempt or ''}", agent, ""), actions)
 
-    def values_to_set(self) -> dict[str, object]:
-        """Returns the values that are set from outside at the end of this turn, by subject."""
-        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
-
     def set_value(self, variable: Variable, old: object, new: object) -> Ids:
         """Records a value that was set from outside, at every verbosity; returns the cause."""
         step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)

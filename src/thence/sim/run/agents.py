@@ -25,7 +25,7 @@ from thence.errors import ThenceError
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Key, RecordedOutcome
 from thence.sim.scenario.scenario import SimulationConfig
-from thence.sim.scenario.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.scenario.state import GLOBAL, IMMUTABLE, NO_NAMES, own_copy
 from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
@@ -391,11 +391,12 @@ class Observation(RecordedView):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
     `rejections` are the agent's refused actions of this turn, at a further attempt. `phase` is
-    `learn` where it learns.
+    `learn` where it learns. `asked` are the events of its calls of models that are recorded.
     """
 
     rejections: tuple[Rejection, ...] = ()
     phase: str = "decide"
+    asked: Ids = ()
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which the original goes on without."""
@@ -425,10 +426,6 @@ class RecordedState(RecordedView):
     """The state at one moment of a turn, as a validator or engine reads it."""
 
     phase = "look"
-
-    def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
-        """Returns a frozen state with other values, by (scope, name)."""
-        return self.ledger.state(self.turn).replace(changes)
 
 
 def _value_of(outcome: RecordedOutcome) -> Any:

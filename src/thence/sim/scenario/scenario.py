@@ -617,7 +617,7 @@ def expected(kind: Any) -> str:
     if of in _LISTS:
         return "a list"
     if isinstance(of, type) and issubclass(of, EdgeSettings):
-        return "an edge, [a, b] or [a, b, {layer: work}]"
+        return "an edge, [a, b] or [a, b, {strength: 2}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")
