@@ -173,7 +173,11 @@ class Trace:
             self._observed[name].asked += self._recorder.recorded_calls(steps)
             error = ThenceError("could not get a decision", place="again", cause=facts["error"])
             failure = CallFailure(facts["kind"], error)
-            failures[name] = lambda _, failure=failure: failure
+
+            def again(_: Observation, failure: CallFailure = failure) -> CallFailure:
+                return failure
+
+            failures[name] = again
         return failures
 
     def decided(self, agent: str, actions: Sequence[Action]) -> list[Accepted]:
