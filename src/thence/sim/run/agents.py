@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Key, RecordedOutcome
@@ -181,21 +180,6 @@ class Rejection(msgspec.Struct, frozen=True):
     action: Action
     verdict: Verdict
     event_id: str = ""
-
-
-def as_action(step: str, value: object) -> Action:
-    """Returns the action that a step is altered to, given as one, or as a map of its members.
-
-    Raises ThenceError for anything else.
-    """
-    if isinstance(value, Action):
-        return value
-    try:
-        return msgspec.convert(value, ready(Action))
-    except msgspec.ValidationError as error:
-        what, place = "could not alter the decision", f"at {step}"
-        hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
-        raise ThenceError(what, place=place, cause=error, hint=hint) from error
 
 
 class Owned(msgspec.Struct, eq=False):

@@ -194,7 +194,11 @@ class Trace:
             causes += (*self._notices[agent],)
         causes = tuple(dict.fromkeys(causes))
         acts = []
-        for ordinal, action in self._recorder.altered_actions(agent, self._attempt, actions):
+        numbered: Iterable[tuple[int, Action]] = enumerate(actions)
+        if self._recorder.is_altered:
+            prefix = f"{self.turn}.decide{self._attempt or ''}.{agent}."
+            numbered = self._recorder.alterations.actions(prefix, actions)
+        for ordinal, action in numbered:
             act = Accepted(of_agent(action, agent), self._attempt, ordinal, causes)
             if self._recorder.decided(act):
                 acts.append(act)

@@ -456,18 +456,6 @@ def with_edges(
     return msgspec.structs.replace(spatial, network=network), faults
 
 
-def plain_network(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a scenario with a graph of networkx, or one like it, as the section `network`."""
-    spatial = scenario.get("spatial")
-    graph = spatial.get("network") if isinstance(spatial, Mapping) else None
-    if not isinstance(spatial, Mapping) or graph is None or not hasattr(graph, "is_directed"):
-        return dict(scenario)
-    edges = [[str(a), str(b), dict(attributes)] for a, b, attributes in graph.edges(data=True)]
-    network = {"edges": edges, "directed": bool(graph.is_directed())}
-    places = [{"name": str(node)} for node in graph.nodes]  # some may have no edge
-    return {**scenario, "spatial": {"places": places, **spatial, "network": network}}
-
-
 def _agents(table: VariableTable) -> Iterator[str]:
     return (scope[6:] for scope in table.by_scope if scope.startswith("agent/"))
 
