@@ -171,23 +171,6 @@ def test_member_named_like_a_column_keeps_both_values(tmp_path):
 
 
 @pytest.mark.promise("O14")
-def test_members_behind_the_thousandth_column_stand_together(tmp_path):
-    from thence.sim import Event
-
-    members = {f"m{number}": number for number in range(1_003)}
-    with EventWriter(tmp_path, "wide") as writer:
-        writer.emit(Event(event_type="visit", details={"m0": 7}))
-        writer.emit(Event(event_type="visit", details=members))
-    with open_run(tmp_path) as run:
-        table = run.events("visit")
-        few, many = table
-    assert table.columns[7:] == (*(f"m{number}" for number in range(1_000)), "rest")
-    assert table.kinds["rest"] == "json"
-    assert (few["m0"], few["m999"], few["rest"]) == (7, None, None)
-    assert (many["m999"], many["rest"]) == (999, {"m1000": 1000, "m1001": 1001, "m1002": 1002})
-
-
-@pytest.mark.promise("O14")
 def test_tables_are_longer_than_any_page(tmp_path):
     count = 12_000
     with EventWriter(tmp_path, "long", verbosity="STATE", on_full="block") as writer:

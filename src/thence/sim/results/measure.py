@@ -195,21 +195,18 @@ class _Player:
         turn = _turn_of(altered_step)
         data = next((data for at, data in reversed(self._checkpoints) if at < turn), None)
         interval = -(-self._turns // _CHECKPOINTS_MAX)
-        with simulation.watched():
-            try:
-                if data is not None:
-                    await simulation.restore(msgspec.json.decode(data, type=ready(Checkpoint)))
-                while not simulation.reason and simulation.recorder.turn < self._turns:
-                    await simulation.play_turn()
-                    now = simulation.recorder.turn
-                    is_kept = not altered_step and now % interval == 0
-                    if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
-                        self._checkpoints.append((now, msgspec.json.encode(kept)))
-                    await asyncio.sleep(0)  # here a Ctrl-C comes in
-            finally:
-                await simulation.close()
-        if simulation.reason:
-            simulation.end(f"completed: {simulation.reason}")
+
+        def keep(now: int, _: int) -> None:
+            is_kept = not altered_step and now % interval == 0
+            if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
+                self._checkpoints.append((now, msgspec.json.encode(kept)))
+
+        try:
+            if data is not None:
+                await simulation.restore(msgspec.json.decode(data, type=ready(Checkpoint)))
+            await simulation.run(self._turns, keep)
+        finally:
+            await simulation.close()
 
 
 def _answers_of_models(
