@@ -92,9 +92,9 @@ class Turn:
             causes = partial(view.last_causes, scope)
             component = ComponentRef("the engine, applying its rules", causes)
             rules = partial(engine.apply_engine_rules, view)
-            answer = await self._caller.ask_one(component, rules)
-            _check_none(component, "apply_engine_rules", answer)
-            view.close()
+            with view:
+                answer = await self._caller.ask_one(component, rules)
+                _check_none(component, "apply_engine_rules", answer)
         if learners:
             await self._learn(learners)
         if roster.asked:  # who reaches what is asked anew where one is added
@@ -166,7 +166,7 @@ class Turn:
         known = trace.known_failures(agents)
         answers: Iterable[Decision | CallFailure] = await self._caller.ask(
             (
-                (known.get(agent.name) or agent.decide_action, (trace.observation(agent.name),))
+                (known.get(agent.name, agent.decide_action), (trace.observation(agent.name),))
                 for agent in agents
             ),
             lambda place: self._component_of(agents[place].name),
