@@ -12,9 +12,6 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     "src/thence/core/query/filter.py:Filter.of": (9, "P1: the keys of query and each filter"),
     "src/thence/log/open.py:Log.append": (9, "P1: what a program says of an event"),
     "src/thence/log/open.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
-    "src/thence/sim/record/events.py:create_decision_event": (9, "E3: all fields of the event"),
-    "src/thence/sim/record/events.py:create_state_event": (10, "E3: all fields of the event"),
-    "src/thence/sim/record/events.py:create_system_event": (9, "E3: all fields of the event"),
     "src/thence/sim/run/run.py:SimulationOrchestrator.__init__": (23, "O1: the keywords of a run"),
     "src/thence/sim/run/thinking.py:PromptedAgent.__init__": (9, "O12: the keys of an llm_agent"),
     "src/thence/work/journal/emitter.py:EventEmitter.wp_status_changed": (
