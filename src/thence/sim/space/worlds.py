@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -28,9 +28,6 @@ from thence.sim.scenario.sections import (
     SpatialSettings,
 )
 from thence.sim.scenario.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
-
-if TYPE_CHECKING:
-    from thence.sim.run.agents import RecordedView
 
 POSITION, LINKS = "position", "links"
 Read = Callable[[int], Any]
@@ -237,7 +234,7 @@ class WorldMap:
 
     __slots__ = ("_shape", "_view", "_world")
 
-    def __init__(self, view: "RecordedView", world: World | None) -> None:
+    def __init__(self, view: Any, world: World | None) -> None:
         if world is None:
             hint = "write grid: {width: 9, height: 9} in the section spatial"
             raise _map_error("map", "of the world", "the scenario has no grid and no network", hint)
