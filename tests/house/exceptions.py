@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 75,
     "otel": 4,
     "server": 80,
-    "sim": 88,
+    "sim": 86,
     "sync": 19,
     "trace": 51,
     "work": 48,
@@ -38,21 +38,21 @@ STARRED: dict[str, int] = {
     "cli": 5,
     "log": 9,
     "server": 5,
-    "sim": 10,
+    "sim": 9,
     "trace": 6,
     "work": 3,
 }
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10562, 50), (10400, 50)),
+    "cli": ((10560, 50), (10400, 50)),
     "core": ((6788, 32), (6500, 32)),
-    "git": ((3247, 14), (3400, 14)),
+    "git": ((3343, 15), (3400, 14)),
     "log": ((13354, 53), (13300, 52)),
     "server": ((9969, 60), (11400, 50)),
-    "sim": ((14242, 58), (13900, 58)),
+    "sim": ((14233, 58), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((1020, 7), (1000, 8)),
-    "trace": ((7929, 28), (7800, 35)),
+    "trace": ((7797, 28), (7800, 35)),
     "work": ((9860, 53), (9500, 46)),
 }
