@@ -329,7 +329,7 @@ def _damage(summary: LogFacts) -> Html | None:
     ]
     is_one = summary.damaged_lines == 1
     verb = "line is not an event and is" if is_one else "lines are not events and are"
-    caption = f"{summary.damaged_lines:,} {verb} passed over"
+    caption = f"{summary.damaged_lines:,} {verb} skipped"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
     return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
@@ -427,7 +427,7 @@ def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> H
         )
     order = "newest first" if question.is_newest_first else "in total order"
     part = f"{len(rows):,} of " if results.total > len(rows) else ""
-    behind = ", behind those of the pages before" if question.cursor else ""
+    behind = ", after those of the previous pages" if question.cursor else ""
     where = " in the window of the picture" if {"from", "to"} <= question.picture.keys() else ""
     listing = table(f"{part}{results.total:,} events{where}, {order}{behind}", columns, rows)
     asked, links = question.query(), list[Child]()
