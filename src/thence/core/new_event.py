@@ -110,7 +110,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 )
 
     def is_broken_by(self, event: Event) -> bool:
-        """Reports whether an event is behind the position and breaks the guard."""
+        """Reports whether an event is after the position and breaks the guard."""
         if event.subject not in self.subjects or (
             self.types and event.event_type not in self.types
         ):

@@ -60,7 +60,7 @@ def summary(event: Event, write: Write) -> str:
 
 
 def in_columns(event: Event, write: Write) -> str:
-    """Returns the sentence without turn, type and actor, which columns beside it show.
+    """Returns the sentence without turn, type and actor, which columns next to it show.
 
     The text is empty if nothing else remains.
     """

@@ -268,7 +268,7 @@ class EventWriter:
         """Writes and syncs all queued events, then closes; a second call does nothing.
 
         Returns True when all events are on the device. After `timeout` seconds the number of
-        remaining events is logged and False is returned; the thread goes on to drain.
+        remaining events is logged and False is returned; the thread continues to drain.
         """
         is_first = not self._is_stopped
         self._is_stopped = True
@@ -296,7 +296,7 @@ class EventWriter:
         return self._forwarding.resolve(causes)
 
     def after_fork(self) -> None:
-        """Makes the lock and the counter that a forked child must have of its own."""
+        """Creates the lock and the counter that a forked child must have for itself."""
         self._forwarding.lock = RLock()
         self._failed_count = 0
 

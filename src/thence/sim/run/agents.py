@@ -349,11 +349,11 @@ class RecordedView(msgspec.Struct, eq=False):
         self.calls += (call,)
 
     def random(self, purpose: str) -> random.Random:
-        """Returns the stream of random numbers for one purpose, which goes on at each draw.
+        """Returns the stream of random numbers for one purpose, which advances at each draw.
 
         It lasts for one scope: an attempt of a decision, a verdict, an action, learning, or one
-        entrance of a `view.rule`. Elsewhere the same purpose has other numbers. Draws that stand
-        side by side, such as those for each newborn, take purposes of their own, `birth/{name}`,
+        entrance of a `view.rule`. Elsewhere the same purpose has other numbers. Draws made side
+        by side, such as those for each newborn, take purposes of their own, `birth/{name}`,
         where a branch is to keep the others' numbers. A stream kept beyond its scope has no
         causes, as any value in a Python variable.
         """
@@ -383,7 +383,7 @@ class Observation(RecordedView):
     asked: Ids = ()
 
     def copy(self) -> "Observation":
-        """Returns an observation with the same reads, which the original goes on without."""
+        """Returns an observation with the same reads, which the original continues without."""
         twin = copy.copy(self)
         twin.reads, twin.streams = self.reads.copy(), None
         return twin

@@ -192,7 +192,7 @@ class View(RecordedView, kw_only=True, eq=False):
 class Writes:
     """The source of an engine's views, one for each action that the engine applies.
 
-    `accepted` are the actions of the turn, `state` is what the engine reads beside its views.
+    `accepted` are the actions of the turn, `state` is what the engine reads besides its views.
     """
 
     def __init__(
@@ -287,7 +287,7 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type` and `reach`. State belongs into variables: values that an engine keeps on
+    have besides `type` and `reach`. State belongs in variables: values that an engine keeps on
     itself between calls have no causes.
     """
 
@@ -326,7 +326,7 @@ class BaseEngine:
         return None
 
     def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
-        """Returns the reason to end the simulation after this turn, or None to go on."""
+        """Returns the reason to end the simulation after this turn, or None to continue."""
         return None
 
     def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:

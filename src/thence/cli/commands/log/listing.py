@@ -86,7 +86,7 @@ def log_command(
     A line shows time (UTC), turn, type, actor, what happened, and the event's short id. An event is
     listed if it matches every option; of a repeated option it needs to match one value, of --where
     all. A terminal gets the last 50, other outputs get all. With --json the lines are those of the
-    file. `thence query` is another name of it.
+    file. `thence query` is another name for it.
     """
     out = current()
     if is_count and (last or limit is not None):

@@ -209,7 +209,7 @@ def requested_target(
 @synced_log_option
 @output_options
 def disable_command(log_name: str | None) -> None:
-    """Turn sync of a log off, and make a project's board private again.
+    """Turn off a log's sync, and make a project's board private again.
 
     Events that were sent stay where they are; target and cursor are kept for the next time.
     """
