@@ -101,7 +101,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         try:
             return form(event, write)
         except BodyMissing as error:
-            return f"{kind}, of which a large value can't be read: {error.cause}"
+            return f"{kind}, with a large value that can't be read: {error.cause}"
 
     def members(
         self,

@@ -694,7 +694,7 @@ def _imported(new: HostEvent) -> dict[str, Any]:
             "could not store the event",
             place="field source" if len(inferred) <= CAUSES_MAX else "field inferred_causes",
             cause=f"source and source_id are a pair, and {CAUSES_MAX} causes may be inferred",
-            hint="pass both texts or neither, and the nearest causes",
+            hint="pass both or neither, and the nearest causes",
         )
     members = {"source": new.source, "source_id": new.source_id} if new.source else {}
     return members | ({"inferred_causes": inferred} if inferred else {})

@@ -322,7 +322,7 @@ class SyncEngine:
                     "could not push an event to",
                     place=error.place,
                     cause=f"{error.cause}, twice, at {one.event_id} of {len(one.line):,} bytes",
-                    hint="let its proxy pass bodies of 4 MiB; all else is pushed",
+                    hint="let its proxy pass bodies of 4 MiB; everything else is pushed",
                 )
                 if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
                     raise error

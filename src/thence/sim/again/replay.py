@@ -281,7 +281,7 @@ def recorded_config(
     except ScenarioError:
         raise
     except (ValueError, TypeError) as error:
-        hint = "only runs whose config.json is whole can be played again"
+        hint = "only runs with an intact config.json can be replayed"
         raise ThenceError(what, place=config_file, cause=error, hint=hint) from error
     recorded = run.config.get("given_as_objects")
     kinds = recorded if isinstance(recorded, list) else []

@@ -461,7 +461,7 @@ class BaseAgent:
     talk: Any = False
     """Whether it speaks and hears, as its key `talk` in the scenario."""
     is_many = False
-    """True for a population alone, whose rows are agents."""
+    """True only for a population, whose rows are agents."""
 
     def __init__(self, name: str) -> None:
         self.name = name

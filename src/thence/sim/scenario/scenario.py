@@ -332,7 +332,7 @@ class _Reader:
             except ComponentNotFound as error:
                 hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
                 if ":" in type_ or "." in type_ or hint.startswith("write"):
-                    hint = "write package.module:Class, or ./file.py:Class beside the scenario"
+                    hint = "write package.module:Class, or ./file.py:Class next to the scenario"
                 self._problems.add((*path, "type"), str(error), hint)
         if cls is None:  # a key that is like none of these may be one of the class
             absent = [name for name in common.__struct_fields__ if name not in entry]

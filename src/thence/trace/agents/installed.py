@@ -378,7 +378,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     if not isinstance(hooks, dict) or not all(
         isinstance(groups, list) for groups in hooks.values()
     ):
-        raise ValueError("its hooks have an unknown form; add them by hand: see --help")
+        raise ValueError("its hooks have an unknown form; add them manually: see --help")
     return dict(value)
 
 

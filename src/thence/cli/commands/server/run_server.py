@@ -162,7 +162,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
     size_bytes = Path(copy).stat().st_size
     out.result(
         {"copy": str(Path(copy).absolute()), "bytes": size_bytes, **contents._asdict()},
-        [f"copied {database} to {copy}, {size_bytes:,} bytes, whole: {_counts(contents)}"],
+        [f"copied {database} to {copy}, {size_bytes:,} bytes, intact: {_counts(contents)}"],
     )
 
 

@@ -81,7 +81,7 @@ file_option = click.option(
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write or replace, as a whole; its ending gives the format.",
+    help="The file to write or replace, as a whole; its extension gives the format.",
 )
 setting_option = click.option(
     *("--set", "settings"),

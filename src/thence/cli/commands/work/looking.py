@@ -317,7 +317,7 @@ def _stray(snapshot: Snapshot, slug: str, wp_id: str) -> str:
     try:
         own = git_dir_of(path)
     except OSError:
-        return f"git does not know its worktree any more: move {path} away, then implement it again"
+        return f"git no longer knows its worktree: move {path} away, then implement it again"
     here = realpath(path)
     at = next((name for name, tree in trees.items() if realpath(tree) == here), None)
     if at is None and operation_under_way(own):
