@@ -71,7 +71,7 @@ def read_cursor(cursor: str, question: bytes) -> CursorContent:
         if mark.cursor != cursor:
             raise ValueError("the checksum does not fit")
     except (ValueError, msgspec.MsgspecError) as error:
-        raise _invalid("it is not a cursor, or not all of one") from error
+        raise _invalid("it is not a cursor, or only part of one") from error
     if mark.question != question:
         raise _invalid("it belongs to another filter, order or log")
     return mark

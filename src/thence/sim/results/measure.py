@@ -500,5 +500,5 @@ def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool)
         lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
     place = f"{event.event_type} {event.step or event.event_id} of {player.run_id}"
     cause = "; ".join(filter(None, (lacks, player.reference.problem)))
-    hint = "name an event after a decision, of a run with verbosity DECISION or more"
+    hint = "name an event after a decision, in a run with verbosity DECISION or more"
     return ThenceError("could not measure", place=place, cause=cause, hint=hint)

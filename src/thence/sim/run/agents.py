@@ -456,7 +456,7 @@ class BaseAgent:
     ones as causes; False if it decides only by its observation."""
 
     blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
+    """True if its plain methods wait, as for a service: each call gets its own thread."""
 
     talk: Any = False
     """Whether it speaks and hears, as its key `talk` in the scenario."""

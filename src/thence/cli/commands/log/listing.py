@@ -318,7 +318,7 @@ TAIL_EVENTS_MAX = 500_000
 def tail_command(
     count: int, is_live: bool, log_name: str | None, **conditions: OptionValue
 ) -> None:
-    """Show the last events in the order of their arrival, and follow.
+    """Show the last events in arrival order, and follow.
 
     An event is listed if it matches every option, as in `thence log`; with --json the lines are
     those of the file. Following continues over rotations, and ends when the reader of the output

@@ -425,7 +425,7 @@ def run_command(
     "--cost",
     "is_priced",
     is_flag=True,
-    help="Estimate the cost of its models from the messages of turn 1; nothing is sent.",
+    help="Estimate its models' cost from the messages of turn 1; nothing is sent.",
 )
 @output_options
 def validate_command(scenario: str, is_priced: bool) -> int:

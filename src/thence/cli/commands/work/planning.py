@@ -193,7 +193,7 @@ def setup_spec(
     check_committer(session)
     branch = branch_of(session.project.main) if target_branch is None else target_branch
     if target_branch is not None and branch not in session.refs.branches:
-        cause = "there is none of this name in the repository"
+        cause = "the repository has no such branch"
         hint = "name one that is there (git branch --list), or make it first"
         raise PlanningError("could not find the branch", place=repr(branch), cause=cause, hint=hint)
     note = _choose_land(session, land)
@@ -255,7 +255,7 @@ def _project_made(session: Session, *, has_new_id: bool) -> CommandResult:
     """Makes the repository a project, without a feature."""
     if session.planning.is_by_pull_request:
         raise PlanningError(
-            "could not commit the files of the project",
+            "could not commit the project's files",
             cause="features land by pull requests here: the first of them brings these files",
             hint='thence work setup-spec "what the feature is"',
         )
