@@ -29,7 +29,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 75,
     "otel": 4,
     "server": 80,
-    "sim": 86,
+    "sim": 85,
     "sync": 19,
     "trace": 51,
     "work": 48,
@@ -53,6 +53,6 @@ WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "sim": ((14233, 58), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((1020, 7), (1000, 8)),
-    "trace": ((7797, 28), (7800, 35)),
+    "trace": ((7764, 28), (7800, 35)),
     "work": ((9860, 53), (9500, 46)),
 }
