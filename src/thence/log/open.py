@@ -593,7 +593,7 @@ class Log(Reader):
             raise InvalidEvent(
                 "could not store the event",
                 place="field event_type",
-                cause=f"{event_type!r:.80} is not a text of 1 to {TYPE_CHARACTERS_MAX}"
+                cause=f"{event_type!r:.80} is not text of 1 to {TYPE_CHARACTERS_MAX}"
                 " characters, without control characters",
                 hint="pass a name such as order.placed",
             )

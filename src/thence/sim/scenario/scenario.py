@@ -55,7 +55,7 @@ from thence.sim.scenario.sections import (
     VariableSettings,
 )
 from thence.sim.scenario.state import GLOBAL, NO_DECLARATIONS, Declaration, Name, VariableTable
-from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
+from thence.sim.space.worlds import POSITION, declared_by, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
@@ -119,10 +119,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
-        `source` is the file that it comes from, beside which its components lie. The network of
-        `spatial` may be a graph of networkx.
+        `source` is the file that it comes from, beside which its components lie.
         """
-        return cls(**_Reader(plain_network(mapping), Source(), source).sections())
+        return cls(**_Reader(dict(mapping), Source(), source).sections())
 
     @property
     def has_talk(self) -> bool:
@@ -284,30 +283,19 @@ class _Reader:
         self._check_sees()
         self._problems.raise_any()
         sections: Sections = converted(self._data, Sections)
-        return {
-            "simulation": sections.simulation,
-            "events": sections.events,
-            "state_variables": sections.state_variables,
-            "agents": tuple(
-                AgentSettings(
-                    name=name,
-                    type=entry.type,
-                    initial=entry.initial
-                    if entry.initial_location is None
-                    else {**entry.initial, self._location: entry.initial_location},
-                    params=_params(raw, AgentEntry),
-                    timeout_s=entry.timeout_s,
-                    blocks=entry.blocks,
-                    sight=entry.sight,
-                )
-                for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True)
-                for name in _names(entry)
-            ),
+        settings: list[AgentSettings] = []
+        for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True):
+            place = entry.initial_location
+            initial = entry.initial if place is None else {**entry.initial, self._location: place}
+            own = {"initial": initial, "params": _params(raw, AgentEntry)}
+            members = msgspec.structs.asdict(entry) | own
+            settings += [AgentSettings(**{**members, "name": name}) for name in _names(entry)]
+        return msgspec.structs.asdict(sections) | {
+            "agents": tuple(settings),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
             "retries": sections.validator.retries,
             "spatial": self._spatial,
-            "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
             "files": self._files,
@@ -617,7 +605,7 @@ def expected(kind: Any) -> str:
     if of in _LISTS:
         return "a list"
     if isinstance(of, type) and issubclass(of, EdgeSettings):
-        return "an edge, [a, b] or [a, b, {layer: work}]"
+        return "an edge, [a, b] or [a, b, {strength: 2}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")
