@@ -28,7 +28,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 73,
     "otel": 3,
     "server": 80,
-    "sim": 88,
+    "sim": 86,
     "sync": 19,
     "trace": 51,
     "work": 48,
@@ -37,7 +37,7 @@ STARRED: dict[str, int] = {
     "cli": 5,
     "log": 9,
     "server": 5,
-    "sim": 10,
+    "sim": 9,
     "trace": 6,
     "work": 3,
 }
