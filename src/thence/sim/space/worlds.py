@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,9 +28,6 @@ from thence.sim.scenario.sections import (
     SpatialSettings,
 )
 from thence.sim.scenario.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
-
-if TYPE_CHECKING:
-    from thence.sim.run.agents import RecordedView
 
 POSITION, LINKS = "position", "links"
 Read = Callable[[int], Any]
@@ -228,6 +225,15 @@ class World:
         self._here.setdefault(place, set()).add(index)
 
 
+class MapView(Protocol):
+    """The view that a map asks for its variables."""
+
+    def value(self, index: int) -> Any: ...
+    def put(self, index: int, value: object) -> None: ...
+    def sees(self, scope: str, name: str) -> bool: ...
+    def pending(self) -> Iterable[int]: ...
+
+
 class WorldMap:
     """The map of a world as one view sees it: `view.world_map`.
 
@@ -237,7 +243,7 @@ class WorldMap:
 
     __slots__ = ("_shape", "_view", "_world")
 
-    def __init__(self, view: "RecordedView", world: World | None) -> None:
+    def __init__(self, view: MapView, world: World | None) -> None:
         if world is None:
             hint = "write grid: {width: 9, height: 9} in the section spatial"
             raise _map_error("map", "of the world", "the scenario has no grid and no network", hint)
