@@ -3,13 +3,13 @@
 A call is a step that ended, or an event that names what a model took and ends no step.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
+from sqlite3 import Connection
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
-from thence.log.index.connection import Index
+from thence.log.index.connection import Index, answered
 
 # calls that are counted; of a log with more the newest
 CALLS_MAX = 200_000
@@ -65,26 +65,23 @@ class Spending(NamedTuple):
     cost: float | None
 
 
-def spending(index: Index) -> dict[Key, Sequence[Spending]]:
+@answered
+def spending(index: Index, connection: Connection) -> dict[Key, Sequence[Spending]]:
     """Returns what calls took by each key, the most of them first; raises `read_failed`."""
     keys: Sequence[Key] = get_args(Key)
     sql = f"{_CALLS} SELECT {', '.join(keys)}, failed, lasted, tokens, cost FROM told"
-
-    def work(connection: sqlite3.Connection) -> dict[Key, Sequence[Spending]]:
-        calls: dict[Key, dict[str, list[Any]]] = {key: defaultdict(list) for key in keys}
-        for row in connection.execute(sql):
-            for key, name in zip(keys, row, strict=False):
-                if name:
-                    calls[key][name].append(row[len(keys) :])
-        return {
-            key: [
-                _spent(name, by_name[name])
-                for name in sorted(by_name, key=lambda one: (-len(by_name[one]), one))[:GROUPS_MAX]
-            ]
-            for key, by_name in calls.items()
-        }
-
-    return index.answer(work)
+    calls: dict[Key, dict[str, list[Any]]] = {key: defaultdict(list) for key in keys}
+    for row in connection.execute(sql):
+        for key, name in zip(keys, row, strict=False):
+            if name:
+                calls[key][name].append(row[len(keys) :])
+    return {
+        key: [
+            _spent(name, by_name[name])
+            for name in sorted(by_name, key=lambda one: (-len(by_name[one]), one))[:GROUPS_MAX]
+        ]
+        for key, by_name in calls.items()
+    }
 
 
 def _spent(name: str, calls: Sequence[Any]) -> Spending:

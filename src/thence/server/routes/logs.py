@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from thence.core.diff import as_json
-from thence.core.event import readable_lines
+from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.query.why import Why
 from thence.errors import ThenceError
@@ -269,12 +269,16 @@ async def _all_lines(
 
 def _causality(log: OpenLog, event_id: str, depth: int) -> Response:
     cone = causality(log.index, event_id, depth)
+    upstream, downstream = (
+        _json_array([Event(line, None, log.vocabulary).readable_line for line in lines])
+        for lines in (cone.upstream, cone.downstream)
+    )
     return answer(
         {
             "event_id": cone.event.event_id,
             "event": msgspec.Raw(cone.event.readable_line),
-            "upstream": _json_array(readable_lines(cone.upstream, log.vocabulary)),
-            "downstream": _json_array(readable_lines(cone.downstream, log.vocabulary)),
+            "upstream": upstream,
+            "downstream": downstream,
             "truncated": cone.truncated,
         }
     )
