@@ -56,7 +56,7 @@ def tally(index: Index, filter: Filter, by: By | None = None) -> Tally:
     """
 
     def work(connection: sqlite3.Connection) -> Tally:
-        scan = scan_of(connection, filter)
+        scan = scan_of(index, connection, filter)
         if scan is None:
             return Tally(0, 0, {}, {}, {}, None, None)
         source, values = scan.source(), dict(scan.values)
@@ -185,7 +185,7 @@ def latest_steps(index: Index, filter: Filter, last: int) -> LatestSteps:
 
     def work(connection: sqlite3.Connection) -> LatestSteps:
         (until_us,) = connection.execute("SELECT max(time_last) FROM zones").fetchone()
-        scan = scan_of(connection, begin_filter)
+        scan = scan_of(index, connection, begin_filter)
         if scan is None:
             return LatestSteps((), 0, until_us)
         values = dict(scan.values)
