@@ -114,26 +114,6 @@ class TileView(NamedTuple):
         return self.connection.execute(sql, self.chosen.values)
 
 
-def _choose(
-    index: Index, connection: sqlite3.Connection, question: Question
-) -> tuple[str, Mapping[str, object]]:
-    """Returns the condition of a filter's events with its values: of all where that is too wide."""
-    filter, within = question
-    scan = scan_of(index, connection, filter, within=within)
-    if scan is None:
-        return "FALSE", {}
-    is_short = event_count(connection) <= _HELD_MAX
-    if is_short and not filter.where and _HELD.issuperset(scan.conditions):
-        return " AND ".join(scan.conditions.values()) or "TRUE", scan.values
-    sql = f"SELECT arrival FROM {scan.source()} LIMIT {CHOSEN_MAX + 1}"
-    arrivals = [arrival for (arrival,) in connection.execute(sql, scan.values)]
-    if len(arrivals) > CHOSEN_MAX:
-        return "TRUE", {}
-    if filter.where:
-        arrivals = [*matching(index, connection, scan, filter)]
-    return _LOOKED_UP, {"chosen": json.dumps(arrivals)}
-
-
 class Window(NamedTuple):
     """Events between two positions: their source in SQL, and the arrivals between which they lie.
 
@@ -190,9 +170,26 @@ def read(
 ) -> dict[str, Any]:
     """Returns an answer of one state of the index, with its `generation`.
 
-    It is of the events that match a filter. Raises `read_failed`, and what the work raises.
+    It is of the events that match a filter, of all where that is too wide. Raises `read_failed`,
+    and what the work raises.
     """
+    filter, within = question
     is_all = question == EVERYTHING
+
+    def choose(connection: sqlite3.Connection) -> tuple[str, Mapping[str, object]]:
+        scan = None if is_all else scan_of(index, connection, filter, within=within)
+        if scan is None:
+            return "TRUE" if is_all else "FALSE", {}
+        is_short = event_count(connection) <= _HELD_MAX
+        if is_short and not filter.where and _HELD.issuperset(scan.conditions):
+            return " AND ".join(scan.conditions.values()) or "TRUE", scan.values
+        sql = f"SELECT arrival FROM {scan.source()} LIMIT {CHOSEN_MAX + 1}"
+        arrivals = [arrival for (arrival,) in connection.execute(sql, scan.values)]
+        if len(arrivals) > CHOSEN_MAX:
+            return "TRUE", {}
+        if filter.where:
+            arrivals = [*matching(index, connection, scan, filter)]
+        return _LOOKED_UP, {"chosen": json.dumps(arrivals)}
 
     def answer(connection: sqlite3.Connection) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
@@ -201,7 +198,7 @@ def read(
         state = meta["generation"], meta["events"]
         chosen = kept.get(is_all)
         if chosen is None or (chosen.question, chosen.state) != (question, state):
-            sql, values = ("TRUE", {}) if is_all else _choose(index, connection, question)
+            sql, values = choose(connection)
             # what is looked up may be other events now
             is_more = chosen and chosen.question == question and sql != _LOOKED_UP
             counts = chosen.counts if chosen and is_more else {}
