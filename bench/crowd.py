@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.sim import BaseEngine, Population, RunResult, SimulationOrchestrator
-from thence.sim.populations.rows import Rows
+from thence.sim.populations.population import Rows
 from thence.sim.populations.why import why_row
 
 

@@ -20,8 +20,8 @@ from thence.log.files.disk import OS_DISK
 from thence.log.open import Log
 from thence.log.read.opening import opened_vocabulary
 from thence.log.write.batch import (
+    AppendFuture,
     Outcome,
-    PendingAppend,
     answer,
     conditions_of,
     drafts_of,
@@ -181,23 +181,23 @@ def _steps(
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
-    waiters, queue = log._committer.waiters, deque[Draft | PendingAppend]()
+    waiters, queue = log._committer.waiters, deque[Draft | AppendFuture]()
     new = HostEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
-    items: list[Draft | PendingAppend] = []
+    items: list[Draft | AppendFuture] = []
 
     def draft() -> None:
         drafted.extend(log._drafted(new) for _ in range(TASKS))
 
     def wait() -> None:
         for drafts in drafted:
-            waiting = PendingAppend(drafts, None, loop.create_future())
+            waiting = AppendFuture(drafts, None, loop.create_future())
             queue.append(waiting)
             waiters.add(waiting)
 
     def result() -> None:
         for item in items:
-            assert isinstance(item, PendingAppend)
+            assert isinstance(item, AppendFuture)
             Event(item.result()[-1][:-1], None, log.vocabulary)
             waiters.discard(item)
 

@@ -54,6 +54,13 @@ def test_flag_goes_before_environment_and_that_before_this_folder(runs):
     assert text_of(by_flag) == "newer"
 
 
+def test_where_no_log_is_found_those_in_this_folder_are_named(tmp_path):
+    run_of(tmp_path, "orders", "order", 1_000)
+    ended = warm("show", "@last", cwd=tmp_path)
+    assert ended.code == 4
+    assert "next: name one that is here: --log orders\n" in ended.err
+
+
 def test_root_of_runs_is_taken_from_the_environment(runs):
     env = {"THENCE_ROOT": "elsewhere"}
     run_of(runs / "elsewhere", "third", "third", 3_000)

@@ -147,12 +147,17 @@ def test_running_and_killed_runs_are_listed_apart(tmp_path):
         return warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
 
     root = tmp_path / "output"
-    going = SimulationOrchestrator(SHIPPED, output_root=root, run_id="going", max_turns=9)
-    going.step()
-    assert statuses() == {"going": "running"}
-    shutil.copytree(root / "going", root / "copy")
-    assert statuses() == {"going": "running", "copy": "killed"}
-    going.close()
+    seen = []
+
+    def on_turn(progress):
+        seen.append(statuses())
+        shutil.copytree(root / "going", root / "copy")
+        seen.append(statuses())
+        raise KeyboardInterrupt
+
+    terms = {"output_root": root, "run_id": "going", "max_turns": 9}
+    SimulationOrchestrator(SHIPPED, **terms, on_turn=on_turn).run()
+    assert seen == [{"going": "running"}, {"going": "running", "copy": "killed"}]
     assert statuses() == {"going": "interrupted", "copy": "killed"}
 
 

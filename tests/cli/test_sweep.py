@@ -189,8 +189,13 @@ def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
 def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
     plan = make_plan(counting(tmp_path), {}, [])
     (planned,) = plan.runs
-    with SimulationOrchestrator(plan.scenario, output_root=tmp_path, run_id=planned.run_id) as run:
-        run.step()
+
+    def on_turn(progress):
+        raise KeyboardInterrupt
+
+    terms = {"output_root": tmp_path, "run_id": planned.run_id, "on_turn": on_turn}
+    run = SimulationOrchestrator(plan.scenario, **terms)
+    assert run.run().turns == 1
     hold = RunHold(run.output_dir)
     with ThreadPoolExecutor(1) as threads:
         playing = threads.submit(

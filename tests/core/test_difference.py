@@ -253,6 +253,9 @@ UUIDS = "5cb8f779-ff2b-4a13-8a24-8dc59e2b1b66", "e9cb9163-75ba-436d-98c6-d895eeb
         ("attributes", "to", f"a_{UUIDS[0]}/{UUIDS[0]}", f"a_{UUIDS[1]}/{UUIDS[1]}"),
         ("attributes", "message", '{"created_at": "1"}', '{"created_at": "2"}'),
         ("attributes", "event_loop.parent_cycle_id", *UUIDS),
+        ("attributes", "gcp.vertex.agent.event_id", *UUIDS),
+        ("attributes", "gcp.vertex.agent.invocation_id", f"e-{UUIDS[0]}", f"e-{UUIDS[1]}"),
+        ("attributes", "crew_id", *UUIDS),
         ("attributes", "graph.node.id", "ee225e919cd0f931", "54c5b267bcbdecba"),
         ("attributes", "gen_ai.server.time_to_first_token", 672, 578),
         (

@@ -121,8 +121,8 @@ def test_run_that_failed_is_a_notice_of_the_log():
     ("vocabulary", "members", "told"),
     [
         (PLAIN, (7, None, None, None), "stream: 7 is not text"),
-        (PLAIN, ("", None, None, None), "stream: '' is not text"),
-        (PLAIN, (None, "", None, None), "subject: '' is not text"),
+        (PLAIN, ("", None, None, None), "stream: it is empty"),
+        (PLAIN, (None, "", None, None), "subject: it is empty"),
         (PLAIN, (None, None, ["a"], None), "actor: ['a'] is not text"),
         (PLAIN, (None, None, None, [1]), "payload: a list maps no names to values"),
         (PLAIN, ("x", None, "y", 1), "payload: a int maps no names to values"),

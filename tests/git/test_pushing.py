@@ -73,7 +73,7 @@ def test_branch_is_pushed_under_its_name_and_followed_from_then_on(pair):
     assert not is_pushed(refs_of(repo), "origin", "work")
     push(repo, "origin", "work")
     assert is_pushed(refs_of(repo), "origin", "work")
-    assert remote_of(repo, refs_of(repo), "work") == "origin"
+    assert remote_of(repo, refs_of(repo), ["work"]) == "origin"
     assert str(pull_request(repo, "origin", "work", "main")) == (
         "open a pull request from work into main"
     )

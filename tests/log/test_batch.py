@@ -15,8 +15,8 @@ from thence.errors import ThenceError
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
+    AppendFuture,
     Latch,
-    PendingAppend,
     answer,
     conditions_of,
     drafts_of,
@@ -28,9 +28,9 @@ from thence.log.write.conditions import Condition
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {
         "emitted": lambda: drafted(new_id(), "t", {}),
-        "appended": lambda: PendingAppend([drafted(new_id(), "t", {})]),
-        "appended together": lambda: PendingAppend([drafted(new_id(), "t", {}) for _ in range(3)]),
-        "flush": lambda: PendingAppend(),
+        "appended": lambda: AppendFuture([drafted(new_id(), "t", {})]),
+        "appended together": lambda: AppendFuture([drafted(new_id(), "t", {}) for _ in range(3)]),
+        "flush": lambda: AppendFuture(),
     }[kind]()
 )
 
@@ -51,14 +51,14 @@ def test_those_who_wait_get_their_own_lines_and_let_each_other_go(queue):
     drafts = drafts_of(queue)
     answer(queue, [item.event_id.encode() for item in drafts], None)
     for item in queue:
-        if isinstance(item, PendingAppend):
+        if isinstance(item, AppendFuture):
             assert item.wait(0)
             assert item.result() == [draft.event_id.encode() for draft in item.drafts]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
 def test_who_has_left_keeps_nobody_behind_waiting(leaves):
-    waiting = [PendingAppend([drafted(new_id(), "t", {})]) for _ in leaves]
+    waiting = [AppendFuture([drafted(new_id(), "t", {})]) for _ in leaves]
     for item, has_left in zip(waiting, leaves, strict=True):
         assert not (has_left and item.wait(0))
     answer(waiting, [b"line"] * len(waiting), None)
@@ -67,7 +67,7 @@ def test_who_has_left_keeps_nobody_behind_waiting(leaves):
 
 
 def test_who_comes_back_after_leaving_finds_the_answer():
-    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
+    first, second = (AppendFuture([drafted(new_id(), "t", {})]) for _ in range(2))
     assert not first.wait(0)
     answer([first, second], [b"1", b"2"], None)
     assert second.wait(0)
@@ -80,7 +80,7 @@ def of_threads(count):
     found, all_there = [], Barrier(count)
 
     def make():
-        waiting = PendingAppend([drafted(new_id(), "t", {})])
+        waiting = AppendFuture([drafted(new_id(), "t", {})])
         assert waiting.thread == get_ident()
         found.append(waiting)
         all_there.wait(WAIT_S)
@@ -114,21 +114,21 @@ def test_each_who_leaves_lets_the_next_go_and_not_those_behind():
     states = []
 
     def answered():
-        assert first.is_gone is False
+        assert first.is_awaited
         answer(waiting, [b"1", b"2", b"3", b"4"], None)
-        states.append([item.is_open for item in waiting])
+        states.append([item.is_done for item in waiting])
 
     def first_leaves():
-        assert second.is_gone is False
+        assert second.is_awaited
         assert first.wait(0.25) is True
-        states.append([item.is_open for item in waiting])
+        states.append([item.is_done for item in waiting])
 
     first.latch, second.latch = At(answered), At(first_leaves)
     assert second.wait(0.5) is True
     assert (first.latch.asked, second.latch.asked) == ([0.25], [0.5])
     assert states == [[True, False, False, False], [True, True, False, False]]
     # nobody waits at the third latch yet, so the fourth is not kept
-    assert third.is_open
+    assert third.is_done
     assert fourth.wait(0)
     assert third.wait(0)
 
@@ -139,30 +139,30 @@ def test_nobody_who_comes_late_or_has_left_holds_up_the_others():
         if has_left:
             assert first.wait(0) is False
         answer(waiting, [b"1", b"2", b"3"], None)
-        assert [item.is_open for item in waiting] == [True] * 3
+        assert [item.is_done for item in waiting] == [True] * 3
         assert all([second.wait(0), third.wait(0), first.wait(0)])
 
 
 def test_waits_of_one_thread_are_all_let_go_at_once():
-    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
+    first, second = (AppendFuture([drafted(new_id(), "t", {})]) for _ in range(2))
     (other,) = of_threads(1)
     states = []
 
     def answered():
         answer([first, other, second], [b"1", b"2", b"3"], None)
-        states.append((other.is_open, second.is_open))
+        states.append((other.is_done, second.is_done))
 
     first.latch = At(answered)
     assert first.wait(0)
     assert states == [(True, True)]
-    assert first.following is None
+    assert first.next_waiter is None
 
 
 def test_answer_that_comes_as_the_time_runs_out_counts_and_is_passed_on():
     first, second = waiting = of_threads(2)
     first.latch = At(lambda: answer(waiting, [b"1", b"2"], None), passed=False)
     assert first.wait(0.25) is True
-    assert second.is_open
+    assert second.is_done
 
 
 def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
@@ -182,13 +182,13 @@ def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
     first.latch, second.latch = At(lambda: answer(waiting, [b"1", b"2", b"3"], None)), Interrupted()
     with pytest.raises(Alarm):
         first.wait(0.25)
-    assert first.is_gone
+    assert not first.is_awaited
     assert second.latch.wait(0)
-    assert third.is_open
+    assert third.is_done
 
 
 def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
-    waiting, cause = PendingAppend(), OSError("as said")
+    waiting, cause = AppendFuture(), OSError("as said")
     shared = ThenceError("could not append", place="here", hint="try again", code="append_failed")
     shared.__cause__ = cause
     answer([waiting], [], shared)
@@ -226,9 +226,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 def test_tasks_of_a_loop_are_answered_with_one_call_and_a_closed_loop_is_passed_over():
     closed_error, one, other = loops = [CountingLoop() for _ in range(3)]
-    thread = PendingAppend([drafted(new_id(), "t", {})])
+    thread = AppendFuture([drafted(new_id(), "t", {})])
     tasks = [
-        PendingAppend([drafted(new_id(), "t", {})], None, loop.create_future())
+        AppendFuture([drafted(new_id(), "t", {})], None, loop.create_future())
         for loop in (closed_error, one, one, other)
     ]
     closed_error.close()
@@ -272,10 +272,10 @@ def test_conditions_stand_at_the_last_event_of_those_they_came_with():
     condition = Condition(is_named=True)
     queued = [
         one,
-        PendingAppend((two, three), condition),
-        PendingAppend(),
+        AppendFuture((two, three), condition),
+        AppendFuture(),
         two,
-        PendingAppend((one,), condition),
+        AppendFuture((one,), condition),
     ]
     pair = condition._replace(span=2)
     assert conditions_of(queued, 0) == {2: pair, 4: condition}
@@ -284,7 +284,7 @@ def test_conditions_stand_at_the_last_event_of_those_they_came_with():
 
 def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
     one, two, three = numbered(3)
-    first, flush, last = PendingAppend((one, two)), PendingAppend(), PendingAppend((three, one))
+    first, flush, last = AppendFuture((one, two)), AppendFuture(), AppendFuture((three, one))
     refused, broken = (ThenceError(name, code="append_failed") for name in ("refused", "broken"))
     answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
     assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
@@ -301,4 +301,4 @@ def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_b
     answer([first], [b"1", b"2"], None)
     assert first.result() == [b"1", b"2"]
     assert first.wait(WAIT_S)
-    assert not PendingAppend((one,)).wait(0.01)
+    assert not AppendFuture((one,)).wait(0.01)

@@ -25,7 +25,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk import DiskError
 from thence.log.open import Log, LogSettings
-from thence.log.write.batch import BATCH_BYTES_MAX, DropCounter, PendingAppend
+from thence.log.write.batch import BATCH_BYTES_MAX, AppendFuture, DropCounter
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -52,7 +52,7 @@ def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
     def look(_):
         records.append(session_of(tmp_path))
         if len(records) == 1:  # what comes during the first sync is the next batch
-            committer.join(PendingAppend((made(),)))
+            committer.join(AppendFuture((made(),)))
             committer.put(made())
             committer.put(made())
 
@@ -238,7 +238,7 @@ def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_pa
     assert committer.close(WAIT_S) is True
     late = made("late")
     for use in (
-        lambda: committer.join(PendingAppend((late,))),
+        lambda: committer.join(AppendFuture((late,))),
         lambda: committer.put(late),
         lambda: committer.append([late], WAIT_S),
     ):
@@ -335,7 +335,7 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     committer.append((), WAIT_S)
     is_armed = [True]
     committer.drops = Overtaken(NOTICE)
-    last = PendingAppend((made("last"),))
+    last = AppendFuture((made("last"),))
     committer.join(last)
     assert last.wait(0)
     assert len(last.result()) == 1

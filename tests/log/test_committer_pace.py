@@ -20,7 +20,7 @@ from tests.log.processes import lines
 
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, AppendLock
-from thence.log.write.batch import PendingAppend
+from thence.log.write.batch import AppendFuture
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -58,7 +58,7 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call, sleeps_f
             committer.put(made())
             until(lambda: not committer.queued)
         else:
-            item = PendingAppend([made(), made()] if call == "append" else ())
+            item = AppendFuture([made(), made()] if call == "append" else ())
             committer.join(item)
             assert item.wait(WAIT_S)
             assert len(item.result()) == len(item.drafts)
@@ -74,7 +74,7 @@ def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     committer = committer_of(tmp_path, disk)
     switch_interval(0.000001)
     for _ in range(5_000):
-        item = PendingAppend([made()])
+        item = AppendFuture([made()])
         committer.join(item)
         assert item.wait(WAIT_S)
     assert committer.close(WAIT_S)
@@ -96,12 +96,12 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
             break
         disk.arrived.clear()
         disk.gate.clear()
-        item, count = PendingAppend([made()]), 0
+        item, count = AppendFuture([made()]), 0
         committer.join(item)
         committer.waiters.add(item)
         assert disk.arrived.wait(WAIT_S)
         disk.gate.set()
-        while not item.is_open and count < 10_000:
+        while not item.is_done and count < 10_000:
             committer.put(draft)
             count += 1
         assert item.wait(WAIT_S)
@@ -173,7 +173,7 @@ def test_thread_waits_for_the_lock(tmp_path):
     committer.append([made("zeroth")], WAIT_S)
     lock, _ = lock_of(tmp_path)
     disk.calls.clear()
-    item = PendingAppend([made("first")])
+    item = AppendFuture([made("first")])
     committer.join(item)
     until(lambda: disk.count("try_lock") >= 20)
     assert not item.wait(0)

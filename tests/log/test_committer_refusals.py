@@ -25,7 +25,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.read import reader
-from thence.log.write.batch import PendingAppend
+from thence.log.write.batch import AppendFuture
 from thence.log.write.committer import with_retry
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -51,7 +51,7 @@ def opened(tmp_path):
 
 def queue(committer, *items):
     for item in items:
-        if isinstance(item, PendingAppend):
+        if isinstance(item, AppendFuture):
             committer.join(item)
         else:
             committer.put(item)
@@ -84,10 +84,10 @@ def test_broken_batch_is_parted_into_what_is_written_told_and_kept(tmp_path, ope
     committer, reports = opened(disk)
     a, b, c, d, e, f, g = map(made, "abcdefg")
     one, pair, flush, last = (
-        PendingAppend((b,)),
-        PendingAppend((d, e)),
-        PendingAppend(),
-        PendingAppend((g,)),
+        AppendFuture((b,)),
+        AppendFuture((d, e)),
+        AppendFuture(),
+        AppendFuture((g,)),
     )
     queue(committer, a, one, c, pair, f, flush, last)
     disk.lines_left = 4
@@ -123,7 +123,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b, c, d = map(made, "abcd")
-    pair = PendingAppend((b, c))
+    pair = AppendFuture((b, c))
 
     def at_refusal(count):
         if count == 1:  # these come into the second try
@@ -216,7 +216,7 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b, c, d = map(made, "abcd")
-    waiting = PendingAppend((b,))
+    waiting = AppendFuture((b,))
     queue(committer, a, waiting, c)
     disk.syncs_left = 1  # that of the first event
     disk.gate.set()
@@ -255,7 +255,7 @@ def test_sync_that_fails_for_a_while_loses_nothing(tmp_path, opened):
 def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
     disk = FillingDisk()
     committer, reports = opened(disk)
-    one, other, late = (PendingAppend((draft,)) for draft in map(made, "abc"))
+    one, other, late = (AppendFuture((draft,)) for draft in map(made, "abc"))
     queue(committer, one, other)
     disk.syncs_left = 1
     disk.gate.set()
@@ -294,7 +294,7 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b = map(made, "ab")
-    queue(committer, *([PendingAppend((a,))] if waits else [a]), b)
+    queue(committer, *([AppendFuture((a,))] if waits else [a]), b)
     disk.lines_left = 0
     disk.gate.set()
     reports.wait_for("refused")

@@ -27,7 +27,7 @@ def test_event_type_that_is_no_short_text_is_refused(log, event_type):
         InvalidEvent,
         "could not store the event",
         "field event_type",
-        f"{event_type!r:.80} is not a text of 1 to 200 characters, without control characters",
+        f"{event_type!r:.80} is not text of 1 to 200 characters, without control characters",
         "pass a name such as order.placed",
     )
 

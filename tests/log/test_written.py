@@ -22,7 +22,7 @@ from thence.errors import LogFull, OutcomeUnknown
 from thence.log.files.disk import CLOSED, OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
-from thence.log.write.batch import PendingAppend
+from thence.log.write.batch import AppendFuture
 
 
 @contextmanager
@@ -139,9 +139,9 @@ def test_write_behind_a_caller_that_has_not_woken_up_yet_takes_the_log_once(tmp_
     disk = Scripted()
     with opened(tmp_path, disk) as committer:
         committer.append([made("first")], WAIT_S)
-        ahead = PendingAppend((made("ahead"),))
+        ahead = AppendFuture((made("ahead"),))
         ahead.thread = 0  # of another thread, which waits and opens the wait of the next
-        ahead.is_gone = False
+        ahead.is_awaited = True
         waker = threading.Timer(0.2, ahead.wait, (WAIT_S,))
         before = disk.count("unlock")
         committer._queue.append(ahead)

@@ -23,7 +23,9 @@ from tests.cli.installed import THENCE, begin, thence
 from tests.log.faults import WAIT_S
 
 import thence as package
+from thence.core.new_event import HostEvent
 from thence.log.files.process_state import new_id
+from thence.otel import SpanProcessor
 from thence.trace.otlp import receiving
 from thence.trace.otlp.decoding import Arrivals, SpanReader
 from thence.trace.otlp.receiving import SpanIntake
@@ -229,6 +231,52 @@ def test_spans_of_two_requests_are_tied_to_the_model_call_that_asked(tmp_path, s
         server.post(exported())
         found = recorded(tmp_path, 6)
     assert found["pay.begun"] == ["agent.begun", "chat.ended"]
+
+
+def test_span_that_a_processor_records_and_an_exporter_sends_is_one_span(tmp_path):
+    program, intake_log = package.open(tmp_path / "log"), package.open(tmp_path / "log")
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(program))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+
+    def sent():
+        document = json.loads(encode_spans(exporter.get_finished_spans()).to_json())
+        exporter.clear()
+        intake.take(document)
+        intake.settle()
+
+    with program, intake_log, SpanIntake(intake_log, wait_s=0.6) as intake:
+        with tracer.start_as_current_span("agent"):
+            with tracer.start_as_current_span("tool"):
+                pass
+            sent()
+            assert not list((tmp_path / "log").glob(".thence/otlp/*.json"))
+        sent()
+        found = recorded(tmp_path, 4)
+        # what the program had no time to record comes from the exporter
+        with tracer.start_as_current_span("killed"):
+            pass
+        document = json.loads(encode_spans(exporter.get_finished_spans()).to_json())
+        (sent_span,) = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        sent_span["spanId"] = "ab" * 8
+        payload = {"trace_id": sent_span["traceId"], "span_id": "ab" * 8}
+        program._host_append([HostEvent("late.begun", payload, begins=True)])
+        intake.take(document)
+        intake.settle()
+        recorded(tmp_path, 8)
+    assert found["tool.begun"] == ["agent.begun"]
+
+
+def test_log_that_is_made_for_spans_is_told(tmp_path):
+    told = []
+    for _ in range(2):
+        process = begin(THENCE, "serve", "log", "--otlp", "--port", "0", cwd=tmp_path)
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        told.append("created the log log: there was none" in process.communicate(timeout=WAIT_S)[1])
+    assert told == [True, False]
 
 
 def test_log_to_import_into_is_taken_while_spans_come_in(tmp_path):

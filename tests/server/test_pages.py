@@ -7,6 +7,7 @@ from html import unescape
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -16,6 +17,7 @@ from tests.server.serving import Serving, serving
 
 import thence
 from thence.core.markup import visible
+from thence.core.new_event import HostEvent
 from thence.core.redaction import redacted
 from thence.server.web.layout import problem_page
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
@@ -194,6 +196,33 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> 
     text = found.text.replace("\n", "")
     assert f"Model, user{HOSTILE}Model, odd" in text
     assert "Model, answergive 5Named causes" in text
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ("caused_by", "asked by"),
+        ("inferred_causes", "the only call that asked for pay(order 881)"),
+    ],
+)
+def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(
+    tmp_path: Path, members: str, words: str
+) -> None:
+    model = {"span_id": "1", "attributes": {"gen_ai.operation.name": "chat", "llm.model_name": "m"}}
+    tool = {"span_id": "2", "attributes": {"tool.name": "pay", "input.value": '{"order": 881}'}}
+    with thence.open(tmp_path / "agent") as log:
+        (chat,) = log.append_many([HostEvent("chat.begun", model, begins=True)])
+        (asked,) = log.append_many([HostEvent("chat.ended", model, ends=chat.event_id)])
+        (pay,) = log.append_many([HostEvent("pay.begun", tool, begins=True)])
+        sent = log.append("sent", caused_by=pay)
+        alone = log.append("alone")
+        late: dict[str, Any] = {members: (asked.event_id,)}
+        log.append_many([HostEvent("pay.ended", tool, ends=pay.event_id, **late)])
+    with serving(tmp_path) as server:
+        found = page(server, f"/runs/agent/events/{sent.event_id}")
+        assert "asked" not in page(server, f"/runs/agent/events/{alone.event_id}").text
+    assert f"{words}: m was asked" in found.text
+    assert f"/runs/agent/events/{asked.event_id}" in found.links
 
 
 def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-import structlog
 from tests.sim import ring
 from tests.sim.toys import (
     Adder,
@@ -255,20 +254,6 @@ def test_agent_that_remembers_names_its_earlier_decision():
         config(turns=2), [Doer("ada", answer, remembers=True), Doer("ben", always(add()))]
     )
     assert "1.decide.ada.0" in causes(events, "2.decide.ada.0")
-
-
-@pytest.mark.promise("O6")
-def test_change_outside_a_view_is_put_down_to_all_actions_with_a_warning():
-    class Rough(BaseEngine):
-        def apply_actions(self, state, actions, writes):
-            return state.replace({("global", "sum"): len(actions)})
-
-    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
-    with structlog.testing.capture_logs() as told:
-        events, simulation = played(config(turns=1), agents, Rough())
-    assert causes(events, "1.apply-unrecorded.-.global/sum") == {"1.act.ada.0", "1.act.ben.0"}
-    assert simulation.history[-1].world["sum"] == 2
-    assert [record["event"] for record in told] == ["state_changed_outside_view"]
 
 
 @pytest.mark.promise("O6")

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 from scenarios.traders import Trader
-from tests.sim.toys import lines
 
 from thence.errors import ScenarioError
-from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.run.agents import BaseAgent
+from thence.sim import SimulationConfig
 from thence.sim.run.simulation import make_components
 
 FILE = """
@@ -47,13 +45,6 @@ def scenario(folder, agent):
     path = folder / "s.yaml"
     path.write_text(f"simulation: {{name: hi, max_turns: 1}}\nagents:\n  - {agent}\n")
     return path
-
-
-def test_class_of_a_file_beside_the_scenario(tmp_path):
-    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', words: hi}")
-    result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
-    (action,) = [each for each in lines(result.output_dir) if each["event_type"] == "ACTION"]
-    assert action["details"]["action_payload"] == {"words": "hi"}
 
 
 def test_keys_of_a_users_class_are_checked(tmp_path):
@@ -102,12 +93,6 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
     path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is Trader
-
-
-def test_class_of_a_module(tmp_path):
-    path = scenario(tmp_path, "{name: ada, type: 'thence.sim.run.agents:BaseAgent'}")
-    (ada,) = make_components(SimulationConfig.from_file(path)).agents
-    assert type(ada) is BaseAgent
 
 
 def test_component_whose_making_raises_anything_is_told_with_its_line(tmp_path):

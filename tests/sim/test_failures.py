@@ -139,8 +139,8 @@ def test_failing_part_is_named_with_what_led_to_it(tmp_path, method, agent, comp
     [
         ("initialize_state", None, "returned None, not a State"),
         ("initialize_state", 5, "returned 5, not a State"),
-        ("apply_actions", {"sum": 1}, "returned dict, not a State"),
-        ("apply_engine_rules", {"x": 1}, "returned dict, not a State"),
+        ("apply_actions", {"sum": 1}, "apply_actions returned {'sum': 1}, not None"),
+        ("apply_engine_rules", {"x": 1}, "apply_engine_rules returned {'x': 1}, not None"),
         ("check_termination", True, "check_termination of the engine returned True"),
         ("check_termination", 5, "check_termination of the engine returned 5"),
     ],

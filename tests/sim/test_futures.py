@@ -2,8 +2,10 @@
 
 import json
 import re
+from statistics import median
 
 import pytest
+from tests.cli.test_sweep_pictures import lines_drawn
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import generous, user, written
@@ -81,6 +83,20 @@ def test_command_branches_by_name_and_draws_both_runs_with_their_parting(dice, t
     assert "other parts, turn 3" in text
     refused = warm(*plot, "--map", "2", cwd=tmp_path)
     assert (refused.code, "these are several runs" in refused.err) == (2, True)
+
+
+@pytest.mark.promise("O11a")
+def test_line_over_runs_is_the_course_of_one_and_says_how_many_there_are(dice, tmp_path):
+    words = ("dice.yaml", "--seeds", "1-5", "--output", "swept", "--quiet")
+    assert warm("sim", "sweep", *words, cwd=tmp_path).code == 0
+    drawn = warm("sim", "plot", "swept", "--variable", "global/sum", "-o", "s.svg", cwd=tmp_path)
+    assert drawn.code == 0, drawn.err
+    courses = [sums(tmp_path / "swept" / f"set-1-seed-{seed}") for seed in range(1, 6)]
+    medians = [*map(median, zip(*courses, strict=True))]
+    assert medians not in courses, "the runs cross"
+    (line,) = lines_drawn(tmp_path / "s.svg")
+    assert [round(value) for value in line] in courses
+    assert ">all (5 runs)<" in (tmp_path / "s.svg").read_text()
 
 
 def test_run_id_that_is_none_is_a_usage_error(dice, tmp_path):

@@ -83,6 +83,15 @@ def test_each_loop_of_run_replay_and_measure_is_made_where_ctrl_c_leaves_no_half
     assert threading.main_thread() not in threads
 
 
+def measured_of(folder, step, agents, engine=None, validator=None, runs=64, **given):
+    """Plays a run of these components, and measures what led to the event at a step."""
+    parts = {"agents": agents, "engine": engine or Adder(), "validator": validator}
+    given = config(**{"agent_vars": NUMBERS, **given})
+    run = SimulationOrchestrator(given, output_root=folder, verbosity="STATE", **parts)
+    folder = run.run().output_dir
+    return measure(folder, at(folder, step), runs=runs, **parts)
+
+
 def weight_at(found, step):
     return next(each for each in found.weights if each.event.step == step)
 
@@ -290,9 +299,7 @@ def test_alteration_that_needs_an_answer_changes_no_failure(tmp_path):
                 raise ValueError("too many")
 
     agents = [Asker("ada", []), Doer("ben", lambda seen: add(1))]
-    given = config(turns=4, agent_vars=NUMBERS)
-    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
-    found = measure(folder, at(folder, "3.failed.-.0"), agents=agents, engine=Fragile())
+    found = measured_of(tmp_path, "3.failed.-.0", agents, Fragile(), turns=4)
     ben = weight_at(found, "1.decide.ben.0")
     assert (ben.n, ben.weight, ben.unknown > 0) == (0, None, True)
 
@@ -372,9 +379,7 @@ def test_alteration_that_makes_a_play_fail_is_unknown(tmp_path):
         Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
         Doer("cleo", lambda seen: add(10) if seen.turn == 1 else None),
     ]
-    given = config(turns=3, agent_vars=NUMBERS)
-    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
-    found = measure(folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Fragile())
+    found = measured_of(tmp_path, "3.decide.ben.0", agents, Fragile(), turns=3)
     ada = weight_at(found, "2.decide.ada.0")
     assert ada.unknown == 1, "it adds 10, as cleo did"
     assert ada.n >= 1
@@ -392,11 +397,7 @@ def test_action_that_the_validator_refuses_alters_nothing(tmp_path):
         Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
         Doer("cleo", lambda seen: add(2) if seen.turn == 1 else None),
     ]
-    given = config(turns=3, agent_vars=NUMBERS)
-    folder = orchestrator(tmp_path, agents, given=given, validator=Strict()).run().output_dir
-    found = measure(
-        folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Adder(), validator=Strict()
-    )
+    found = measured_of(tmp_path, "3.decide.ben.0", agents, validator=Strict(), turns=3)
     ada = weight_at(found, "2.decide.ada.0")
     assert (ada.n, ada.weight, ada.unknown) == (1, 1.0, 2), "left out; cleo's 2 and ben's 0"
     assert found.problem == "the validator refuses the other action"
@@ -412,10 +413,7 @@ def test_failure_of_a_run_is_measured_too(tmp_path):
         Doer("ada", lambda seen: add(9 if seen.turn == 2 else 1)),
         Doer("ben", lambda s: add()),
     ]
-    given = config(turns=5, agent_vars=NUMBERS)
-    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
-    failed = next(e["event_id"] for e in lines(folder) if e.get("step") == "3.failed.-.0")
-    found = measure(folder, failed, agents=agents, engine=Fragile())
+    found = measured_of(tmp_path, "3.failed.-.0", agents, Fragile(), turns=5)
     heavy = [each.event.step for each in found.weights if each.weight == 1]
     assert "2.decide.ada.0" in heavy
 
@@ -450,9 +448,7 @@ def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
 
     agents = [Doer("ada", lambda seen: add(int(seen.world["sum"] > 5)))]
     tide = [{"name": "sum", "type": "int", "default": 0, "min": -5, "max": 40}]
-    given = config(turns=4, agent_vars=NUMBERS, global_vars=tide)
-    folder = orchestrator(tmp_path, agents, Tide(), given=given).run().output_dir
-    found = measure(folder, at(folder, "2.decide.ada.0"), agents=agents, engine=Tide())
+    found = measured_of(tmp_path, "2.decide.ada.0", agents, Tide(), turns=4, global_vars=tide)
     state = weight_at(found, "1.tide.-.global/sum")
     # 3 became 40, 0, -5, 6, 9 and 12, of which 0 and -5 are not above 5 either
     assert (state.n, round(state.weight, 3)) == (6, 0.667)
@@ -465,10 +461,7 @@ def test_number_that_came_out_the_same_has_not_moved(tmp_path):
                 view.world["sum"] = 9 if view.turn == 2 else view.agent("ada")["x"]
 
     agents = [Doer("ada", lambda seen: add(1))]
-    number = [{"name": "sum", "type": "int"}]
-    given = config(turns=2, agent_vars=NUMBERS, global_vars=number)
-    folder = orchestrator(tmp_path, agents, Tide(), given=given).run().output_dir
-    found = measure(folder, at(folder, "2.tide.-.global/sum"), agents=agents, engine=Tide())
+    found = measured_of(tmp_path, "2.tide.-.global/sum", agents, Tide(), turns=2)
     ada = weight_at(found, "1.decide.ada.0")
     assert (ada.weight, ada.moved) == (1, 0), "it went from 0 to 9, not from 1"
 
@@ -493,9 +486,7 @@ def test_beginning_of_a_long_trail_is_found_among_many_bystanders(tmp_path):
         return add(2 if sum(seen.agent(name)["x"] for name in noisy) >= 0 else 1)
 
     agents += [Doer(name, reading) for name in noisy]
-    given = config(turns=10)
-    folder = orchestrator(tmp_path, agents, given=given).run().output_dir
-    found = measure(folder, at(folder, "10.decide.p9.0"), agents=agents, engine=Adder(), runs=90)
+    found = measured_of(tmp_path, "10.decide.p9.0", agents, turns=10, runs=90)
     assert found.weights[0].event.step == "1.decide.p0.0"
     assert found.unmeasured > 80
 

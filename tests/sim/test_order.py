@@ -163,6 +163,32 @@ def test_refused_agent_tries_again_before_the_next_acts():
     assert list(events).index("1.apply0-1.ada.agent/ada/x") < list(events).index("1.reject.ben.0")
 
 
+@pytest.mark.parametrize("order", ["in turn", "together"])
+def test_rules_and_learning_come_once_behind_all_that_act(order):
+    calls = []
+
+    class Learner(Doer):
+        def learn(self, outcome):
+            calls.append(f"{self.name} learns")
+
+    class Told(Adder):
+        def apply_action(self, view, action):
+            calls.append(f"{action.agent_id} acts")
+
+        def apply_engine_rules(self, view):
+            calls.append("rules")
+
+    def asked(seen):
+        calls.append(f"{seen.agent_id} decides")
+        return add()
+
+    played(in_order(order, turns=2), [Learner(name, asked) for name in NAMES[:2]], Told())
+    acting = ["ada decides", "ada acts", "ben decides", "ben acts"]
+    if order == "together":
+        acting = ["ada decides", "ben decides", "ada acts", "ben acts"]
+    assert calls == [*acting, "rules", "ada learns", "ben learns"] * 2
+
+
 def test_idle_agent_is_a_cause_of_what_it_might_have_changed_at_its_place():
     def answers(name):
         return lambda seen: None if name == "ben" and seen.agent("ada")["x"] else add()
@@ -339,6 +365,8 @@ def test_words_wait_for_who_is_paused(tmp_path, rules, failing, turn):
     with Endpoint(says({("ann", 1): ("ben", "FIRE")})) as endpoint:
         result = talking(tmp_path, endpoint.base_url, rules).run()
     assert heard_by(endpoint, "ben") == {turn: ['ann: "FIRE"']}
+    assert choices(endpoint, "ann", 2, "say", "to") == ["all", "ben"], "who is paused is there"
+    assert choices(endpoint, "ben", 5, "hit", "whom") == ["ann", "deaf"]
     assert replay(result.output_dir).step == ""
 
 
@@ -381,7 +409,8 @@ COMES_AND_GOES = """\
 if view.turn == 1:
     view.remove_agent('ann')
     view.add_agent(PromptedAgent('new', self.config, talk=True))
-    view.add_agent(ScriptedAgent('mute', self.config))"""
+    view.add_agent(ScriptedAgent('mute', self.config))
+    view.pause('deaf')"""
 
 
 def test_choices_and_receivers_are_those_that_are_there(tmp_path):

@@ -6,9 +6,8 @@ import json
 import pytest
 from tests.cli.warm import warm
 
-from thence.errors import ScenarioError, ThenceError
+from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator, branch, replay
-from thence.sim.again.sweep import keep_plan, make_plan
 
 SCENARIO = """\
 simulation: {name: folk, max_turns: 3}
@@ -140,12 +139,6 @@ def test_problem_of_the_entry_is_told_once_at_its_line(read, old, new, line, mes
     ]
 
 
-def test_nearest_column_is_named(read):
-    with pytest.raises(ScenarioError) as caught:
-        read(TOWN_IS_TEXT.replace("{full}", "{ful}"))
-    assert caught.value.hint == "the nearest is full"
-
-
 @pytest.mark.parametrize("kind", ["llm_agent", '"./talker.py:Talker"'])
 def test_file_of_a_prompt_is_filled_too(read, tmp_path, kind):
     (tmp_path / "who.md").write_text("You are {full}.")
@@ -182,15 +175,6 @@ def test_agent_that_its_class_refuses_is_told_with_the_line_of_its_row(read, tmp
     assert validated.out.splitlines()[0] == (
         "people.csv:3: agents[1]: ./folk.py:Person can't be made: too young"
     )
-
-
-def test_sweep_does_not_go_on_with_another_table(read, tmp_path):
-    read(TOWN_IS_TEXT)
-    plan = make_plan(tmp_path / "folk.yaml", {}, [1])
-    assert keep_plan(tmp_path / "swept", plan) == plan
-    read(TOWN_IS_TEXT, TABLE.replace("Ben", "Bela"))
-    with pytest.raises(ThenceError, match=r"another value of: people\.csv"):
-        keep_plan(tmp_path / "swept", make_plan(tmp_path / "folk.yaml", {}, [1]))
 
 
 def test_run_keeps_its_agents_and_never_reads_the_table_again(read, tmp_path):

@@ -269,10 +269,10 @@ def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
 
 
 def test_run_that_goes_on_is_not_resumed(tmp_path):
-    with toy_run(tmp_path, [], "run") as run:
-        run.step()
-        with raises_code("run_goes_on"):
-            resume(tmp_path / "run", agents=[Counter("ada", model([]))], engine=Adder())
+    run = toy_run(tmp_path, [], "run")
+    with raises_code("run_goes_on"):
+        resume(run.output_dir, agents=[Counter("ada", model([]))], engine=Adder())
+    run.close()
 
 
 def test_action_given_as_an_object_replaces_a_decision(tmp_path):

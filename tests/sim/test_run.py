@@ -82,40 +82,10 @@ class TestRun:
         assert status == "failed"
         assert "ZeroDivisionError" in error
 
-    def test_step_plays_one_turn_at_a_time(self, tmp_path):
-        run = orchestrator(tmp_path, turns=2)
-        assert run.step() is True
-        assert [state.agent("ada")["x"] for state in run.history] == [0, 1]
-        assert run.result is None
-        assert run.step() is False
-        assert run.result.turns == 2
-        assert run.step() is False
-
-    def test_run_that_is_left_is_closed_in_good_order(self, tmp_path):
-        with orchestrator(tmp_path) as run:
-            run.step()
-        assert (run.result.status, run.result.turns) == ("interrupted", 1)
-        assert run.result.reason == "closed before its end"
-        run.close()
-        assert json.loads((run.output_dir / "result.json").read_text())["turns"] == 1
-
     def test_closing_a_run_that_never_began_leaves_no_result(self, tmp_path):
         run = orchestrator(tmp_path)
         run.close()
         assert run.result is None
-
-    def test_step_is_awaited_inside_a_loop(self, tmp_path):
-        async def inside():
-            run = orchestrator(tmp_path, turns=1)
-            return await run.step(), run.result.status
-
-        assert asyncio.run(inside()) == (False, "completed")
-
-    def test_run_goes_on_after_steps(self, tmp_path):
-        run = orchestrator(tmp_path)
-        run.step()
-        assert run.run().turns == 3
-        assert len(run.history) == 4
 
     def test_run_happens_once(self, tmp_path):
         run = orchestrator(tmp_path)
@@ -241,12 +211,6 @@ class TestMilestones:
         assert descriptions(folder) == ["simulation_starting", *turn, *turn, end]
         others = [each for each in lines(folder) if each["event_type"] != "MILESTONE"]
         assert not any("description" in each for each in others)
-
-    def test_description_of_the_last_milestone_says_how_the_run_ended(self, tmp_path):
-        with orchestrator(tmp_path) as run:
-            run.step()
-        end = "simulation_interrupted: closed before its end"
-        assert descriptions(run.output_dir)[-2:] == ["turn_completed", end]
 
     def test_failing_agent_ends_the_run_and_the_file_in_good_order(self, tmp_path):
         def answer(seen):
@@ -376,10 +340,8 @@ TURNS = 12
 
 def written(folder, verbosity, mode="async"):
     given = {"verbosity": verbosity, "mode": mode, "on_full": "block"}
-    with SimulationOrchestrator(SCENARIO, output_root=folder, **given) as run:
-        for _ in range(TURNS):
-            run.step()
-    return lines(run.output_dir)
+    run = SimulationOrchestrator(SCENARIO, output_root=folder, max_turns=TURNS, **given)
+    return lines(run.run().output_dir)
 
 
 @pytest.fixture(scope="module")
@@ -513,10 +475,11 @@ def test_run_stays_in_its_folder_when_the_program_changes_its_own(tmp_path, monk
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(tmp_path)
-    run = SimulationOrchestrator("fishery", output_root="runs", run_id="a", max_turns=4)
-    run.step()
-    monkeypatch.chdir(elsewhere)
-    assert run.run().status == "completed"
+    terms = {"output_root": "runs", "run_id": "a", "max_turns": 4}
+    moves = SimulationOrchestrator(
+        "fishery", **terms, on_turn=lambda _: monkeypatch.chdir(elsewhere)
+    )
+    assert moves.run().status == "completed"
     assert not list(elsewhere.iterdir())
     monkeypatch.chdir(tmp_path)
     with open_run("runs/a") as recorded:

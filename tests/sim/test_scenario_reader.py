@@ -90,24 +90,6 @@ def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
     assert (read.simulation.seed, type(read.given["simulation"]["name"])) == (16, str)
 
 
-def test_count_makes_numbered_agents():
-    read = SimulationConfig.from_mapping(
-        {
-            "simulation": {"name": "x"},
-            "agents": [
-                {
-                    "name": "ada",
-                    "type": "scenarios.traders:Trader",
-                    "count": 3,
-                    "goods": [],
-                    "places": [],
-                },
-            ],
-        }
-    )
-    assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
-
-
 def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(
@@ -248,6 +230,8 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
          "should be an integer, at least 1 and at most 1000000000, not 'five'"),
         ("max_turns: 5", "max_turns: 0", 3, "simulation.max_turns",
          "should be an integer, at least 1 and at most 1000000000, not 0"),
+        ("max_turns: 5", f"max_turns: {10**400}", 3, "simulation.max_turns",
+         f"should be an integer, at least 1 and at most 1000000000, not {10**59}"),
         ("max_turns: 5", "max_turns: true", 3, "simulation.max_turns",
          "should be an integer, at least 1 and at most 1000000000, not True"),
         ("max_turns: 5", "max_turns: '3'", 3, "simulation.max_turns",
@@ -538,17 +522,17 @@ def test_file_that_is_not_text_is_refused(tmp_path):
         SimulationConfig.from_file(path)
 
 
-def test_missing_file_is_told_with_the_nearest_shipped_scenario():
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("spatial_trade", f"the nearest shipped scenario is {SCENARIO}"),
+        ("nope", "shipped: fishery, negotiation, spatial_trade_network, village"),
+    ],
+)
+def test_missing_file_is_told_with_the_nearest_shipped_scenario_or_all(name, hint):
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
-        SimulationConfig.from_file("spatial_trade")
-    assert caught.value.problems[0]["hint"] == f"the nearest shipped scenario is {SCENARIO}"
-
-
-def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
-    with pytest.raises(ScenarioError, match="there is no such file") as caught:
-        SimulationConfig.from_file("nope")
-    shipped = "fishery, negotiation, spatial_trade_network, village"
-    assert caught.value.problems[0]["hint"] == f"shipped: {shipped}"
+        SimulationConfig.from_file(name)
+    assert caught.value.problems[0]["hint"] == hint
 
 
 @pytest.mark.promise("O2")

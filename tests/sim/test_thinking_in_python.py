@@ -438,12 +438,14 @@ def test_run_that_ends_by_an_answer_of_no_use_is_resumed_and_asks_anew(
     with Endpoint(model) as endpoint:
         scenario = written(tmp_path, endpoint.base_url, **{"retries: 2": "retries: 0"})
         settings = {"max_turns": 3, "verbosity": verbosity}
-        run = run_of(
-            scenario, **settings, **parts(), on_turn=lambda turn: endpoint.requests.clear()
-        )
-        step, is_broken = run.step(), True
-        assert step
-        result = run.run()
+        is_broken = False
+
+        def on_turn(progress):
+            nonlocal is_broken
+            is_broken = True
+            endpoint.requests.clear()
+
+        result = run_of(scenario, **settings, **parts(), on_turn=on_turn).run()
         assert (result.status, result.turns) == ("failed", 1 + (part == "termination"))
         if verbosity == "STATE":
             with thence.open(result.output_dir) as log:

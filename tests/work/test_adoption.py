@@ -110,6 +110,8 @@ def test_last_line_by_time_and_id_gives_the_lane(tmp_path, lane, here, remark):
     assert lanes(repo)["WP02"] == here
     notes = [one.payload for one in events(repo) if one.event_type == "HistoryAdded"]
     assert tuple((one["entry_type"], one["entry_content"]) for one in notes) == remark
+    noted = "blocked: no key" if lane == "blocked" else None
+    assert board(repo).packages["WP02"].blocked == noted
     assert lanes(repo)["WP03"] == "planned", "what was never seeded"
 
 

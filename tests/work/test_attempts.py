@@ -4,7 +4,8 @@ import pytest
 from tests.git.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
-from thence.work.board.attempts import TRY_FAILED, attempt_histories
+from thence.work.board.attempts import TRY_FAILED, attempt_histories, trouble
+from thence.work.board.state import PackageState
 
 SLUG = "001-sync"
 
@@ -74,3 +75,12 @@ def test_what_is_given_back_begins_anew(store):
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
     assert (found.failures, found.feedback) == ({}, "")
+
+
+def test_trouble_is_cut_between_words(store):
+    why = "the tests of the outbox fail " * 4
+    claim = (moved("planned", "doing"), assigned("coder"))
+    history = told(store, *claim, failed("coder", TRY_FAILED + why))
+    package = PackageState(wp_id="WP01", subject="", lane="doing")
+    begin = "the tests of the outbox fail the tests of the outbox fail the tests of the"
+    assert trouble(package, history) == f"tries that failed: 1: {begin} …"

@@ -12,6 +12,7 @@ from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, wo
 
 from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
+from thence.work.board.remarks import remarks
 from thence.work.board.state import COLUMNS, LANES
 
 APPROVAL = {
@@ -73,6 +74,24 @@ def test_approved_is_a_column_until_the_package_moves():
     assert package.overruled == ("not_its_agent",)
     clone.move("WP01", "doing", "for_review")
     assert column(clone) == ("for_review", None)
+
+
+@pytest.mark.promise("L7")
+def test_note_that_work_is_blocked_is_a_remark_until_the_package_moves():
+    clone = planned()
+
+    def shown_after(text, kind="note"):
+        clone.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": kind, "entry_content": text})
+        return [*remarks(package(clone), None)]
+
+    assert shown_after("blocked: no key") == [], "nobody is at it"
+    clone.move("WP01", "planned", "doing")
+    assert shown_after("blocked by nothing") == shown_after("blocked", "comment") == []
+    assert shown_after("blocked: no key") == shown_after("seen") == ["blocked: no key"]
+    assert shown_after("blocked") == ["blocked"]
+    assert shown_after(f"blocked: {'word ' * 40}") == [f"blocked: {'word ' * 14}…"]
+    clone.move("WP01", "doing", "for_review")
+    assert [*remarks(package(clone), None)] == []
 
 
 def column(clone):

@@ -71,7 +71,11 @@ OPTIONAL = {
         "created_at": "2026-11-20T07:13:00Z",
         "folder": "029-tide",
     },
-    "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},
+    "FeatureCompleted": {
+        "completed_at": "2026-11-20T07:13:00.5+01:00",
+        "total_duration": "3.5",
+        "reason": "begun by mistake",
+    },
     "HistoryAdded": {"author": "ada"},
     "ErrorLogged": {"wp_id": "WP01", "stack_trace": "at\nline", "agent_id": "ada"},
     "SpecCreated": {"target_branch": "release"},

@@ -25,7 +25,7 @@ TASKS: dict[str, Callable[[int], str]] = {
     "title of parentheses": lambda n: HEADING + "( " * n,
     "priority of spaces": lambda n: f"{HEADING}(Priority P1{' ' * n}x",
     "line of spaces": lambda n: f"{HEADING}First\n\n{' ' * n}x",
-    "field of spaces": lambda n: f"{HEADING}First\n\n**Prompt**{' ' * n}x",
+    "field of spaces": lambda n: f"{HEADING}First\n\n**Dependencies**{' ' * n}x",
     "box of stars": lambda n: f"{HEADING}First\n\n- [ ] T1{'*' * n}x",
     "dependencies of brackets": lambda n: DEPENDS + "[" * n,
     "dependencies of links": lambda n: DEPENDS + "[](" * n,

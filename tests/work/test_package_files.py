@@ -12,28 +12,12 @@ TASKS = f"{FOLDER}/tasks.md"
 WHOLE = PlannedPackage(
     wp_id="WP02",
     title='Day files: "shared"',
-    priority="P1",
-    prompt="tasks/WP02-day-files.md",
     subtasks=(
         Subtask("T003", "Write them", False),
         Subtask("T004", "", False),
     ),
     dependencies=("WP01", "WP03"),
 )
-
-
-def test_file_lies_where_its_prompt_has_it():
-    assert path_of(WHOLE) == "tasks/WP02-day-files.md"
-    for prompt in ("/tasks/WP02-x.md", f"{FOLDER}/tasks/WP02-x.md"):
-        assert path_of(WHOLE._replace(prompt=prompt)) == "tasks/WP02-x.md"
-    for prompt in (
-        "",
-        "tasks/WP03-x.md",
-        "tasks/../WP02.md",
-        "tasks/a/WP02.md",
-        "../tasks/WP02.md",
-    ):
-        assert path_of(WHOLE._replace(prompt=prompt)) == "tasks/WP02-day-files-shared.md"
 
 
 def test_file_holds_what_an_agent_needs():
@@ -44,7 +28,6 @@ def test_file_holds_what_an_agent_needs():
         "work_package_id": "WP02",
         "title": 'Day files: "shared"',
         "feature_slug": "028-sync",
-        "priority": "P1",
         "dependencies": ["WP01", "WP03"],
         "subtasks": ["T003", "T004"],
     }
@@ -66,7 +49,6 @@ def test_file_leaves_out_what_tasks_md_does_not_say():
     data = render(PlannedPackage("WP01", "A"), "028-sync")
     fields = read(data, "a.md")
     assert fields.values["dependencies"] == fields.values["subtasks"] == []
-    assert "priority" not in fields.values
     for unsaid in ("What to do", "read", "mark-status", "[P]", "\n\n\n"):
         assert unsaid not in fields.body
 

@@ -72,7 +72,8 @@ def test_spec_and_packages_are_pushed_on_a_branch_of_their_own(forge):
     assert begun["spec"] == f"{TREE}/kitty-specs/{SLUG}/spec.md"
     finalized = planned(ada)
     assert finalized["pushed"]
-    assert {".kittify/config.yaml", f"kitty-specs/{SLUG}/tasks/WP01-read.md"} <= forge.files(PLAN)
+    files = {".kittify/config.yaml", "AGENTS.md", f"kitty-specs/{SLUG}/tasks/WP01-read.md"}
+    assert files <= forge.files(PLAN)
     assert b"land: pull-request" in (ada / TREE / ".kittify/config.yaml").read_bytes()
     assert (patches(ada), git(ada, "rev-parse", "main")) == (before, main)
     assert git(ada, "branch", "--show-current") == "main"

@@ -4,7 +4,6 @@ from msgspec.structs import replace
 
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s
-from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
 
@@ -31,12 +30,8 @@ def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
     return OrchestratorConfig(slots, retries, 5.0, *order, agents, ())
 
 
-def ranked(**priorities):
-    return {wp_id: PlannedPackage(wp_id, wp_id, priority) for wp_id, priority in priorities.items()}
-
-
-def chosen(feature, setup, running=(), failed=None, held=(), now_s=0.0, packages=None):
-    return choose(feature, packages or {}, setup, running, failed or {}, held, now_s)
+def chosen(feature, setup, running=(), failed=None, held=(), now_s=0.0):
+    return choose(feature, setup, running, failed or {}, held, now_s)
 
 
 def ids(tasks):
@@ -66,7 +61,7 @@ def test_what_is_in_review_is_reviewed_if_a_reviewer_is_configured():
     assert chosen(feature, setup) == [Task("WP02", "review", "r", 0)]
 
 
-def test_what_matters_most_is_begun_first():
+def test_what_most_wait_for_is_begun_first():
     feature = a_feature(
         WP01="planned",
         WP02="planned",
@@ -77,8 +72,6 @@ def test_what_matters_most_is_begun_first():
         WP07="planned WP02",
     )
     assert ids(chosen(feature, a_setup())) == ["WP03", "WP02", "WP01", "WP04"]
-    packages = ranked(WP01="P2", WP02="P1", WP03="", WP04="P0", WP07="P0")
-    assert ids(chosen(feature, a_setup(), packages=packages)) == ["WP04", "WP02", "WP01", "WP03"]
 
 
 def test_what_is_done_does_not_lengthen_what_waits():

@@ -12,11 +12,11 @@ from thence.work.board.state import (
     FOR_REVIEW,
     LANES,
     PLANNED,
+    REJECTED,
     FeatureState,
     PackageState,
 )
 from thence.work.orchestrate.scheduling import Failures, Task, choose, pause_s
-from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import AgentConfig, OrchestratorConfig
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
@@ -54,9 +54,6 @@ def setups(draw):
     return OrchestratorConfig(*limits, 5.0, tuple(implement), tuple(review), agents, ())
 
 
-rankings = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("P0", "P1", "P2", "P9", ""))).map(
-    lambda found: {wp_id: PlannedPackage(wp_id, wp_id, each) for wp_id, each in found.items()}
-)
 runs = st.lists(
     st.builds(Task, st.sampled_from(IDS), phases, st.sampled_from("abcd"), st.just(0)),
     max_size=4,
@@ -68,7 +65,7 @@ failures = st.dictionaries(
     max_size=12,
 )
 situations = st.tuples(
-    features(), rankings, setups(), runs, failures, st.sets(st.sampled_from(IDS), max_size=3)
+    features(), setups(), runs, failures, st.sets(st.sampled_from(IDS), max_size=3)
 )
 
 
@@ -108,8 +105,8 @@ def ids(tasks):
 
 @given(situations)
 def test_no_slot_is_used_twice(situation):
-    feature, ranks, setup, running, failed, held = situation
-    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    feature, setup, running, failed, held = situation
+    tasks = choose(feature, setup, running, failed, held, NOW_S)
     assert not tasks or len(tasks) + len(running) <= setup.slots
     used = Counter(each.agent for each in (*running, *tasks))
     assert all(used[each.agent] <= setup.agents[each.agent].slots for each in tasks)
@@ -117,8 +114,8 @@ def test_no_slot_is_used_twice(situation):
 
 @given(situations)
 def test_nothing_is_begun_that_is_held_runs_waits_or_is_closed(situation):
-    feature, ranks, setup, running, failed, held = situation
-    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    feature, setup, running, failed, held = situation
+    tasks = choose(feature, setup, running, failed, held, NOW_S)
     assert len(set(ids(tasks))) == len(tasks)
     for task in tasks:
         package = feature.packages[task.wp_id]
@@ -134,8 +131,8 @@ def test_nothing_is_begun_that_is_held_runs_waits_or_is_closed(situation):
 
 @given(situations)
 def test_nothing_is_left_that_could_begin_before_what_does(situation):
-    feature, ranks, setup, running, failed, held = situation
-    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
+    feature, setup, running, failed, held = situation
+    tasks = choose(feature, setup, running, failed, held, NOW_S)
     used = Counter(each.agent for each in (*running, *tasks))
     is_full = len(tasks) + len(running) >= setup.slots
     for wp_id, package in feature.packages.items():
@@ -145,32 +142,37 @@ def test_nothing_is_left_that_could_begin_before_what_does(situation):
             continue
         if not may_begin(feature, package) or is_paused(failed, package, phase, left[0]):
             continue
-        # it had to wait for a slot, and nothing of a lower priority got that
+        # it had to wait for a slot, and nothing that fewer wait for got that
         is_busy = used[left[0]] >= setup.agents[left[0]].slots
         assert is_full or is_busy
         rivals = [task for task in tasks if not is_busy or task.agent == left[0]]
-        assert all(priority(ranks, task.wp_id) <= priority(ranks, wp_id) for task in rivals)
+        assert all(rank(feature, task.wp_id) <= rank(feature, wp_id) for task in rivals)
 
 
-def priority(ranks, wp_id):
-    return (ranks[wp_id].priority if wp_id in ranks else "") or "none"
+def rank(feature, wp_id):
+    """Tells how many open packages wait for one, directly or not, as a number that falls."""
+    there = [one for one in feature.packages.values() if one.lane not in (DONE, REJECTED)]
+    found = {wp_id}
+    for _ in there:
+        found |= {one.wp_id for one in there if found & {*one.dependencies}}
+    return -len(found - {wp_id})
 
 
 @given(situations)
-def test_what_begins_is_in_the_order_of_priorities(situation):
-    feature, ranks, setup, running, failed, held = situation
-    tasks = choose(feature, ranks, setup, running, failed, held, NOW_S)
-    order = [priority(ranks, task.wp_id) for task in tasks]
+def test_what_most_wait_for_begins_first(situation):
+    feature, setup, running, failed, held = situation
+    tasks = choose(feature, setup, running, failed, held, NOW_S)
+    order = [(rank(feature, task.wp_id), task.wp_id) for task in tasks]
     assert order == sorted(order)
 
 
-@given(features(is_orderly=True), rankings, setups(), st.randoms(use_true_random=False))
-def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
+@given(features(is_orderly=True), setups(), st.randoms(use_true_random=False))
+def test_feature_gets_to_its_end_whatever_fails(feature, setup, chance):
     """Each step something begins, ends or may be tried again, until there is nothing more."""
     failed, running, now_s = {}, [], 0.0
     tries = len(setup.agents) * (setup.retries + 1)
     for _ in range(2 * len(feature.packages) * tries + 1):
-        tasks = choose(feature, ranks, setup, running, failed, (), now_s)
+        tasks = choose(feature, setup, running, failed, (), now_s)
         running += tasks
         if not running:
             later = [each.not_before_s for each in failed.values() if each.not_before_s > now_s]

@@ -17,6 +17,8 @@ from tests.work.boards import BOARD, WAIT_S, bare, done, features, settled, shar
 
 from thence.cli.commands.work.moving import implement
 from thence.errors import Refused
+from thence.work.orchestrate import orchestrator
+from thence.work.project.configuration import read_setup
 from thence.work.session import sharing
 from thence.work.session.session import Session
 
@@ -256,6 +258,43 @@ def test_claim_that_was_sent_second_gives_way_before_any_work_begins(
         synced(folder)
         assert agents(folder) == [("WP01", "ada")]
         assert conflicts(folder) == 0
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.usefixtures("patient")
+def test_take_over_asks_first_and_is_sent_at_once(pair, remote):
+    ada, bob = pair
+    features(bob)
+    claim(ada)
+    with Session(bob) as session:
+        told = implement(session, "WP01", takes_over=True)
+    assert "what ada has not pushed of it is not in this branch" in told.lines
+    assert '"WPAssigned"' in shared_lines(remote)[-1], "before its worktree is made"
+    synced(ada)
+    assert agents(ada) == [("WP01", "bob")]
+    assert conflicts(ada) == 0
+
+
+@pytest.mark.promise("L14", "S4")
+@pytest.mark.usefixtures("patient")
+def test_orchestrator_asks_first_and_leaves_what_another_clone_claimed(pair, tmp_path, monkeypatch):
+    ada, bob = pair
+    # of what is sent in the background nobody waits for the end
+    monkeypatch.setattr(orchestrator, "send_new", lambda session: False)
+    features(bob)
+    work = f"echo x > $THENCE_WP; git add .; git commit -qm x; echo $THENCE_WP >> {tmp_path}/ran"
+    coder = {"coder": {"command": ["sh", "-c", work]}}
+    with (bob / ".kittify/config.yaml").open("a") as file:
+        file.write(f"orchestrate: {json.dumps({'agents': coder})}\n")
+    claim(ada)
+    with Session(bob) as session:
+        setup = read_setup(session.project)
+    silent = (lambda _: None, lambda _: None, lambda: False)
+    ended = orchestrator.Orchestrator(bob, "000-general", setup, *silent).run()
+    assert ended.done == ("WP02",)
+    assert (tmp_path / "ran").read_text() == "WP02\n"
+    assert agents(bob) == [("WP01", "ada")]
+    assert is_untouched(bob)
 
 
 def test_claim_goes_on_offline_and_says_so_in_one_line(pair, remote, tmp_path):

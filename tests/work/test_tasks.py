@@ -61,8 +61,6 @@ Depends on: [WP01](tasks/WP01-journal.md)
 FIRST = PlannedPackage(
     wp_id="WP01",
     title="The journal & its lock 🎯",
-    priority="P0",
-    prompt="tasks/WP01-journal.md",
     subtasks=(
         Subtask("T001", "Write the journal", True),
         Subtask("T002", "[US1] Take the lock", False),
@@ -119,7 +117,6 @@ def test_packages_are_read_with_all_that_counts(end, start):
 def test_heading_may_be_written_in_several_ways(heading):
     (package,) = packages_of(heading.encode(), "tasks.md")
     assert (package.wp_id, package.title) == ("WP01", "Title")
-    assert package.priority in ("", "P0")
 
 
 def test_file_without_packages_says_what_a_heading_looks_like():

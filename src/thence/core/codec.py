@@ -434,7 +434,7 @@ def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
 _header_fields = cache(partial(msgspec.structs.fields, EventHeader))
 
 
-class Numbered(Protocol):
+class EventNumbers(Protocol):
     """The decoded members of a line, including its numbers."""
 
     @property
@@ -446,7 +446,7 @@ class Numbered(Protocol):
         """Lamport's logical clock."""
 
 
-T = TypeVar("T", bound=Numbered)
+T = TypeVar("T", bound=EventNumbers)
 _AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
 _DEEP_BRACKETS = b"[" * LINE_DEPTH_MAX

@@ -164,7 +164,8 @@ _OF_RUN = re.compile(
     r"^(?:process|host|k8s)\.|^service\.instance\.id$|\.stacktrace$|(?:^|_)checkpoint_(?:id|ns)$"
     r"|(?:^|[._])(?:created_at|start_time|end_time|duration|time_to_first_token)$"
     r"|\.(?:hostname|reply_to)$"
-    r"|(?:^|[._])(?:checkpoint|container|cycle|message|process|request|run|task|thread)[._]id$"
+    r"|(?:^|[._])(?:checkpoint|container|crew|cycle|event|invocation|message|process|request)[._]id$"
+    r"|(?:^|[._])(?:run|task|thread)[._]id$"
 )
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}"
 _IS_ID = re.compile(rf"(?:[\w-]+-)?(?:{_UUID})(?:-\d+)?|[0-9a-f]{{16}}")

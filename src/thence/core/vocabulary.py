@@ -171,7 +171,7 @@ def _key(key: str | None, value: object, word: str) -> str:
     if key is None:
         raise _refused(word, f"events of this host have no {word} of their own")
     if not isinstance(value, str) or not value:
-        raise _refused(word, f"{value!r:.80} is not text")
+        raise _refused(word, "it is empty" if value == "" else f"{value!r:.80} is not text")
     return key
 
 

@@ -121,13 +121,13 @@ def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
 
 
 def commit_tree(
-    git: Git, tree: str, parents: Sequence[str], message: str, *, options: Sequence[str] = ()
+    repo: Repository, tree: str, parents: Sequence[str], message: str, *, is_signed: bool = False
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id; `options` are options of git."""
+    """Writes a commit of a tree, on no branch, and returns its id."""
     before = [part for parent in parents for part in ("-p", parent)]
-    out = git.run(
+    out = Git(repo.folder, is_users=is_signed).run(
         "commit-tree",
-        *options,
+        *(("-S",) if is_signed else ()),
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",

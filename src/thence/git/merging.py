@@ -83,8 +83,6 @@ def plan(
         if name not in commits:
             cause, hint = f"there is no branch {name}", "git branch"
             raise failure(f"could not merge into {target} in", repo.folder, cause, hint)
-    signing = ("-S",) if is_signed else ()
-    git = Git(repo.folder, is_users=True) if is_signed else repo.git
     at = commits[target]
     steps: list[MergeStep] = []
     for name in packages:
@@ -96,7 +94,8 @@ def plan(
         if files:
             steps.append(MergeStep(name, commit, "conflict", files=files))
             continue
-        at = commit_tree(git, tree, [at, commit], f"Merge {name} into {target}", options=signing)
+        message = f"Merge {name} into {target}"
+        at = commit_tree(repo, tree, [at, commit], message, is_signed=is_signed)
         steps.append(MergeStep(name, commit, "clean"))
     return MergePlan(target, commits[target], at, tuple(steps))
 
@@ -195,7 +194,7 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
                 f"both change {', '.join(conflicts)}",
                 f"merge one into the other, then try again: git merge {name}",
             )
-        begin = commit_tree(repo.git, tree, [begin, commit], f"Merge {name} into {first}")
+        begin = commit_tree(repo, tree, [begin, commit], f"Merge {name} into {first}")
     return begin
 
 

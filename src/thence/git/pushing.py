@@ -7,11 +7,12 @@ with the user's hooks.
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from thence.errors import GitFailed
-from thence.git.git import HOOKS_TIMEOUT_S, Answer, Git, failure, own_variables
+from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure, own_variables
 from thence.git.refs import REMOTES, Refs
 from thence.git.repository import HEADS, Repository
 
@@ -20,8 +21,14 @@ WAIT_S = 5.0
 _NO_PROMPT = {"GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never", "GCM_INTERACTIVE": "never"}
 _DEFAULT_REMOTE = "origin"
 _OPERATION = "could not push"
-# words of a remote that has commits of the branch which this repository lacks
-_BEHIND = ("(non-fast-forward)", "(fetch first)", "(stale info)", "cannot lock ref")
+# words of a remote whose branch has commits that this repository lacks, or gets them just then
+_BEHIND = (
+    "[rejected]",
+    "cannot lock ref",
+    "failed to update ref",
+    "incorrect old value",
+    "reference already exists",
+)
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
 # the address of a page by the forge's host: repository, target and branch
 _PAGES = {
@@ -46,31 +53,48 @@ class PullRequest(NamedTuple):
         return f"open a pull request from {self.branch} into {self.target}{where}"
 
 
-def remote_of(repo: Repository, refs: Refs, branch: str) -> str | None:
-    """Returns the remote that a branch follows, else origin, else the only one; None without."""
-    if branch in refs.remotes:
-        return refs.remotes[branch]
+def remote_of(repo: Repository, refs: Refs, branches: Iterable[str]) -> str | None:
+    """Returns the remote that a branch follows, else origin, else the only one; None without.
+
+    Of several branches the first that follows one counts.
+    """
+    if followed := next((refs.remotes[name] for name in branches if name in refs.remotes), None):
+        return followed
     names = os.fsdecode(repo.git.run("remote")).split()
     if _DEFAULT_REMOTE in names:
         return _DEFAULT_REMOTE
     return names[0] if len(names) == 1 else None
 
 
-def ask_remote(
-    repo: Repository, *arguments: str, limit_s: float, has_ssh: bool | None = None
-) -> Answer:
-    """Runs a git that reaches a remote; neither it nor ssh nor a helper ever prompts.
-
-    `has_ssh` is whether the user's configuration has an ssh of their own, None if unknown.
-    """
+def ask_remote(repo: Repository, *arguments: str, limit_s: float = TIMEOUT_S) -> Answer:
+    """Runs a git that reaches a remote; neither it nor ssh nor a helper ever prompts."""
     own = own_variables(("GIT_SSH",))
-    if has_ssh is None:
-        is_own = ("config", "--get-regexp", r"^(core\.sshcommand|ssh\.variant)$")
-        has_ssh = bool(Git(repo.folder, is_users=True).ask(*is_own).out)
-    has_ssh = has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
+    is_own = ("config", "--get-regexp", r"^(core\.sshcommand|ssh\.variant)$")
+    has_ssh = "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
+    has_ssh = has_ssh or bool(Git(repo.folder, is_users=True).ask(*is_own).out)
     variables = {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
     git = Git(repo.folder, is_users=True, alone_s=limit_s)
     return git.ask(*arguments, variables={**_NO_PROMPT, **variables})
+
+
+class NotPushed(NamedTuple):
+    """Why a push failed; `is_behind` is whether the remote has commits that were not known here."""
+
+    words: str
+    is_behind: bool
+
+
+def send(repo: Repository, remote: str, spec: str, *options: str) -> NotPushed | None:
+    """Pushes what a refspec names, without tags; returns why that failed, None if it did not."""
+    arguments = ("push", "--porcelain", "--no-follow-tags", *options, remote, spec)
+    answer = ask_remote(repo, *arguments, limit_s=HOOKS_TIMEOUT_S)
+    if answer.status == 0:
+        return None
+    lines = os.fsdecode(answer.out).splitlines()
+    told = "; ".join(line.replace("\t", " ").strip() for line in lines if line.startswith("!"))
+    words = "; ".join(filter(None, (told, answer.stderr)))
+    is_behind = any(sign in told for sign in _BEHIND)
+    return NotPushed(words or f"git push exited with {answer.status}", is_behind)
 
 
 def fetch(repo: Repository, remote: str) -> str:
@@ -89,22 +113,16 @@ def push(repo: Repository, remote: str, branch: str) -> None:
     Raises GitFailed; the error is `recoverable` if the remote has commits that this repository
     lacks.
     """
-    arguments = ("push", "--porcelain", "--no-follow-tags", "--set-upstream", remote)
-    spec = f"{HEADS}{branch}:{HEADS}{branch}"
-    answer = ask_remote(repo, *arguments, spec, limit_s=HOOKS_TIMEOUT_S)
-    if answer.status == 0:
+    failed = send(repo, remote, f"{HEADS}{branch}:{HEADS}{branch}", "--set-upstream")
+    if failed is None:
         return
-    lines = os.fsdecode(answer.out).splitlines()
-    words = [line.replace("\t", " ") for line in lines if line.startswith("!")]
-    cause = "; ".join([*words, answer.stderr]).strip("; ") or f"it exited with {answer.status}"
-    is_behind = any(sign in cause for sign in _BEHIND)
     hint = f"git pull {remote} {branch}, where {branch} is checked out; then try again"
     raise failure(
         _OPERATION,
         f"{branch} to {remote}",
-        cause,
-        hint if is_behind else f"see why: git push {remote} {branch}",
-        is_retryable=is_behind,
+        failed.words,
+        hint if failed.is_behind else f"see why: git push {remote} {branch}",
+        is_retryable=failed.is_behind,
     )
 
 

@@ -257,14 +257,14 @@ class Reader:
         is_it = event is not None and event.cut_payload.get("trace_id") == trace_id
         return event if is_it else None
 
-    def resolve(self, text: str, *, to_explain: bool = False) -> Event:
+    def resolve(self, text: str, *, prefers_failure: bool = False) -> Event:
         """Returns the event that a text names.
 
         It is an id, a prefix of 6 characters or more, "@last", "@last-error", the subject of
-        events, of which the latest is taken, or a type, for its latest event. `to_explain` takes a
-        subject's last failure instead, if no success followed it and the subject's latest event is
-        none of its effects, whose answer holds it anyway; the last 1,000 events on a subject are
-        searched. Raises EventNotFound, `ambiguous_id`.
+        events, of which the latest is taken, or a type, for its latest event. With
+        `prefers_failure` it is a subject's last failure, if no success followed that and the
+        subject's latest event is none of its effects, whose answer holds it anyway; the last 1,000
+        events on a subject are searched. Raises EventNotFound, `ambiguous_id`.
         """
         from thence.core.query.why import last_failure, named_by
         from thence.log.index import lookup
@@ -274,7 +274,7 @@ class Reader:
         except EventNotFound:
             with self._told():
                 raise
-        if not to_explain or named_by(text, event) != "subject":
+        if not prefers_failure or named_by(text, event) != "subject":
             return event
         page = self.page(subject=event.subject, descending=True, limit=LIMIT_EVENTS)
         failure = last_failure(page.events, self.vocabulary)
@@ -292,7 +292,7 @@ class Reader:
         from thence.core.pruned import NOT_PRUNED
         from thence.log.index import causality
 
-        named = self.resolve(id_of(event), to_explain=True)
+        named = self.resolve(id_of(event), prefers_failure=True)
         answer = causality.why(self.index(), named.event_id, self.vocabulary)
         pruned = self.pruned() if answer.missing else NOT_PRUNED
         missing = tuple(
@@ -307,7 +307,7 @@ class Reader:
         """Returns the effects of an event, or of what `why` takes; raises what `resolve` raises."""
         from thence.log.index import causality
 
-        named = self.resolve(id_of(event), to_explain=True)
+        named = self.resolve(id_of(event), prefers_failure=True)
         return causality.effects(self.index(), named.event_id, self.vocabulary)
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":

@@ -75,7 +75,7 @@ from thence.log.read.opening import (
     opened_vocabulary,
     prepare,
 )
-from thence.log.write.batch import PendingAppend
+from thence.log.write.batch import AppendFuture
 from thence.log.write.committer import Committer, with_retry
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.conditions import Condition
@@ -339,7 +339,7 @@ class Log(Reader):
         future = asyncio.get_running_loop().create_future()
         is_named = event_id is not None
         condition = Condition(guard, is_named) if is_named or guard is not None else None
-        waiting = PendingAppend(drafts, condition, future)
+        waiting = AppendFuture(drafts, condition, future)
         self._committer.join(waiting)
         self._committer.waiters.add(waiting)
         try:
@@ -593,7 +593,7 @@ class Log(Reader):
             raise InvalidEvent(
                 "could not store the event",
                 place="field event_type",
-                cause=f"{event_type!r:.80} is not a text of 1 to {TYPE_CHARACTERS_MAX}"
+                cause=f"{event_type!r:.80} is not text of 1 to {TYPE_CHARACTERS_MAX}"
                 " characters, without control characters",
                 hint="pass a name such as order.placed",
             )

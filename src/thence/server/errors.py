@@ -168,7 +168,7 @@ def refusal(scope: Scope, error: Exception) -> Refusal:
     if isinstance(error, RequestValidationError):
         models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
         names = [key for model in models for key in getattr(model, "model_fields", ())]
-        return Refusal(422, "invalid_parameter", parameter_problem(error, names, 1))
+        return Refusal(422, "invalid_parameter", parameter_problem(error, names))
     told = wire_refusal(error, scope["path"])
     if isinstance(error, HTTPException):
         is_of_api = told.status in (404, 405) and not is_page(scope["path"])
@@ -213,15 +213,11 @@ def _framework_refusal(error: HTTPException, path: str) -> Refusal:
     return Refusal(status, _CODES.get(status, "invalid_parameter"), message, hint, headers)
 
 
-def parameter_problem(
-    error: RequestValidationError | ValidationError, names: Iterable[str], place: int = 0
-) -> str:
-    """Returns what is told of the first parameter that can't be read, of those with some names.
-
-    It stands behind so many parts of its place.
-    """
+def parameter_problem(error: RequestValidationError | ValidationError, names: Iterable[str]) -> str:
+    """Returns what is told of the first parameter that can't be read, of those with some names."""
     first: Any = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][place:]) or "the request"
+    is_of_request = isinstance(error, RequestValidationError)  # there "query" comes first
+    name = ".".join(str(part) for part in first["loc"][is_of_request:]) or "the request"
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = f"there is no such parameter{did_you_mean(name, [*names])}"

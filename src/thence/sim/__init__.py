@@ -45,9 +45,9 @@ from thence.sim.run.run import (
     Orchestrator,
     RunResult,
     SimulationOrchestrator,
-    TurnProgress,
     collecting_rarely,
 )
+from thence.sim.run.simulation import TurnProgress
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import (
     AgentSettings,

@@ -32,7 +32,7 @@ class RedactedLines(NamedTuple):
     by_id: Mapping[bytes, bytes] = {}
     is_complete: bool = False
 
-    def instead_of(self, line: bytes) -> bytes:
+    def redacted_form(self, line: bytes) -> bytes:
         """Returns what may be shared of a line, which is given without blanks around it.
 
         It is the redacted line for one that was redacted, and for a damaged copy of one; any
@@ -53,7 +53,7 @@ class RedactedLines(NamedTuple):
         """Returns events as they may be shared."""
         shared = list[Event]()
         for event in events if self.digests else ():
-            line = self.instead_of(event.line)
+            line = self.redacted_form(event.line)
             one = event if line == event.line else parse(line, WORK)
             assert isinstance(one, Event)
             shared.append(one)
@@ -130,7 +130,7 @@ def made_anew(data: bytes, redactions: RedactedLines) -> tuple[bytes, int]:
     A file with such lines gets their redacted form instead, each line once; any other is unchanged.
     """
     lines = lines_in(data) if redactions.digests else []
-    kept = [redactions.instead_of(line) for line in lines]
+    kept = [redactions.redacted_form(line) for line in lines]
     count = sum(line != shown for line, shown in zip(lines, kept, strict=True))
     return (with_more(b"", [*dict.fromkeys(kept)]), count) if count else (data, 0)
 

@@ -113,12 +113,16 @@ class FeatureCreated(_Payload, frozen=True):
 
 
 class FeatureCompleted(_Payload, frozen=True):
-    """All packages of a feature are done; `total_duration` is in seconds, as text."""
+    """All packages of a feature are done; `total_duration` is in seconds, as text.
+
+    A feature without packages was ended for the `reason`.
+    """
 
     feature_slug: Slug
     total_wps: Count
     completed_at: Moment | UnsetType = UNSET
     total_duration: Seconds | UnsetType = UNSET
+    reason: Text | UnsetType = UNSET
 
 
 class HistoryAdded(_Payload, frozen=True):

@@ -24,7 +24,10 @@ NAMES = {
 OF_ALL = {"--feature", "--actor", "--json", "--force", "--reason", "--dry-run", "--yes"}
 OF_ALL |= {"--quiet", "--verbose", "--debug"}
 OPTIONS_MAX = 40
-FORMER = ("init", "next", "release", "reopen", "prune", "gate", "errors", "conflicts", "publish")
+FORMER = (
+    *("init", "add", "import", "next", "release", "reopen"),
+    *("prune", "gate", "errors", "conflicts", "publish"),
+)
 
 
 def commands():

@@ -83,7 +83,10 @@ def test_worktree_of_a_reopened_package_is_missing_only_where_it_is_gone(repo, i
 @pytest.mark.parametrize(
     ("command", "where"),
     [
-        (("setup-spec", "More"), f"{MORE} is not there: what began it ended half-way"),
+        (
+            ("setup-spec", "More"),
+            f"{MORE} is not there: what began it ended half-way, or it was removed",
+        ),
         (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: what added"),
     ],
 )
@@ -103,6 +106,28 @@ def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where)
         (step,) = re.findall("half-way; (thence work .*) takes it back", shown.out)
         typed(repo, step.replace("TEXT", "half-way"))
     assert warm("verify", cwd=repo).code == 0
+
+
+def test_feature_begun_by_mistake_is_ended_and_leaves_the_board_until_it_gets_a_package(tmp_path):
+    repo = project(tmp_path / "r")
+    done(repo, "setup-spec", "Sync")
+    assert "001-sync has the same title" in done(repo, "setup-spec", "Sync").lines
+    nothing = work(repo, "implement")
+    assert nothing.lines[-1] == "next: thence work finalize-tasks --feature 001-sync"
+    done(repo, "finalize-tasks", "--add", "First", "--feature", "001-sync")
+    for words in (("merge",), ("accept",)):  # the one with packages is meant
+        assert "feature is meant" not in work(repo, *words).err
+    assert "  it has no packages yet\n" in done(repo, "status").out
+    refused = work(repo, "accept", "--feature", "002-sync")
+    step = refused.err.split("or end it: ")[1].strip()
+    assert refused.code == 2
+    assert typed(repo, step.replace("TEXT", "mistake")).lines == [
+        "002-sync is ended, without packages"
+    ]
+    assert "002-sync" not in done(repo, "status").out
+    assert "002-sync  Sync  (ended)" in done(repo, "status", "--all").out
+    done(repo, "finalize-tasks", "--add", "Yet", "--feature", "002-sync")
+    assert "002-sync  Sync  (0 of 1 done)" in done(repo, "status").out
 
 
 def test_target_that_is_not_there_is_told_and_keeps_nobody(repo):

@@ -4,12 +4,10 @@ import pytest
 from tests.cli.work.projects import FOLDER, done, planned
 from tests.git.repositories import content, git
 
-FILE = f"{FOLDER}/tasks/WP01-outbox.md"
+FILE = f"{FOLDER}/tasks/WP01-the-outbox.md"
 TASKS = """# Tasks
 
 ## Work Package WP01: The outbox
-
-**Prompt**: `/tasks/WP01-outbox.md`
 
 - [ ] T001 Keep what is to be sent
 
@@ -20,8 +18,6 @@ As [the spec](spec.md) and [the schema](contracts/outbox.yaml) say.
 - A restart amid a write
 
 ## Work Package WP02: The sender
-
-**Prompt**: `prompts/WP02.md`
 """
 
 
@@ -35,7 +31,7 @@ def repo(tmp_path):
     return repo
 
 
-def test_package_file_is_where_its_prompt_has_it_and_says_where_its_task_is(repo):
+def test_package_file_says_where_its_task_is(repo):
     done(repo, "finalize-tasks")
     said = (content(repo, FILE) or b"").decode()
     for line in (

@@ -47,6 +47,9 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     ada, bob = clones
     done(bob, "move-task", "WP01", "--to", "for_review")
     shared(bob, ada)
+    assert "WP01 stays: its code is not here: git fetch, if bob has pushed it" in (
+        work(ada, "merge").out
+    )
     refused = work(ada, "merge", "WP01")
     assert refused.code == 1
     assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (
@@ -59,6 +62,20 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     git(ada, "push", "--quiet")
     done(ada, "accept", "WP01")
     assert git(ada, "branch", "--list", BRANCH) == "", "no branch is made for it"
+
+
+@pytest.mark.parametrize("is_pushed", [True, False])
+def test_package_that_begins_without_the_code_it_needs_says_so(clones, is_pushed):
+    ada, bob = clones
+    done(bob, "move-task", "WP01", "--to", "for_review")
+    shared(bob, ada)
+    if is_pushed:
+        pushed(bob, ada)
+    told = "WP02 is without the code of WP01, which is not here: git fetch, if bob has pushed it"
+    assert (told in done(ada, "implement", "WP02").err) is not is_pushed
+    assert (tree(ada, "WP02") / "first.txt").exists() is is_pushed
+    refused = work(ada, "implement", "WP01")
+    assert "WP01 is in review, handed in by bob: to send it back takes a reason" in refused.err
 
 
 def test_newer_commits_on_the_remote_are_merged_and_the_own_branch_stays(clones):

@@ -67,7 +67,8 @@ def test_merge_says_that_it_is_not_pushed_where_the_target_has_an_upstream(
     ended = warm("work", "merge", "WP01", cwd=project)
     what = "main" if theirs == "main" else "main:release"
     told = f"merged here, not pushed to hub/{theirs}\nnext: git push hub {what}\n"
-    assert told in ended.out
+    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request\n"
+    assert told + switch in ended.out
     git(project, *told.partition("next: git ")[2].split())
     assert done(project, "merge", "WP01")["not_pushed_to"] is None
 
@@ -127,6 +128,29 @@ def test_merge_accepts_what_was_approved_and_has_landed(team, tmp_path):
     told = done(team, "merge", "--actor", "lead")
     assert told["accepted"] == ["WP01"]
     assert lanes(team) | {"WP01": "done", "WP05": "for_review"} == lanes(team), "no verdict"
+
+
+@pytest.mark.promise("S1")
+def test_merge_leaves_an_approved_package_in_review_whose_gate_is_open(team):
+    done(team, "add-history", "WP01", "approved", "--type", "review", "--actor", "eve")
+    done(team, "move-task", "WP01", "--gate", "CI_CHECK=pending", "--actor", "lead")
+    told = done(team, "merge", "WP01", "--actor", "lead")
+    assert (told["merged"], told["accepted"]) == ([f"{SLUG}-WP01"], [])
+    assert lanes(team)["WP01"] == "approved"
+
+
+@pytest.mark.promise("L15")
+def test_plain_accept_takes_all_that_landed_and_keeps_the_rest(team):
+    done(team, "move-task", "WP03", "--to", "for_review", "--actor", "ben")
+    done(team, "merge", "WP01")
+    done(team, "move-task", "WP05", "--to", "for_review", "--actor", "lead")
+    done(team, "merge", "WP05")
+    told = done(team, "accept")
+    assert told["accepted"] == ["WP01", "WP05"]
+    assert [one["wp_id"] for one in told["kept"]] == ["WP03"]
+    assert lanes(team)["WP03"] == "for_review"
+    ended, told = work(team, "accept")
+    assert (ended.code, told["accepted"]) == (1, []), "nothing that it could take"
 
 
 @pytest.mark.promise("L15")

@@ -55,6 +55,13 @@ def test_what_is_neither_names_the_nearest_subjects(log, text):
     assert ("order/881" in raised.value.hint) is ("/" in text)
 
 
+def test_whole_subject_with_a_typo_names_the_whole_one_that_is_nearest(log):
+    log.append("moved", subject="agent/abbey/claim")
+    with pytest.raises(EventNotFound) as raised:
+        log.resolve("agent/abby/claim")
+    assert raised.value.hint == "the nearest subjects are: agent/abbey/claim"
+
+
 def test_text_that_names_no_cause_is_never_taken_for_a_subject(log, tmp_path):
     ended = warm("append", "x", "--log", "orders", "--caused-by", "order/881", cwd=tmp_path)
     assert ended.code != 0

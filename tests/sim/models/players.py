@@ -99,6 +99,7 @@ def recorded(scenario: Path, folder: Path) -> Path:
             shutil.copy(table, folder)
         text = text.replace("http://127.0.0.1:8000/v1", endpoint.base_url)
         text = text.replace("../scenarios", str(SCENARIOS))
+        text = text.replace("./negotiation.py", str(SCENARIOS / "negotiation.py"))
         file.write_text(text.replace(f"  cassette: {scenario.stem}.jsonl\n", ""))
         config = SimulationConfig.from_file(file)
         return SimulationOrchestrator(config, output_root=folder / "runs").run().output_dir

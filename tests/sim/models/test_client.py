@@ -118,6 +118,7 @@ def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
     assert (attempt.reason, attempt.status) == (reason, status)
     assert attempt.detail
     assert fault != "html" or "text/html" in attempt.detail
+    assert fault != "429_retry_after" or attempt.waited_s == 0.2
     if fault == "never":  # a machine that stands still may be late for the next answers too
         assert {other.reason for other in others} <= {"timeout"}
     else:
@@ -187,13 +188,6 @@ def test_call_that_is_given_up_leaves_nothing(fault):
 
     with Endpoint(fault=fault) as endpoint:
         assert asyncio.run(run(endpoint.base_url)).text == "yes"
-
-
-def test_retry_after_is_waited_for():
-    with Endpoint(fault="429_retry_after", faults=1) as endpoint:
-        (answer,) = ask(endpoint)
-    assert isinstance(answer, ModelAnswer)
-    assert answer.attempts[0].waited_s == 0.2
 
 
 @pytest.mark.parametrize("value", ["-5", "nan", "Thu, 01 Jan 1970 00:00:00 GMT"])
@@ -337,32 +331,6 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
     assert isinstance(answer, ModelAnswer)
 
 
-def test_tokens_and_cost_are_those_that_are_reported():
-    usage = {"prompt_tokens": 1_000, "completion_tokens": 500}
-    cached = {**usage, "prompt_tokens_details": {"cached_tokens": 400}}
-    bodies = [
-        {**completion("a"), "usage": value}
-        for value in (usage, cached, None, {"prompt_tokens": "20", "completion_tokens": 0.5})
-    ]
-    prices = {"price_in": 2.0, "price_out": 8.0, "price_cached": 0.5}
-    budget = Budget()
-    with Endpoint(lambda body: Reply(bodies[len(endpoint.requests) - 1])) as endpoint:
-        answers = ask(endpoint, asks=4, budget=budget, **prices)
-    told = [
-        (answer.tokens_in, answer.tokens_out, answer.tokens_cached, answer.cost)
-        for answer in answers
-        if isinstance(answer, ModelAnswer)
-    ]
-    nothing = (None, None, None, None)
-    assert told == [
-        (1_000, 500, None, pytest.approx(0.006)),
-        (1_000, 500, 400, pytest.approx(0.0054)),
-        nothing,
-        nothing,
-    ]
-    assert budget.cost == pytest.approx(0.0114)
-
-
 PRICES = {"price_in": 3.0, "price_out": 15.0, "price_cached": 0.3}
 
 
@@ -385,6 +353,10 @@ PRICES = {"price_in": 3.0, "price_out": 15.0, "price_cached": 0.3}
         ({"prompt_tokens": 10.5, "completion_tokens": 5}, (None, 5, None), None),
         ({"prompt_tokens": True, "completion_tokens": 5}, (None, 5, None), None),
         ({"prompt_tokens": 1e300, "completion_tokens": 5}, (None, 5, None), None),
+        ({"prompt_tokens": "20", "completion_tokens": 0.5}, (None, None, None), None),
+        ({"prompt_tokens": -5, "completion_tokens": 10**30}, (None, None, None), None),
+        ([], (None, None, None), None),
+        ("20", (None, None, None), None),
         ({"prompt_tokens": 20, "completion_tokens": None}, (20, None, None), None),
         ({"prompt_tokens": 0, "completion_tokens": 0}, (0, 0, None), 0.0),
     ],
@@ -477,16 +449,6 @@ def test_answer_beside_which_an_error_is_null_or_empty_is_an_answer():
         with Endpoint(lambda _, body=body: Reply(body)) as endpoint:
             (answer,) = ask(endpoint)
         assert isinstance(answer, ModelAnswer)
-
-
-def test_answer_that_cannot_be_used_is_paid():
-    budget = Budget()
-    with Endpoint(fault="cut") as endpoint:
-        (answer,) = ask(endpoint, budget=budget, price_in=1.0, price_out=1.0)
-    paid = failed(answer).answer
-    assert isinstance(paid, ModelAnswer)
-    assert paid.text == "I give Ann"
-    assert paid.cost == budget.cost == pytest.approx(25e-6)
 
 
 def test_calls_and_cost_of_a_run_are_bounded():
@@ -595,13 +557,11 @@ def test_request_that_is_refused_for_another_reason_is_not_asked_by_instruction(
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("usage", [[], "20", {"prompt_tokens": -5, "completion_tokens": 10**30}])
-def test_usage_that_is_none_spoils_no_answer(usage):
-    body = {**completion("yes"), "usage": usage, "model": f"q\x1b[31m{'wen' * 200}"}
+def test_name_of_the_model_is_told_in_few_printable_words():
+    body = {**completion("yes"), "model": f"q\x1b[31m{'wen' * 200}"}
     with Endpoint(lambda _: Reply(body)) as endpoint:
-        (answer,) = ask(endpoint, price_in=1.0, price_out=1.0)
+        (answer,) = ask(endpoint)
     assert isinstance(answer, ModelAnswer)
-    assert (answer.tokens_in, answer.tokens_out, answer.cost) == (None, None, None)
     assert len(answer.model) == 200
     assert answer.model.isprintable()
 

@@ -166,17 +166,13 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
         assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 8, b"\xff" * 40])
-def test_pace_that_cannot_be_read_begins_anew(tmp_path, content):
+SET_BACK = struct.pack("<d", time() + 3_600)  # the clock was, since this was written
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 8, b"\xff" * 40, SET_BACK])
+def test_pace_that_cannot_be_kept_begins_again(tmp_path, content):
     (tmp_path / "local.pace").write_bytes(content)
     with Endpoint() as endpoint:
         answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
     assert (tmp_path / "local.pace").stat().st_size == 8
-
-
-def test_clock_that_was_set_back_holds_nobody(tmp_path):
-    (tmp_path / "local.pace").write_bytes(struct.pack("<d", time() + 3_600))
-    with Endpoint() as endpoint:
-        answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
-    assert all(isinstance(answer, ModelAnswer) for answer in answers)

@@ -275,6 +275,33 @@ def test_population_comes_from_a_table(tmp_path):
     assert replay(result.output_dir).difference == ""
 
 
+def test_sum_of_large_integers_is_exact_and_text_beyond_64_bits(tmp_path):
+    class Large(Population):
+        def __init__(self):
+            super().__init__("stars", 4, {"mass": ("int64", 2**61), "age": ("int64", -3)})
+
+        def decide(self, rows):
+            rows.set("mass", 2**62 - 1, where=rows.observation.turn == 2)
+            rows.add("age", 2**61, of=rows.ids % 2)
+
+    result = run_of(tmp_path, Large(), turns=2, checkpoint_interval=1)
+    sums = {
+        (int(line["step"][0]), line["details"]["variable_name"]): line["details"]["new_value"][
+            "sum"
+        ]
+        for line in lines(result.output_dir)
+        if line["event_type"] == "STATE"
+    }
+    assert sums == {
+        (1, "age"): 2**63 - 12,
+        (2, "age"): str(2**64 - 12),
+        (2, "mass"): str(2**64 - 4),
+    }
+    killed(lambda: run_of(tmp_path, Large(), turns=2, run_id="k", on_turn=at_turn(1)))
+    again = resume(tmp_path / "k", agents=[Large()], engine=BaseEngine()).run()
+    assert again.final_state == result.final_state
+
+
 def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
     class Thief(BaseEngine):
         def apply_engine_rules(self, view):
@@ -289,6 +316,11 @@ def test_component_that_sets_a_column_itself_fails_the_run(tmp_path):
     ("write", "words"),
     [
         (lambda rows: rows.set("money", 2**31), "int32 can't hold 2147483648"),
+        (lambda rows: rows.set("money", 2**70), "int32 can't hold 1180591620717411303424"),
+        (
+            lambda rows: rows.add("money", 2**62, of=rows.ids % 2),
+            "can't hold 115292150460684697602",
+        ),
         (lambda rows: rows.set("money", 1.5), "int32 can't hold 1.5"),
         (lambda rows: rows.set("mony", 1), "did you mean money?"),
         (lambda rows: rows["mony"], "the population has no such column"),

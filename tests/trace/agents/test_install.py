@@ -162,6 +162,15 @@ def test_folder_outside_a_repository_is_refused(
         assert ended.err.count("\n") == 3
 
 
+def test_line_that_is_asked_about_before_any_hook_fired_is_older_than_the_hooks(shop: Shop) -> None:
+    (shop.top / "pay.py").write_text("total = 1\n")
+    for words in (("add", "-A"), ("commit", "-qm", "By hand")):
+        shop.git(*words)
+    assert shop.run("hook", "install", "git").code == 0
+    told = " ".join(shop.run("why", "pay.py:1").out.split())
+    assert "unknown owner: no hook has recorded anything here yet (git author:" in told
+
+
 def test_codex_has_hooks_of_its_own_form(shop: Shop) -> None:
     home = Path(shop.env["HOME"], ".codex")
     shop.hook("install", "codex", "--user")

@@ -127,11 +127,16 @@ def test_id_that_comes_with_the_end_names_the_call_at_the_end(tmp_path):
         program.model("again", openinference("c2", ARGUMENTS))
         program.tool("pay too", at_end={"output.value": result})
         program.tool("unasked", at_end={"gen_ai.tool.call.id": "c9"})
+        # ADK writes this where the tool failed
+        program.model("once more", conventions("c3", {"order": 882}))
+        failed = {"gen_ai.tool.call.id": "<not specified>", "gen_ai.tool.name": "pay"}
+        program.tool("failed", at_end={**failed, "gen_ai.tool.call.arguments": '{"order": 882}'})
     found = program.events()
     assert found["pay.begun"] == (["agent.begun"], [])
     assert found["pay.ended"] == (["pay.begun", "chat.ended"], [])
     assert found["pay too.ended"] == (["pay too.begun", "again.ended"], [])
     assert found["unasked.ended"] == (["unasked.begun"], [])
+    assert found["failed.ended"] == (["failed.begun"], ["once more.ended"])
     program.log.close()
 
 

@@ -437,3 +437,48 @@ def test_tokens_of_a_span_in_flight_stay_in_its_begin(log):
     taken(log, trace(one))
     (begun,) = log.events()
     assert begun.payload["attributes"] == {"gen_ai.usage.input_tokens": 7}
+
+
+@pytest.mark.promise("A4d", "A4e")
+def test_links_between_model_calls_and_tools_and_to_what_is_tried_again_say_so(log, tmp_path):
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(log))
+    tracer = provider.get_tracer("test")
+    call = {"type": "tool_call", "name": "pay", "arguments": {"order": 881}}
+    asked = [{"role": "assistant", "parts": [{**call, "id": "c1"}, {**call, "name": "mail"}]}]
+    response = {"type": "tool_call_response", "id": "c1"}
+    read = [*asked, {"role": "tool", "parts": [response]}]
+    chat, tool = {"gen_ai.operation.name": "chat"}, {"gen_ai.operation.name": "execute_tool"}
+    with tracer.start_as_current_span("agent"):
+        with tracer.start_as_current_span("ask", attributes=chat) as span:
+            span.set_attribute("gen_ai.output.messages", json.dumps(asked))
+        with tracer.start_as_current_span("pay", attributes=tool | {"gen_ai.tool.call.id": "c1"}):
+            pass
+        with tracer.start_as_current_span("mail") as span:  # what it is comes with its end
+            span.set_attributes(tool | {"gen_ai.tool.call.arguments": '{"order": 881}'})
+        with tracer.start_as_current_span("read", attributes=chat) as span:
+            span.set_attribute("gen_ai.input.messages", json.dumps(read))
+    with thence.step("charge", log=log) as first:
+        pass
+    with thence.step("charge again", log=log, retry_of=first):
+        pass
+    found = spans_of(exported(log))
+    names = {span["spanId"]: span["name"] for span in found}
+    links = {
+        (span["name"], names[link["spanId"]]): {
+            pair["key"]: next(iter(pair["value"].values())) for pair in link["attributes"]
+        }
+        for span in found
+        for link in span["links"]
+    }
+    by_end = {"thence.by_end": True}
+    of_model, of_end = {"gen_ai.link.type": "caused_by_generation"}, {"thence.of_end": True}
+    assert links == {
+        ("pay", "ask"): of_model | by_end,
+        ("mail", "ask"): of_model | of_end | by_end | {"thence.inferred": True},
+        ("read", "pay"): {"gen_ai.link.type": "informed_by"} | of_end | by_end,
+        ("charge again", "charge"): {"gen_ai.link.type": "retry_of"} | by_end,
+    }
+    with thence.open(tmp_path / "other") as other:
+        taken(other, exported(log))
+        assert graph(other) == graph(log)

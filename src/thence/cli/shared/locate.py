@@ -161,11 +161,14 @@ def _no_log(out: Output, about: Path | None = None) -> NotALog:
             hint = "ask about a file of a working tree, or record: thence hook install claude-code"
         return NotALog("could not find a log for", place=about.resolve(), cause=cause, hint=hint)
     root = Path(out.settings.runs)
+    others = other_logs(out, ())
     return NotALog(
         "could not find a log",
         cause=f"not a log: {Path().absolute()}; no hooks recorded in its repository,"
         f" and {root.absolute()} holds no runs",
-        hint="name one with --log, or make one: thence append --log FOLDER note text=hello;"
+        hint=f"name one that is here: {others}"
+        if others
+        else "name one with --log, or make one: thence append --log FOLDER note text=hello;"
         " thence sim run EXAMPLE; thence hook install claude-code",
     )
 
@@ -183,7 +186,7 @@ def other_logs(out: Output, tried: Iterable[Path]) -> str:
     folders: list[Path] = []
     with suppress(ThenceError):  # of a log that can't be used
         folders += [place.folder for place in places(out)]
-    folders += runs(Path(out.settings.runs))
+    folders += [*runs(Path(out.settings.runs)), *runs(Path())]
     paths = dict.fromkeys(folder.resolve() for folder in folders)
     return options(path for path in paths if path not in {folder.resolve() for folder in tried})
 

@@ -323,13 +323,13 @@ def _make_index(out: Output, log: Log, log_name: str | None) -> None:
         log.index().refresh(on_read=show)
 
 
-def find_event(out: Output, log: Log, text: str, *, to_explain: bool = False) -> Event:
+def find_event(out: Output, log: Log, text: str, *, prefers_failure: bool = False) -> Event:
     """Returns the event that a user names; for a subject or a type, notes which event that is.
 
-    With `to_explain` it is the event that `Log.why` takes.
+    With `prefers_failure` it is the event that `Log.why` takes.
     """
     try:
-        event = log.resolve(text, to_explain=to_explain)
+        event = log.resolve(text, prefers_failure=prefers_failure)
     except EventNotFound as error:
         if not text.startswith("@"):
             near = nearest(text, names_of(log, "type"), likeness=TYPO_LIKENESS)

@@ -345,9 +345,10 @@ def not_found(
         hint = f"ask about what it led to: thence why {namer.event_id}"
         hint = f"ask in that log, or {hint}" if log_id else hint
     else:
-        # subjects in their shortest valid form
+        # subjects in their shortest valid form, or in one as long as the text's
+        parts = max(2, text.count("/") + 1)
         short = [
-            "/".join(subject.split("/")[-2:])
+            "/".join(subject.split("/")[-parts:])
             for subject in islice(subjects or (), SUBJECTS_COMPARED_MAX)
         ]
         near = [name for name in short if text.lower() in name.lower()]

@@ -78,7 +78,9 @@ _SAID = (
     *("llm.output_messages.0.message.contents.0.message_content.text",),
     *("gen_ai.completion.0.content", "langfuse.observation.output"),
 )
-_SAID_AGAIN = frozenset((*OPERATION, *TOOL, *MODEL))
+# a span's name with its values filled in
+_MESSAGE = "logfire.msg"
+_SAID_AGAIN = frozenset((*OPERATION, *TOOL, *MODEL, _MESSAGE))
 _SAID_AGAIN_OF_TOOL = _SAID_AGAIN.union(ARGUMENTS)
 # which spans of tools alone have
 _TOOLS_OWN = frozenset((*TOOL, *CALL_ID))
@@ -93,9 +95,11 @@ OF_END_ALONE = frozenset(
 # attributes of which a sentence says nothing: they say how something is written, or where it ran
 _UNTOLD = re.compile(
     r"mime_type$|\.role$|cycle_id$|^(?:metadata|user\.id|user_id)$|_time$"
-    r"|^(?:code|thread|server|telemetry|graph|process|host|langfuse\.(?:trace|environment|release)"
+    r"|^(?:code|thread|server|telemetry|graph|process|host|logfire"
+    r"|langfuse\.(?:trace|environment|release)"
     r"|traceloop\.(?:workflow|association))\b|^gen_ai\.(?:system|provider\.name|tool\.definitions)$"
 )
+_RANDOM_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # values of any length and form, told where nothing else is
 _RAW = re.compile(r"(?:^|[._])(?:value|messages|input|output)$|^llm\.(?:input|output)_messages\.")
 
@@ -105,6 +109,8 @@ _MODEL_CALLS = (
 )
 _AGENTS = ("invoke_agent", "create_agent", "AGENT", "agent")
 _TOOLS = ("execute_tool", "TOOL", "tool")
+# as the conventions begin the names of spans
+_OPERATIONS = frozenset(("execute_tool", "generate_content", "invoke_agent", "text_completion"))
 _INNER = frozenset((*_AGENTS, "CHAIN", "invoke_workflow", "chain", "workflow", "task"))
 _MESSAGE_DEPTH_MAX = 12
 _TRACEBACK = "Traceback (most recent call last)"
@@ -161,7 +167,7 @@ def _is_of_kind(attributes: Json, kinds: tuple[str, ...]) -> bool:
 def tool_of(attributes: Json, name: str) -> str:
     """Returns the name of the tool whose span has these attributes and this name."""
     tool = first(attributes, (*TOOL, "traceloop.entity.name"))
-    return str(tool or name.removeprefix("execute_tool "))
+    return str(tool or name.removeprefix("execute_tool ").removesuffix(".__call__"))
 
 
 def called(attributes: Json, name: str) -> str:
@@ -253,6 +259,9 @@ def message_of(description: str, exception: Json, kind: str) -> str:
 def _write(event: Event) -> str:
     payload, attributes = event.readable_payload[0], with_usage(_attributes_of(event))
     name, _, outcome = event.event_type.rpartition(".")
+    operation, _, of_what = name.partition(" ")
+    if of_what and operation in _OPERATIONS and first(attributes, OPERATION) is None:
+        attributes = {**attributes, OPERATION[0]: operation}  # many tracers set it later
     is_agent = _is_of_kind(attributes, _AGENTS)
     who = line(event.actor) if event.actor else ""
     seconds = duration_s_of(payload)
@@ -268,8 +277,13 @@ def _write(event: Event) -> str:
         what = f"{called(attributes, name)} {past}{'' if outcome == 'failed' else took}"
         rest = _quoted(first(attributes, _RESULT))
     else:
-        what = f"{who if is_agent and who and who in name else line(name)} {past}{took}"
-        told = {key: value for key, value in attributes.items() if not _UNTOLD.search(key)}
+        title = line(str(attributes.get(_MESSAGE) or name))
+        what = f"{who if is_agent and who and who in name else title} {past}{took}"
+        told = {
+            key: value
+            for key, value in attributes.items()
+            if not (_UNTOLD.search(key) or _RANDOM_ID.fullmatch(str(value)))
+        }
         if any(not _RAW.search(key) for key in told.keys() - {*OPERATION}):
             told = {key: value for key, value in told.items() if not _RAW.search(key)}
         rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM), ())

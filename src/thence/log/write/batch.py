@@ -53,7 +53,7 @@ class Latch:
 _UNUSED_LATCH = Latch()  # a task waits for its future
 
 
-class PendingAppend:
+class AppendFuture:
     """Events whose caller waits: a thread on a latch, or a task for its future.
 
     An item without drafts is a flush. Threads are released one after the other: each opens
@@ -65,12 +65,12 @@ class PendingAppend:
         "condition",
         "drafts",
         "error",
-        "following",
         "future",
         "is_answered",
-        "is_gone",
-        "is_open",
+        "is_awaited",
+        "is_done",
         "latch",
+        "next_waiter",
         "outcomes",
         "tail",
         "thread",
@@ -89,20 +89,20 @@ class PendingAppend:
         self.thread = get_ident()
         self.latch = Latch() if future is None else _UNUSED_LATCH
         self.is_answered = False  # before it is open: the one before it opens it
-        self.is_open = False
-        self.is_gone = True  # until the caller waits: an exception may come in between
-        self.following: PendingAppend | None = None
+        self.is_done = False
+        self.is_awaited = False  # not before the caller waits: an exception may come in between
+        self.next_waiter: AppendFuture | None = None
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits in the caller's thread; False when `timeout_s` seconds passed first."""
         try:
-            self.is_gone = False
-            return self.is_open or self.latch.wait(timeout_s) or self.is_open
+            self.is_awaited = True
+            return self.is_done or self.latch.wait(timeout_s) or self.is_done
         finally:
-            self.is_gone = True
-            if self.is_open:
+            self.is_awaited = False
+            if self.is_done:
                 try:
                     self._release_next()
                 except BaseException:  # a signal handler raised during the call
@@ -111,26 +111,26 @@ class PendingAppend:
 
     def release(self) -> None:
         """Ends the wait of this thread, or of the threads behind it if it has left."""
-        self.is_open = True
+        self.is_done = True
         self.latch.open()
-        if self.is_gone:
+        if not self.is_awaited:
             self._release_next()
 
     def _release_next(self) -> None:
-        following = self.following
-        while following is not None:
-            following.is_open = True
-            following.latch.open()
-            if not following.is_gone:
+        waiter = self.next_waiter
+        while waiter is not None:
+            waiter.is_done = True
+            waiter.latch.open()
+            if waiter.is_awaited:
                 return
-            following = following.following
+            waiter = waiter.next_waiter
 
     def result(self) -> list[bytes]:
         """Returns the lines, or raises the error that kept one of them from being written."""
         return lines_of(self.outcomes, self.error)
 
 
-Item = Draft | PendingAppend
+Item = Draft | AppendFuture
 _DRAFTS_ALONE = {Draft}
 
 
@@ -192,7 +192,7 @@ class DropCounter:
 
 def weight(item: Item) -> int:
     """Returns the bytes of events in a queue, with their large values."""
-    drafts = item.drafts if isinstance(item, PendingAppend) else (item,)
+    drafts = item.drafts if isinstance(item, AppendFuture) else (item,)
     bodies = sum([len(body.data) for draft in drafts for body in draft.bodies])
     return len(item.tail) + bodies
 
@@ -241,7 +241,7 @@ def drafts_of(items: list[Item]) -> list[Draft]:
         return cast(list[Draft], items)
     drafts: list[Draft] = []
     for item in items:
-        if isinstance(item, PendingAppend):
+        if isinstance(item, AppendFuture):
             drafts += item.drafts
         else:
             drafts.append(item)
@@ -252,7 +252,7 @@ def conditions_of(items: Iterable[Item], index: int) -> dict[int, Condition]:
     """Returns the conditions by their event's index; `index` is that of the first event."""
     conditions: dict[int, Condition] = {}
     for item in items:
-        if isinstance(item, PendingAppend):
+        if isinstance(item, AppendFuture):
             if item.condition is not None:
                 span = len(item.drafts)
                 conditions[index + span - 1] = item.condition._replace(span=span)
@@ -268,7 +268,7 @@ def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
     A flush belongs to the events that it waits for.
     """
     for position, item in enumerate(items):
-        count -= len(item.drafts) if isinstance(item, PendingAppend) else 1
+        count -= len(item.drafts) if isinstance(item, AppendFuture) else 1
         if count < 0:
             return items[:position], items[position:]
     return items, []
@@ -287,10 +287,10 @@ def answer(
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
-    threads: list[PendingAppend] = []
-    tasks: list[PendingAppend] = []
+    threads: list[AppendFuture] = []
+    tasks: list[AppendFuture] = []
     for item in items:
-        if isinstance(item, PendingAppend):
+        if isinstance(item, AppendFuture):
             item.outcomes = list(islice(remaining, len(item.drafts)))
             item.error = error or (None if item.drafts else of_flush)
             item.is_answered = True
@@ -299,8 +299,8 @@ def answer(
             next(remaining, None)
     # a wait in a signal handler, inside another wait of its thread, would block that other wait
     if len({item.thread for item in threads}) == len(threads):
-        for one, following in pairwise(threads):
-            one.following = following
+        for one, waiter in pairwise(threads):
+            one.next_waiter = waiter
         del threads[1:]
     for item in threads:
         item.release()

@@ -28,11 +28,11 @@ from thence.log.files.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.batch import (
     HEAVY_BYTES,
+    AppendFuture,
     DropCounter,
     Item,
     Latch,
     Outcome,
-    PendingAppend,
     QueuedBytes,
     Retained,
 )
@@ -124,7 +124,7 @@ class Committer:
         self._written: list[str] = []
         self._told = ""
         self._last: Draft | None = None
-        self.waiters: set[PendingAppend] = set()  # whose callers wait now
+        self.waiters: set[AppendFuture] = set()  # whose callers wait now
         self._retained = Retained()
 
     def after_fork(self) -> None:
@@ -226,7 +226,7 @@ class Committer:
             lines = self._commits.run(lambda: self._commit_alone(drafts, timeout_s, condition))
             if lines is not None:
                 return lines
-        waiting = PendingAppend(drafts, condition)
+        waiting = AppendFuture(drafts, condition)
         self.join(waiting)
         return self._wait_on(waiting, timeout_s)
 
@@ -259,7 +259,7 @@ class Committer:
             raise batch.interrupted_error(self._writer.folder)
         if self.drops.run is not None:
             self._queue_drop_notice(drafts[0].event_id)
-        waiting = PendingAppend(drafts)
+        waiting = AppendFuture(drafts)
 
         def commit() -> None:
             self._queue.append(waiting)
@@ -277,7 +277,7 @@ class Committer:
                 self._wake()
         return waiting.result()
 
-    def join(self, waiting: PendingAppend) -> None:
+    def join(self, waiting: AppendFuture) -> None:
         """Queues events whose caller waits."""
         if self._phase != _OPEN:
             raise batch.closed_error(self._writer.folder)
@@ -287,7 +287,7 @@ class Committer:
         if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
 
-    def _wait_on(self, waiting: PendingAppend, timeout_s: float) -> list[bytes]:
+    def _wait_on(self, waiting: AppendFuture, timeout_s: float) -> list[bytes]:
         self.waiters.add(waiting)
         try:
             if waiting.wait(timeout_s):
@@ -384,7 +384,7 @@ class Committer:
         return True
 
     def _commit_queue(
-        self, unsynced: PendingAppend | None = None, timeout_s: float = WAIT_S
+        self, unsynced: AppendFuture | None = None, timeout_s: float = WAIT_S
     ) -> None:
         """Commits what is queued; `unsynced`, if it is the only one that waits, is only written."""
         self._batch += batch.take_batch(self._queue, is_heavy=self._bytes.count > 0)
@@ -411,7 +411,7 @@ class Committer:
         self._advance(_ENDED)
 
     def _commit(
-        self, items: list[Item], timeout_s: float, unsynced: PendingAppend | None = None
+        self, items: list[Item], timeout_s: float, unsynced: AppendFuture | None = None
     ) -> list[Item]:
         """Writes and syncs items, answers waiting callers, returns the refused items to keep.
 
@@ -425,7 +425,7 @@ class Committer:
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if error is None:
             self._session.drain(self._queue)
-        waiting = [item for item in items if isinstance(item, PendingAppend)]
+        waiting = [item for item in items if isinstance(item, AppendFuture)]
         has_unsynced = outcomes or (error is None and self._written)
         unknown = None
         if has_unsynced and waiting != [unsynced]:
@@ -469,9 +469,9 @@ class Committer:
         self, done: list[Item], rest: list[Item], outcomes: list[Outcome], error: ThenceError
     ) -> list[Item]:
         """Answers the items of a failed batch that were not written, or keeps them for a retry."""
-        waiting = [item for item in rest if isinstance(item, PendingAppend)]
+        waiting = [item for item in rest if isinstance(item, AppendFuture)]
         batch.answer(waiting, outcomes[len(batch.drafts_of(done)) :], error)
-        kept: list[Item] = [item for item in rest if not isinstance(item, PendingAppend)]
+        kept: list[Item] = [item for item in rest if not isinstance(item, AppendFuture)]
         fresh = batch.drafts_of(kept)[max(0, self._retained.held - len(done)) :]
         unwritten = sum(len(item.drafts) - len(item.outcomes) for item in waiting)
         self._retained.add(unwritten + len(fresh), error)

@@ -19,6 +19,7 @@ from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
 from thence.server.web.parts import event_items, event_link, log_link, mark
 from thence.server.web.texts import markdown
+from thence.trace.causes.model_calls import asked_calls
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
@@ -105,7 +106,11 @@ def _why(log: OpenLog, why: Why) -> Html:
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
     sentences = map(log.vocabulary.summary, (*near, why.event))
     copied = el("details", el("summary", "As text"), _text(" → ".join(sentences)))
-    return joined(el("p", f"{caption}.", class_="quiet"), earlier, line, copied)
+    asked = [
+        el("p", words(f"{one.words}: "), event_link(log, one.call))
+        for one in asked_calls(log.reader, why)
+    ]
+    return joined(el("p", f"{caption}.", class_="quiet"), earlier, line, *asked, copied)
 
 
 def _chat(event: Event, causes: Sequence[Event]) -> Html | None:

@@ -416,9 +416,8 @@ def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> H
     part = f"{len(rows):,} of " if results.total > len(rows) else ""
     behind = ", behind those of the pages before" if question.asked.cursor else ""
     where = " in the window of the picture" if {"from", "to"} <= question.picture.keys() else ""
-    listing = table(
-        f"{part}{counted(results.total, 'event')}{where}, {order}{behind}", columns, rows
-    )
+    caption = f"{part}{counted(results.total, 'event')}{where}, {order}{behind}"
+    listing = table(caption, columns, rows)
     asked, links = question.query(), list[Child]()
     if question.asked.cursor:
         links.append(el("a", "First page", href=path("runs", log.id, **question.picture, **asked)))
@@ -426,8 +425,7 @@ def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> H
         asked_next = question.query(cursor=results.next_cursor)
         address = path("runs", log.id, **question.picture, **asked_next)
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
-    asked.pop("order", None)
     kinds = (("As JSON", "events"), ("As lines", "events.ndjson"))
     for name, kind in () if is_part else kinds:
-        links.append(el("a", name, href=path("logs", log.id, kind, **asked)))
+        links.append(el("a", name, href=path("logs", log.id, kind, **question.found)))
     return joined(listing, el("nav", *links, class_="pages", aria_label="Pages of events"))

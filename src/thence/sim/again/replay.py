@@ -34,14 +34,13 @@ from thence.sim.record.loggers import logger
 from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.record.recorder import NOBODY
 from thence.sim.results.recorded import RecordedRun
-from thence.sim.run.run import RunParts, SimulationOrchestrator, TurnProgress
+from thence.sim.run.run import RunParts, SimulationOrchestrator
 from thence.sim.run.run_folder import write_config
 from thence.sim.run.simulation import (
     Components,
     Simulation,
     component_states,
     make_components,
-    new_loop,
 )
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import EventSettings, RunSettings
@@ -142,16 +141,12 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
         simulation, stored = again_in_memory(run, config, parts, events)
     on_turn, on_wait = parts.get("on_turn"), parts.get("on_wait")
 
-    def show(turn: int, turns_max: int) -> None:
+    def show(*_: int) -> None:
         if on_turn is not None:
-            counts = dict(simulation.recorder.counts)
-            on_turn(
-                TurnProgress(run_id=outcome.run_id, turn=turn, max_turns=turns_max, counts=counts)
-            )
+            on_turn(structs.replace(simulation.progress, max_turns=turns))
 
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(simulation.run(turns, show, on_wait))
+        asyncio.run(simulation.run(turns, show, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
         return structs.replace(outcome, step=error.step, difference=str(error.cause))

@@ -47,10 +47,9 @@ def digests(
     """Returns the digest of each population; ThenceError if another component set a column."""
     for (scope, name), summary in summaries(own).items():
         if values[table.index(scope, name)] != summary:
-            cause = "another component set it, and no row changed with it"
+            what, cause = "could not end the turn", "another component set it, and no row changed"
             hint = "columns are changed by decide of their population"
-            place = f"{scope}/{name}"
-            raise ThenceError("could not end the turn", place=place, cause=cause, hint=hint)
+            raise ThenceError(what, place=f"{scope}/{name}", cause=cause, hint=hint)
     return {one.name: one.digest for one in own}
 
 
@@ -61,8 +60,10 @@ def apply_own(
     if not own:
         return actions
     by_name = {one.name: one for one in own}
-    theirs = [action for action in actions if action.agent_id in by_name]
-    writes.apply(theirs, lambda view, action: by_name[action.agent_id].apply_own(view, action))
+    for action in actions:
+        if action.agent_id in by_name:
+            with writes.action(action) as view:
+                by_name[action.agent_id].apply_own(view, action)
     return [action for action in actions if action.agent_id not in by_name]
 
 
@@ -75,18 +76,17 @@ def set_rows(
     """
     for subject, value in values.items():
         if row := row_named(own, subject):
-            column, summary = row[0].set_row(subject, value, turn)
-            variable = replace(table[table.index(f"agent/{row[0].name}", column)])
+            population, _, column = row
+            summary = population.set_row(subject, value, turn)
+            variable = replace(table[table.index(f"agent/{population.name}", column)])
             force_setattr(variable, "subject", subject)
             yield variable, summary
 
 
 def row_named(agents: Iterable[BaseAgent], subject: str) -> "tuple[Population, int, str] | None":
     """Returns the population, row and column that a subject such as people/817/money names."""
-    for one in populations(agents):
-        if (row := one.row_of(subject)) is not None:
-            return one, *row
-    return None
+    named = [one for one in populations(agents) if one.name == subject.partition("/")[0]]
+    return (named[0], *named[0].row_of(subject)) if named else None
 
 
 def are_rows(patterns: Iterable[str]) -> list[str]:

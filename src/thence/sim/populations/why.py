@@ -8,19 +8,17 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import msgspec
 
 from thence.errors import ThenceError, needs_extra
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.populations.hooks import populations
-from thence.sim.populations.population import NO_ROW, Population
-from thence.sim.populations.rows import Column, Rows
+from thence.sim.populations.population import NO_ROW, Column, Population, Rows
 from thence.sim.record.checkpoints import read_checkpoints
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts
-from thence.sim.run.simulation import new_loop
 
 with needs_extra("populations", "numpy"):
     import numpy as np
@@ -63,9 +61,9 @@ class RowChange(msgspec.Struct, frozen=True):
 class RowWhy(msgspec.Struct, frozen=True):
     """The value of a row after a turn, and the changes that led to it, the last one first.
 
-    Each change is followed by that of the value, among those it read, that was written last.
-    `is_whole` is False where there are more than CHAIN_MAX. `turns_played` counts the turns that
-    were played again and came to the digest in the log.
+    Each change is followed by that of the value, among those it read, that was written last, up to
+    CHAIN_MAX. `turns_played` counts the turns that were played again and came to the digest in the
+    log.
     """
 
     subject: str
@@ -73,7 +71,6 @@ class RowWhy(msgspec.Struct, frozen=True):
     value: Any
     chain: tuple[RowChange, ...]
     turns_played: int
-    is_whole: bool
 
 
 class RowWeight(msgspec.Struct, frozen=True):
@@ -82,14 +79,6 @@ class RowWeight(msgspec.Struct, frozen=True):
     step: str
     matters: bool
     value: Any
-
-
-class PlayedTurn(NamedTuple):
-    """A turn of a population: its rows as they decided, if asked, the columns before and after."""
-
-    rows: Rows | None
-    before: Mapping[str, Column]
-    after: Mapping[str, Column]
 
 
 class PlayedRows:
@@ -105,22 +94,30 @@ class PlayedRows:
         self._config, self._events = recorded_config(run, parts), list(run.log.read())
         self.turns, self.turns_played = complete_turns(self._events), 0
         self._ids = {event.step: event.event_id for event in self._events}
-        self._window: dict[int, PlayedTurn] = {}
+        self._decided: dict[int, Rows | None] = {}
+        self._after: dict[int, Mapping[str, Column]] = {}
+        if not self.turns:
+            cause, hint = "the run has no complete turn", "resume it first"
+            raise ThenceError("could not explain", place=name, cause=cause, hint=hint)
+        self.columns(self.turns)
 
-    def at(self, turn: int) -> PlayedTurn:
-        """Returns what happened in a turn; raises RunDiverged if that is not what the log says."""
-        if turn not in self._window:
-            self._window = {}
+    def rows(self, turn: int) -> Rows | None:
+        """Returns the rows as they decided in a turn; raises RunDiverged unless the log says so."""
+        if turn not in self._decided:
+            self._decided, self._after = {}, {}
             self._play(turn, {})
-        return self._window[turn]
+        return self._decided[turn]
 
-    def value(self, place: tuple[int, str], left_out: str = "") -> Any:
-        """Returns a row's value after the last turn, where the decision at a step is left out."""
-        row, column = place
-        if left_out:
-            self._play(self.turns, {left_out: None})
-        values = self.own.columns[column].values
-        return values[row].item() if row < len(values) else None
+    def columns(self, turn: int) -> Mapping[str, Column]:
+        """Returns the columns after a turn; else as `rows`."""
+        if turn not in self._after:
+            self.rows(turn)
+        return self._after[turn]
+
+    def without(self, step: str) -> Mapping[str, Column]:
+        """Returns the columns after the last turn, where the decision at a step is left out."""
+        self._play(self.turns, {step: None})
+        return self.own.columns
 
     def _play(self, last: int, alter: Mapping[str, None]) -> None:
         first = min([last, *(int(step.partition(".")[0]) for step in alter)])
@@ -135,45 +132,40 @@ class PlayedRows:
             what, cause = "could not play again", f"the run has no population {self._name!r:.60}"
             hint = "name a row by its population, number and column, as people/817/money"
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
-        self.own, own[0].is_traced = own[0], not alter
-        before: Mapping[str, Column] = {}
+        self.own = own[0]
 
         def keep(turn: int, _: int) -> None:
-            nonlocal before
             if not alter:
-                self._window[turn] = PlayedTurn(self.own.traced, before, self.own.columns)
-                before, self.own.traced = self.own.columns, None
-                self.turns_played += turn > 0
+                self._decided[turn], self._after[turn] = self.own.decided, self.own.columns
+                self.turns_played += 1
+            self.own.decided = None
 
         async def play() -> None:
-            nonlocal before
             if checkpoint is not None:
                 await simulation.restore(checkpoint)
-                before = self.own.columns
             else:
                 await simulation.observation(self._name)  # which makes the rows
-                keep(0, last)
+                self._decided[0] = None
+            if not alter:
+                self._after[max(past, 0)] = self.own.columns
             await simulation.run(last, keep)
 
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(play())
+        asyncio.run(play())
 
     def change(self, place: Place) -> RowChange:
         """Returns the change of a row's value in the turn that wrote it."""
         turn, row, column = place
-        rows, before, after = self.at(turn)
-        last, old = int(after[column].writers[row]), None
+        rows, before, after = self.rows(turn), self.columns(turn - 1), self.columns(turn)
+        last = int(after[column].writers[row])
         by: dict[int, None] = {}
         reads: dict[RowRead, None] = {}
+
+        def read(name: str, at: int) -> None:
+            written = int(before[name].turns[at])
+            reads[RowRead(self._subject(at, name), before[name].of_row(at), written)] = None
+
         if rows is not None and last != NO_ROW:
-
-            def read(name: str, at: int) -> None:
-                values, turns, _ = before[name]
-                reads[RowRead(self._subject(at, name), values[at].item(), int(turns[at]))] = None
-
             by[last] = None
-            if row < len(before[column].values):
-                old = before[column].values[row].item()
             for kind, values, where, of in rows.writes:
                 if column in values and kind != "append":
                     hits = np.flatnonzero(where & (of == row)).tolist()
@@ -186,13 +178,13 @@ class PlayedRows:
                     continue
                 for writer in [*by][:WRITERS_MAX]:
                     read(name, int(others[writer]))
-        steps = [f"{turn}.{phase}.{self._name}.0" for phase in ("act", "decide")]
+        steps = [f"{turn}.act.{self._name}.0", f"{turn}.decide.{self._name}.0"]
         steps = [step for step in steps if step in self._ids] or [f"{turn}.turn_end.-.0"]
         return RowChange(
             subject=self._subject(row, column),
             turn=turn,
-            old=old,
-            new=after[column].values[row].item(),
+            old=before[column].of_row(row),
+            new=after[column].of_row(row),
             by=tuple([f"{self._name}/{writer}" for writer in by]),
             reads=tuple(reads),
             event_id=self._ids[steps[0]],
@@ -204,7 +196,7 @@ class PlayedRows:
         Of what a change has read it follows the value that was written last, or all values.
         """
         row, column = place
-        pending = {(int(self.at(self.turns).after[column].turns[row]), row, column)}
+        pending = {(int(self.columns(self.turns)[column].turns[row]), row, column)}
         while pending and max(pending)[0]:
             pending.remove(latest := max(pending))
             yield (change := self.change(latest))
@@ -218,16 +210,6 @@ class PlayedRows:
         return f"{self._name}/{row}/{column}"
 
 
-def _begun(run: RecordedRun, subject: str, parts: RunParts) -> tuple[PlayedRows, tuple[int, str]]:
-    """Returns a run's turns with the last one played, and the row and column of a subject."""
-    played = PlayedRows(run, subject.partition("/")[0], parts)
-    if not played.turns:
-        cause, hint = "the run has no complete turn", "resume it first"
-        raise ThenceError("could not explain", place=subject, cause=cause, hint=hint)
-    played.at(played.turns)
-    return played, played.own.row_of(subject) or (0, "")
-
-
 def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowWhy:
     """Returns why a row of a population has its value after the last complete turn.
 
@@ -236,11 +218,11 @@ def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowW
     again. Blocks. Raises ThenceError, RunDiverged where a turn's columns are not those of the log.
     """
     with RecordedRun(folder) as run:
-        played, place = _begun(run, subject, parts)
-        value = played.value(place)
-        chain = tuple(islice(played.changes(place, all_reads=False), CHAIN_MAX + 1))
-    is_whole = len(chain) <= CHAIN_MAX
-    return RowWhy(subject, played.turns, value, chain[:CHAIN_MAX], played.turns_played, is_whole)
+        played = PlayedRows(run, subject.partition("/")[0], parts)
+        row, column = played.own.row_of(subject)
+        value = played.own.columns[column].of_row(row)
+        chain = tuple(islice(played.changes((row, column), all_reads=False), CHAIN_MAX))
+    return RowWhy(subject, played.turns, value, chain, played.turns_played)
 
 
 def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any]]:
@@ -250,13 +232,12 @@ def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any
     """
     courses: dict[str, list[Any]] = {subject: [] for subject in subjects}
     for name in {subject.partition("/")[0] for subject in courses}:
+        played = PlayedRows(run, name, {})
         own = [subject for subject in courses if subject.startswith(f"{name}/")]
-        played, _ = _begun(run, own[0], {})
-        places = {subject: played.own.row_of(subject) or (0, "") for subject in own}
+        places = {subject: played.own.row_of(subject) for subject in own}
         for turn in range(played.turns, -1, -1):  # those since a checkpoint are played at once
             for subject, (row, column) in places.items():
-                values = played.at(turn).after[column].values
-                courses[subject].insert(0, values[row].item() if row < len(values) else None)
+                courses[subject].insert(0, played.columns(turn)[column].of_row(row))
     return courses
 
 
@@ -274,16 +255,17 @@ def measure_row(
     row in one turn: those whose writes led to the value, the latest first. Else as `why_row`.
     """
     with RecordedRun(folder) as run:
-        played, place = _begun(run, subject, parts)
-        value = played.value(place)
+        played = PlayedRows(run, subject.partition("/")[0], parts)
+        row, column = played.own.row_of(subject)
+        value = played.own.columns[column].of_row(row)
         steps: dict[str, None] = {}
-        for change in played.changes(place, all_reads=True):
+        for change in played.changes((row, column), all_reads=True):
             steps |= dict.fromkeys(f"{change.turn}.decide.{by}.0" for by in change.by)
             if len(steps) >= runs:
                 break
         weights: list[RowWeight] = []
         for step in [*steps][:runs]:
             on_play(len(weights), min(runs, len(steps)))
-            other = played.value(place, left_out=step)
+            other = played.without(step)[column].of_row(row)
             weights.append(RowWeight(step, other != value, other))
     return weights

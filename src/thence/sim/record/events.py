@@ -18,7 +18,7 @@ from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
 from thence.core.json_values import repair
-from thence.core.new_event import Causes, cause_ids
+from thence.core.new_event import cause_ids
 from thence.errors import InvalidEvent
 from thence.log.open import new_id, now
 
@@ -107,7 +107,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     simulation_id: str = ""
     turn_number: int = 0
     agent_id: str | None = None
-    caused_by: tuple[str, ...] = ()
+    caused_by: Any = ()
     description: str | None = None
     details: dict[str, Any] = {}
     data: dict[str, Any] | None = None
@@ -201,7 +201,7 @@ def _reader_of(fields: Mapping[str, Field]) -> Callable[[Any], dict[str, Any]]:
     return cast(Callable[[Any], dict[str, Any]], scope["details_of"])
 
 
-class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
+class TypedEvent(Event, frozen=True, gc=False):
     """An event whose details hold the members of `fields`; with `is_open` also those of `extra`.
 
     `needs_agent` is True where it must have an agent, False where it must have none.
@@ -211,6 +211,8 @@ class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
     needs_agent: ClassVar[bool | None] = None
     is_open: ClassVar[bool] = False
     extra: ClassVar[dict[str, Any]] = {}
+    simulation_id: str = ""
+    turn_number: int = 0
     _details_of: ClassVar[Callable[[Any], dict[str, Any]]]
 
     def __init_subclass__(cls) -> None:
@@ -229,74 +231,70 @@ class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
         _fill_in(self, details, self.kind)
 
 
-class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class MilestoneEvent(TypedEvent, frozen=True, gc=False):
     """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
 
     level = VerbosityLevel.MILESTONE
     fields = {"milestone_type": _MILESTONE}
     needs_agent = False
     kind = "MILESTONE"
-    event_type: str = "MILESTONE"
     milestone_type: str = ""
 
 
-class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class DecisionEvent(TypedEvent, frozen=True, gc=False):
     """A choice that an agent made."""
 
     level = VerbosityLevel.DECISION
     fields = {"decision_type": _TEXT, "old_value": _ANY, "new_value": _ANY}
     needs_agent = True
     kind = "DECISION"
-    event_type: str = "DECISION"
+    agent_id: str | None = None
     decision_type: str = ""
     old_value: Any = None
     new_value: Any = None
 
 
-class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class ActionEvent(TypedEvent, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
 
     level = VerbosityLevel.ACTION
     fields = {"action_type": _TEXT, "action_payload": _MAP}
     needs_agent = True
     kind = "ACTION"
-    event_type: str = "ACTION"
+    agent_id: str | None = None
     action_type: str = ""
     action_payload: dict[str, Any] = {}
 
 
-class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class StateEvent(TypedEvent, frozen=True, gc=False):
     """A variable that changed. `scope` is its owner: `global`, `agent/<name>` or `place/<name>`."""
 
     level = VerbosityLevel.STATE
     fields = {"variable_name": _TEXT, "old_value": _ANY, "new_value": _ANY, "scope": _TEXT}
     kind = "STATE"
-    event_type: str = "STATE"
     variable_name: str = ""
     old_value: Any = None
     new_value: Any = None
     scope: str = "global"
 
 
-class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class DetailEvent(TypedEvent, frozen=True, gc=False):
     """The calculation of a value."""
 
     level = VerbosityLevel.DETAIL
     fields = {"calculation_type": _TEXT, "intermediate_values": _MAP}
     kind = "DETAIL"
-    event_type: str = "DETAIL"
     calculation_type: str = ""
     intermediate_values: dict[str, Any] = {}
 
 
-class SystemEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+class SystemEvent(TypedEvent, frozen=True, gc=False):
     """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
 
     level = VerbosityLevel.DETAIL
     fields = {"error_type": _TEXT, "status": _STATUS, "retry_count": _COUNT}
     is_open = True
     kind = "SYSTEM"
-    event_type: str = "SYSTEM"
     error_type: str = ""
     status: str = ""
     retry_count: int = 0
@@ -328,7 +326,9 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
     turn_number = event.turn_number
     if type(turn_number) is not int or turn_number < 0:
         raise wrong_value("turn_number", turn_number, "an integer from 0")
-    if event.event_type != event_type:
+    if not event.event_type:
+        force_setattr(event, "event_type", event_type)
+    elif event.event_type != event_type:
         raise wrong_value("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
         raise wrong_value("simulation_id", event.simulation_id, "a text")
@@ -367,149 +367,10 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         force_setattr(event, "repairs", (*event.repairs, cut))
 
 
-def create_milestone_event(
-    simulation_id: str,
-    turn_number: int,
-    milestone_type: str,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> MilestoneEvent:
-    """Returns a milestone event, for a point in a run, with a new id and the present time."""
-    return MilestoneEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        milestone_type=milestone_type,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
-
-
-def create_decision_event(
-    simulation_id: str,
-    turn_number: int,
-    agent_id: str,
-    decision_type: str,
-    old_value: Any = None,
-    new_value: Any = None,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> DecisionEvent:
-    """Returns a decision event, for an agent's choice, with a new id and the present time."""
-    return DecisionEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        agent_id=agent_id,
-        decision_type=decision_type,
-        old_value=old_value,
-        new_value=new_value,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
-
-
-def create_action_event(
-    simulation_id: str,
-    turn_number: int,
-    agent_id: str,
-    action_type: str,
-    action_payload: dict[str, Any] | None = None,
-    *,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> ActionEvent:
-    """Returns an action event, for an agent's action, with a new id and the present time."""
-    return ActionEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        agent_id=agent_id,
-        action_type=action_type,
-        action_payload=action_payload or {},
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
-
-
-def create_state_event(
-    simulation_id: str,
-    turn_number: int,
-    variable_name: str,
-    old_value: Any = None,
-    new_value: Any = None,
-    scope: str = "global",
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> StateEvent:
-    """Returns a state event, for a changed variable, with a new id and the present time."""
-    return StateEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        variable_name=variable_name,
-        old_value=old_value,
-        new_value=new_value,
-        scope=scope,
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
-
-
-def create_detail_event(
-    simulation_id: str,
-    turn_number: int,
-    calculation_type: str,
-    intermediate_values: dict[str, Any] | None = None,
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> DetailEvent:
-    """Returns a detail event, for a calculation, with a new id and the present time."""
-    return DetailEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        calculation_type=calculation_type,
-        intermediate_values=intermediate_values or {},
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
-
-
-def create_system_event(
-    simulation_id: str,
-    turn_number: int,
-    error_type: str,
-    status: str,
-    retry_count: int = 0,
-    *,
-    agent_id: str | None = None,
-    caused_by: Causes = None,
-    description: str | None = None,
-    step: str | None = None,
-) -> SystemEvent:
-    """Returns a system event, for an error or retry, with a new id and the present time."""
-    return SystemEvent(
-        simulation_id=simulation_id,
-        turn_number=turn_number,
-        error_type=error_type,
-        status=status,
-        retry_count=retry_count,
-        agent_id=agent_id,
-        caused_by=caused_by,  # type: ignore[arg-type]
-        description=description,
-        step=step,
-    )
+# each with a new id and the present time; the members of its own may be given by their place
+create_milestone_event = MilestoneEvent
+create_decision_event = DecisionEvent
+create_action_event = ActionEvent
+create_state_event = StateEvent
+create_detail_event = DetailEvent
+create_system_event = SystemEvent

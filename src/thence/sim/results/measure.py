@@ -32,7 +32,7 @@ from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.calls import message_of
-from thence.sim.run.simulation import Simulation, make_components, new_loop
+from thence.sim.run.simulation import Simulation, make_components
 from thence.sim.scenario.scenario import SimulationConfig
 
 OnPlay = Callable[[int, int], None]
@@ -173,8 +173,7 @@ class _Player:
             ),
         )
         try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(self._play_turns(simulation, altered_step))
+            asyncio.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # boundary: an altered world may be one that a component refuses
@@ -196,21 +195,18 @@ class _Player:
         turn = _turn_of(altered_step)
         data = next((data for at, data in reversed(self._checkpoints) if at < turn), None)
         interval = -(-self._turns // _CHECKPOINTS_MAX)
-        with simulation.watched():
-            try:
-                if data is not None:
-                    await simulation.restore(msgspec.json.decode(data, type=ready(Checkpoint)))
-                while not simulation.reason and simulation.recorder.turn < self._turns:
-                    await simulation.play_turn()
-                    now = simulation.recorder.turn
-                    is_kept = not altered_step and now % interval == 0
-                    if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
-                        self._checkpoints.append((now, msgspec.json.encode(kept)))
-                    await asyncio.sleep(0)  # here a Ctrl-C comes in
-            finally:
-                await simulation.close()
-        if simulation.reason:
-            simulation.end(f"completed: {simulation.reason}")
+
+        def keep(now: int, _: int) -> None:
+            is_kept = not altered_step and now % interval == 0
+            if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
+                self._checkpoints.append((now, msgspec.json.encode(kept)))
+
+        try:
+            if data is not None:
+                await simulation.restore(msgspec.json.decode(data, type=ready(Checkpoint)))
+            await simulation.run(self._turns, keep)
+        finally:
+            await simulation.close()
 
 
 def _answers_of_models(

@@ -25,7 +25,7 @@ from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.log.open import Log, open_log
 from thence.sim.populations.hooks import plain_value
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
-from thence.sim.results.table import REST, Kind, Table, Values, joined, kind_of
+from thence.sim.results.table import Kind, Table, Values, joined, kind_of
 from thence.sim.scenario.state import GLOBAL
 
 COMMON: Mapping[str, Kind] = {
@@ -37,8 +37,6 @@ COMMON: Mapping[str, Kind] = {
     "timestamp": "time",
     "caused_by": "ids",
 }
-# the most columns of details
-COLUMNS_MAX = 1_000
 # the members of details that are maps of a user's own, and stand flat
 _SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
 # the columns of a STATE by the members of its details; other types name theirs as the members are
@@ -113,7 +111,7 @@ class RecordedRun:
         for event_type in types:
             self._check_recorded(event_type)
         columns = (name for event_type in types for name in _columns_of(event_type).values())
-        table = Table.of(lambda: map(_row, self._read(types)), COMMON, columns, COLUMNS_MAX)
+        table = Table.of(lambda: map(_row, self._read(types)), COMMON, columns)
         for event_type in () if len(table) else types:
             if event_type not in TYPED:
                 hint = did_you_mean(event_type, TYPED)
@@ -326,16 +324,15 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
     `action_payload.step`.
     """
     columns, spread = _columns_of(event.event_type), _SPREAD.get(event.event_type)
-    others = {*COMMON, REST}
     for name, value in event.payload.items():
         if name in columns:
             yield columns[name], value
         elif name == spread and isinstance(value, dict):
             for inner, item in value.items():
-                is_taken = inner in others or inner in columns.values()
+                is_taken = inner in COMMON or inner in columns.values()
                 yield f"{spread}.{inner}" if is_taken else inner, item
         else:
-            yield f"details.{name}" if name in others else name, value
+            yield f"details.{name}" if name in COMMON else name, value
 
 
 def _row(event: Event) -> dict[str, Any]:

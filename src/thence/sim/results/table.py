@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
 Values = Sequence[Any]
-# the column of what has none of its own, as a map
-REST = "rest"
 
 # a group of rows in Parquet is held in memory at once
 _GROUP_ROWS_MAX = 10_000
@@ -70,32 +67,21 @@ class Table:
         read: Callable[[], Iterator[Mapping[str, Any]]],
         kinds: Mapping[str, Kind] = MappingProxyType({}),
         columns: Iterable[str] = (),
-        columns_max: int = sys.maxsize,
     ) -> Self:
-        """Makes the table of the rows that `read` yields, anew each time, as column → value.
+        """Makes the table of the rows that `read` yields on each call, as column → value.
 
         The columns of `kinds` come first, then `columns`, then others in the order in which they
-        occur. Behind `columns_max` these stand together, as a map in the column "rest".
+        occur.
         """
         others: dict[str, Kind] = dict.fromkeys(columns, "none")
         length = 0
         for row in read():
             length += 1
             for name, value in row.items():
-                if name in others or (name not in kinds and len(others) < columns_max):
+                if name not in kinds:
                     others[name] = joined(others.get(name, "none"), kind_of(value))
-                elif name not in kinds:
-                    others[REST] = "json"
         all_kinds = {**kinds, **others}
-
-        def rows() -> Iterator[Values]:
-            for row in read():
-                if REST in others:
-                    rest = {name: row[name] for name in row if name not in all_kinds}
-                    row = {**row, REST: rest or None}
-                yield [row.get(name) for name in all_kinds]
-
-        return cls(all_kinds, rows, length)
+        return cls(all_kinds, lambda: ([*map(row.get, all_kinds)] for row in read()), length)
 
     def __len__(self) -> int:
         return self._length

@@ -98,22 +98,11 @@ class RandomStream(random.Random):
         data = b"".join(word.to_bytes(8, "little") for word in drawn)
         return int.from_bytes(data, "little") >> (count * _WORD_BITS - k)
 
-    def seed(self, *_: object, **__: object) -> None:
-        """Raises TypeError: the key of a stream is its seed."""
-        raise TypeError("a stream can't be seeded; draw from the stream of another purpose")
+    def seed(self, *_: object, **__: object) -> Any:
+        """Raises TypeError: the key of a stream is its seed, and its scope ends its numbers."""
+        raise TypeError("a stream has no seed and no state; draw from that of another purpose")
 
-    def getstate(self) -> tuple[Any, ...]:
-        """Returns what `setstate` takes, of JSON values: the key and the place in the stream."""
-        return self._key, self._block, [*self._words], self.gauss_next
-
-    def setstate(self, state: Sequence[Any]) -> None:
-        """Goes on where `getstate` was called, of this stream or another."""
-        self._key, self._block, words, self.gauss_next = state
-        self._words = [*words]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Returns how pickle and copy make the stream again, at the same place."""
-        return type(self), (self._key,), self.getstate()
+    getstate = setstate = seed
 
     def _next_block(self) -> list[int]:
         digest = blake2b(f"{self._block}\x00{self._key}".encode()).digest()

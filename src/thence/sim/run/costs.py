@@ -6,16 +6,17 @@ A forecast sends nothing: it renders the messages of turn 1.
 import asyncio
 import inspect
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from thence.sim.models import asking
 from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.run.engine import BaseEngine
-from thence.sim.run.simulation import Components, Simulation, new_loop
+from thence.sim.run.simulation import Components, Simulation, make_components
 from thence.sim.run.thinking import LLMAgent, PromptedAgent
 from thence.sim.scenario.scenario import SimulationConfig
 
@@ -58,8 +59,7 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
     where answers are asked for again; the cost is None where an endpoint has no prices. `notes` are
     what is in no number.
     """
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        requests = runner.run(_requests(config, components))
+    requests = asyncio.run(_requests(config, components))
     again = _ASKED_MAX * (1 + config.retries)
     sums: dict[str, Any] = {name: [0, 0] for name in ("calls", "tokens_in", "tokens_out", "cost")}
     for endpoint, characters, is_embedding, *calls in requests:
@@ -84,29 +84,23 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
     }
 
 
-def pilot(
-    folder: Path, config: SimulationConfig, components: Components, played: int, planned: int
-) -> dict[str, Any]:
-    """Returns what all turns cost at the rate of those played; reflections are counted.
+def pilot(folder: Path, config: SimulationConfig, *, played: int, planned: int) -> dict[str, Any]:
+    """Returns what all turns cost at the rate of those played, by the calls of two forecasts.
 
-    `calls` are the least and the greatest, as by `forecast`; else the sums of the greatest.
+    `calls` are the least and the greatest, the other sums those of the greatest.
     """
     usage = run_usage(folder, has_cassette=bool(config.llm.cassette))
     own = usage.get("by_origin", {}).get("own") or totals(usage, usage)
-    outcomes = [one for one in read_outcomes(folder).values() if not one.is_copied]
-    phases = Counter(one.step.split(".")[1] for one in outcomes)
-    learnt = phases["learn"]
-    every = [_reflects(agent) for agent in components.agents]
-    due, all_due = (sum(turns // each for each in every if each) for turns in (played, planned))
-    most = round((own["calls"] - learnt - phases["embed"]) * planned / played)
-    most += round(all_due * learnt / due) if due else all_due
-    vectors = sum(_vectors(agent, planned) for agent in components.agents)
-    most += vectors
-    sums: dict[str, Any] = {
-        name: of and of * most / (own["calls"] or 1) for name, of in own.items()
+    foreseen = []
+    for turns in (played, planned):
+        settings = replace(config.simulation, max_turns=turns)
+        of_turns = replace(config, simulation=settings)
+        foreseen.append(forecast(of_turns, make_components(of_turns))["calls"])
+    rates = [count / (foreseen[0][1] or 1) for count in foreseen[1]]
+    sums: dict[str, Any] = {name: of and of * rates[1] for name, of in own.items()}
+    return sums | {
+        "calls": [max(own["calls"], round(own["calls"] * rates[0])), round(sums["calls"])]
     }
-    is_open = _is_open(config, components)
-    return sums | {"calls": [own["calls"] if is_open else most - vectors, most]}
 
 
 def _reflects(agent: object) -> int:

@@ -12,7 +12,6 @@ import msgspec
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, NEIGHBOURS, SAY
 from thence.sim.record.ledger import Ledger
-from thence.sim.record.loggers import logger
 from thence.sim.record.recorder import NOBODY
 from thence.sim.run.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.run.calls import ComponentRef, mark_error
@@ -239,56 +238,10 @@ class Writes:
             _accepted=act,
         )
 
-    def apply(self, actions: Iterable[Action], apply_one: Callable[[View, Action], object]) -> None:
-        """Applies actions one by one, each in its view."""
-        for action in actions:
-            view = self.action(action)
-            try:
-                apply_one(view, action)
-            except Exception as error:
-                view._mark(error, _APPLYING)
-                raise
-            self._trace.wrote(view._scope, view.agent_id, view._accepted)
-
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
         applied = self._trace.applied
         return tuple([ids[0] for act in self._accepted.values() if (ids := applied(act))])
-
-
-def record_returned(
-    ledger: Ledger,
-    trace: Trace,
-    states: tuple[State, Any],
-    phase: str,
-    accepted: Iterable[Accepted],
-) -> None:
-    """Records changes that an engine made outside a view, as effects of all accepted actions.
-
-    `states` are the one before the call, and the one that the engine returned, if any.
-    """
-    before, result = states
-    if result is None:
-        return
-    if not isinstance(result, State):
-        cause = f"the engine returned {type(result).__name__}, not a State or None"
-        hint = "change variables through the view, or return state.replace(…)"
-        place = f"of turn {trace.turn}"
-        raise ThenceError("could not take over the state", place=place, cause=cause, hint=hint)
-    values = zip(before.values(), ledger.values, result.values(), strict=True)
-    changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
-    if not changed:
-        return
-    logger().warning(
-        "state_changed_outside_view",
-        turn=trace.turn,
-        variables=[ledger.table[index].subject for index in changed],
-        hint="change variables through the view, so that their causes are known",
-    )
-    all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
-    scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
-    scope.writes.update({index: result.values()[index] for index in changed})
-    trace.wrote(scope, NOBODY, None)
 
 
 def speaks(table: VariableTable, agent: str, action: Action) -> bool:
@@ -343,23 +296,24 @@ class BaseEngine:
 
     def apply_actions(
         self, state: RecordedState, actions: Sequence[Action], writes: Writes
-    ) -> State | Awaitable[State | None] | None:
+    ) -> Awaitable[None] | None:
         """Applies the actions of a turn, one by one, through `apply_action`.
 
         A child may override this: `with writes.action(action) as view:` gives the view that
-        records changes as effects of that action. If the method returns a state instead, each
-        difference names all actions of the turn as causes, with a warning.
+        records changes as effects of that action.
         """
         if inspect.iscoroutinefunction(self.apply_action):
             return self._apply_each(actions, writes)
-        writes.apply(actions, self._apply_one)
+        for action in actions:
+            with writes.action(action) as view:
+                self._apply_one(view, action)
         return None
 
     def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
         """Applies one action to the variables, through the view."""
         return None
 
-    def apply_engine_rules(self, view: View) -> State | Awaitable[State | None] | None:
+    def apply_engine_rules(self, view: View) -> Awaitable[None] | None:
         """Applies the rules of the world once a turn, through the view.
 
         `with view.rule("price"):` keeps the causes of one rule apart from those of others.

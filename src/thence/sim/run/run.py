@@ -8,8 +8,7 @@ import asyncio
 import gc
 import math
 import traceback
-import weakref
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sysconfig import get_path
@@ -46,7 +45,7 @@ from thence.sim.run.run_folder import (
     write_config,
     write_result,
 )
-from thence.sim.run.simulation import Simulation, make_components, new_loop
+from thence.sim.run.simulation import Simulation, TurnProgress, make_components
 from thence.sim.scenario.scenario import SimulationConfig, expected
 from thence.sim.scenario.sections import AgentErrorPolicy
 from thence.sim.scenario.state import State
@@ -119,18 +118,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a run, reported after each turn.
-
-    `counts` are the events so far by event_type, including those that the verbosity leaves out.
-    """
-
-    run_id: str
-    turn: int
-    max_turns: int
-    counts: Mapping[str, int]
-
-
 class RunParts(TypedDict, total=False):
     """What a run takes from a program instead of its scenario: components, and what it calls."""
 
@@ -149,7 +136,6 @@ class SimulationOrchestrator:
     each turn. `on_wait` is called twice a second, in another thread, while a component has given
     no answer for two seconds, and with None when it has; once it raises, that is logged and it is
     not called again. Raises ScenarioError. A run happens once; another run needs another object.
-    Only a run that is stepped through and left before its end needs `close()` or `with`.
     `failure` is the error that ended a failed run, with its traceback, `resume_option` what
     `thence sim resume` needs to go on with a paused one. `thence.sim.resume` and `branch` pass
     `again`.
@@ -214,7 +200,6 @@ class SimulationOrchestrator:
         self.failure: Exception | None = None
         self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
-        self._runner: asyncio.Runner | None = None
         self._lost_before, self._checkpoint_fault = 0, ""  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
         self._run_config = run_config(self.config, self.run_id, self._again.parent, objects)
@@ -251,78 +236,47 @@ class SimulationOrchestrator:
         """
         if in_loop():
             return self.run_async(alter=alter)  # type: ignore[return-value]  # `await` gives it
-        self._run_blocking(self.run_async(alter=alter))
-        assert self.result is not None, "a run that ends has a result"
-        return self.result
+        try:
+            return asyncio.run(self.run_async(alter=alter))
+        except KeyboardInterrupt:
+            if self.result is None:
+                raise
+            return self.result
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
         """Plays the run to its end; a cancellation drains the log first."""
-        simulation = self._begin(alter)
+        if self._simulation is not None:
+            cause = "this run has begun" if self.result is None else "this run has ended"
+            hint = "make another SimulationOrchestrator"
+            raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
+        altered = {**self._again.altered, **(alter or {})}
+        self._again = replace(self._again, altered=altered)
+        is_resumed = self._again.folder is not None
+        if altered and not is_resumed:
+            write_config(self.output_dir, {**self._run_config, "altered": altered})
+        file = self.output_dir / OUTCOMES
+        simulation = self._simulation = Simulation(
+            self.config,
+            self._components,
+            self.event_writer.emit_piece,
+            simulation_id=self.run_id,
+            verbosity=self.event_writer.verbosity,
+            outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
+            again=self._again,
+            is_drafting=True,
+        )
         with simulation.watched(self._on_wait):
             while self.result is None:
                 await self._play_turn(simulation)
         return self.result
 
-    def step(self) -> bool | Coroutine[Any, Any, bool]:
-        """Plays one turn and reports whether the run goes on; `result` is set when it does not.
-
-        As `run`, it blocks in plain code and is awaited in a running loop.
-        """
-        coroutine = self._step_async()
-        if in_loop():
-            return coroutine
-        self._run_blocking(coroutine)
-        return self.result is None
-
     def close(self) -> None:
-        """Ends a run that was stepped through and left; does nothing after the run's end."""
-        if self._simulation is not None and self.result is None:
-            self._interrupt(self._simulation, "closed before its end")
-            if self._runner is not None:
-                self._runner.run(self._simulation.close())
+        """Lets go of the folder of a run that is not played."""
         self.event_writer.close()
         self._hold.release()
-        self._close_loop()
 
     def _repr_html_(self) -> str | None:
         return self.result._repr_html_() if self.result else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def _step_async(self) -> bool:
-        simulation = self._simulation or self._begin(None)
-        if self.result is None:
-            with simulation.watched(self._on_wait):
-                await self._play_turn(simulation)
-        return self.result is None
-
-    def _begin(self, alter: Mapping[str, object] | None) -> Simulation:
-        if self.result is not None or (self._simulation and alter):
-            cause = "this run has begun" if self.result is None else "this run has ended"
-            hint = "make another SimulationOrchestrator"
-            raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
-        if self._simulation is None:
-            altered = {**self._again.altered, **(alter or {})}
-            self._again = replace(self._again, altered=altered)
-            is_resumed = self._again.folder is not None
-            if altered and not is_resumed:
-                write_config(self.output_dir, {**self._run_config, "altered": altered})
-            file = self.output_dir / OUTCOMES
-            self._simulation = Simulation(
-                self.config,
-                self._components,
-                self.event_writer.emit_piece,
-                simulation_id=self.run_id,
-                verbosity=self.event_writer.verbosity,
-                outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
-                again=self._again,
-                is_drafting=True,
-            )
-        return self._simulation
 
     async def _play_turn(self, simulation: Simulation) -> None:
         """Plays a turn; a failure or an interruption ends the run with a result."""
@@ -336,12 +290,7 @@ class SimulationOrchestrator:
                 # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
             if self._on_turn is not None:
-                turn, turns_max = simulation.recorder.turn, self.config.simulation.max_turns
-                counts = dict(simulation.recorder.counts)
-                progress = TurnProgress(
-                    run_id=self.run_id, turn=turn, max_turns=turns_max, counts=counts
-                )
-                self._on_turn(progress)
+                self._on_turn(simulation.progress)
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
@@ -482,31 +431,6 @@ class SimulationOrchestrator:
         except ThenceError as failure:
             logger().warning("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
-
-    def _run_blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Runs a coroutine in this run's own event loop, which is kept from step to step.
-
-        A KeyboardInterrupt is not raised again if the run has a result by then.
-        """
-        if self._runner is None:
-            self._runner = asyncio.Runner(loop_factory=new_loop)
-            self._finalizer = weakref.finalize(self, self._runner.close)
-        try:
-            self._runner.run(coroutine)
-        except KeyboardInterrupt:
-            if self.result is None:
-                raise
-        except RunDiverged:
-            self._close_loop()
-            raise
-        finally:
-            if self.result is not None:
-                self._close_loop()
-
-    def _close_loop(self) -> None:
-        if self._runner is not None:
-            self._finalizer()
-            self._runner = None
 
 
 Orchestrator = SimulationOrchestrator

@@ -4,9 +4,7 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -55,12 +53,6 @@ from thence.sim.space.worlds import World
 
 if TYPE_CHECKING:
     from thence.sim.models.asking import Models
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Returns a loop that was made in another thread: amid it Ctrl-C would leave half of one."""
-    with ThreadPoolExecutor(1) as threads:
-        return threads.submit(asyncio.new_event_loop).result()
 
 
 class Components(msgspec.Struct, frozen=True):
@@ -193,6 +185,18 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         _refuse(config, (*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
 
 
+class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a run, reported after each turn.
+
+    `counts` are the events so far by event_type, including those that the verbosity leaves out.
+    """
+
+    run_id: str
+    turn: int
+    max_turns: int
+    counts: Mapping[str, int]
+
+
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
 _NOTHING = ReplayInput()
@@ -268,6 +272,16 @@ class Simulation:
                     on_turn(self.recorder.turn, turns_max)
         if self.reason:
             self.end(f"completed: {self.reason}")
+
+    @property
+    def progress(self) -> TurnProgress:
+        """How far the run is."""
+        return TurnProgress(
+            run_id=self.recorder.simulation_id,
+            turn=self.recorder.turn,
+            max_turns=self.config.simulation.max_turns,
+            counts=dict(self.recorder.counts),
+        )
 
     def watched(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
         """Returns the context in which components that give no answer are named, see there."""

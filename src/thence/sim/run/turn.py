@@ -35,7 +35,7 @@ from thence.sim.run.calls import (
     overrides,
     wrong_answer,
 )
-from thence.sim.run.engine import BaseEngine, View, Writes, record_returned, speaks
+from thence.sim.run.engine import BaseEngine, View, Writes, speaks
 from thence.sim.run.roster import Roster, RosterChange
 from thence.sim.run.trace import Trace, WriteScope
 from thence.sim.scenario.scenario import SimulationConfig
@@ -87,14 +87,14 @@ class Turn:
             trace.idle(trace.absent)  # who could have acted behind the others
         if overrides(engine, BaseEngine, "apply_engine_rules"):
             trace.gather_positions()
-            scope, before = WriteScope("rules"), ledger.state(turn)
+            scope = WriteScope("rules")
             view = View(ledger, turn, reads=scope.reads, _trace=trace, _scope=scope, _roster=roster)
             causes = partial(view.last_causes, scope)
             component = ComponentRef("the engine, applying its rules", causes)
             rules = partial(engine.apply_engine_rules, view)
-            result = await self._caller.ask_one(component, rules)
+            answer = await self._caller.ask_one(component, rules)
+            _check_none(component, "apply_engine_rules", answer)
             view.close()
-            record_returned(ledger, trace, (before, result), "rules", self._accepted)
         if learners:
             await self._learn(learners)
         if roster.asked:  # who reaches what is asked anew where one is added
@@ -287,20 +287,16 @@ class Turn:
         trace.idle(idle)  # others' actions may read variables of an inactive agent
         if is_alone and not accepted:
             return
-        before = None if is_alone else self._ledger.state(trace.turn)
         component = ComponentRef(
             "the engine, applying actions",
             lambda: (*writes.all_ids(), *trace.ended_by(state)),
         )
         actions = apply_own(roster.populations, [act.action for act in accepted], writes)
-        result: Any = None
         if actions or overrides(engine, BaseEngine, "apply_actions"):  # else there is no call
             call = partial(engine.apply_actions, state, actions, writes)
-            result = await self._caller.ask_one(component, call)
+            _check_none(component, "apply_actions", await self._caller.ask_one(component, call))
         trace.asked(state)
         trace.all_applied(accepted, agents)
-        if before is not None:
-            record_returned(self._ledger, trace, (before, result), "apply", accepted)
         trace.idle(idle)  # and the agent might have changed them later
 
     async def _learn(self, agents: Sequence[BaseAgent]) -> None:
@@ -330,3 +326,10 @@ class Turn:
         )
         for agent in agents:
             trace.learned(agent, outcomes[agent.name], applied[agent.name])
+
+
+def _check_none(component: ComponentRef, method: str, answer: object) -> None:
+    """Raises ThenceError for what an engine returns where it changes the state through a view."""
+    if answer is not None:
+        hint = "change variables through the view, so that their causes are known"
+        raise wrong_answer(component, method, answer, "None", hint)

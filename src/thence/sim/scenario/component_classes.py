@@ -24,10 +24,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "llm_agent": "thence.sim.run.thinking:PromptedAgent",
         "scripted": "thence.sim.run.thinking:ScriptedAgent",
     },
-    "engines": {
-        "base": "thence.sim.run.engine:BaseEngine",
-        "negotiation": "thence.sim.examples.negotiation:Negotiation",
-    },
+    "engines": {"base": "thence.sim.run.engine:BaseEngine"},
     "validators": {
         "base": "thence.sim.run.agents:BaseValidator",
         "declared": "thence.sim.run.thinking:DeclaredValidator",

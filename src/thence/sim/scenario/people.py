@@ -155,19 +155,17 @@ def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
     return rows, sha256(data).hexdigest()
 
 
-def read_columns(table: str, folder: Path | None) -> tuple[int, dict[str, list[object]]]:
-    """Returns the number of rows of a table beside the scenario, and its columns by name.
+def read_columns(table: str, source: Path | None) -> tuple[int, dict[str, list[object]]]:
+    """Returns the number of rows of a table beside a scenario, and its columns by name.
 
     Raises ScenarioError.
     """
     try:
-        rows, _ = _read((folder or Path()) / table)
+        rows, _ = _read((source.parent if source else Path()) / table)
     except _BadTable as bad:
         line, cause, hint = bad.args
-        place = f"{table}:{line}" if line else table
-        raise ScenarioError(
-            "could not read the table", place=place, cause=cause, hint=hint
-        ) from bad
+        cause = f"{table}:{line}: {cause}; {hint}" if line else f"{cause}; {hint}"
+        raise ScenarioError("table of a population can't be taken", cause=cause) from bad
     names = rows[0][1]
     return len(rows), {name: [_value_of(cells[name]) for _, cells in rows] for name in names}
 

@@ -284,30 +284,19 @@ class _Reader:
         self._check_sees()
         self._problems.raise_any()
         sections: Sections = converted(self._data, Sections)
-        return {
-            "simulation": sections.simulation,
-            "events": sections.events,
-            "state_variables": sections.state_variables,
-            "agents": tuple(
-                AgentSettings(
-                    name=name,
-                    type=entry.type,
-                    initial=entry.initial
-                    if entry.initial_location is None
-                    else {**entry.initial, self._location: entry.initial_location},
-                    params=_params(raw, AgentEntry),
-                    timeout_s=entry.timeout_s,
-                    blocks=entry.blocks,
-                    sight=entry.sight,
-                )
-                for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True)
-                for name in _names(entry)
-            ),
+        settings: list[AgentSettings] = []
+        for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True):
+            place = entry.initial_location
+            initial = entry.initial if place is None else {**entry.initial, self._location: place}
+            own = {"initial": initial, "params": _params(raw, AgentEntry)}
+            members = msgspec.structs.asdict(entry) | own
+            settings += [AgentSettings(**{**members, "name": name}) for name in _names(entry)]
+        return msgspec.structs.asdict(sections) | {
+            "agents": tuple(settings),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
             "retries": sections.validator.retries,
             "spatial": self._spatial,
-            "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
             "files": self._files,

@@ -64,14 +64,6 @@ class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     agent_vars: tuple[Declaration, ...] = ()
 
 
-class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine or validator: its type, with the parameters of that type, and an engine's reach."""
-
-    type: str
-    params: Mapping[str, Any] = {}
-    reach: Literal["neighbours"] | None = None
-
-
 class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sight of an agent, of variables that are not its own.
 
@@ -82,18 +74,6 @@ class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     level: SightLevel = "external"
     within: Annotated[int, Meta(ge=0)] | None = None
     beyond: SightLevel = "unaware"
-
-
-class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent; `initial` are values of its variables before the first turn."""
-
-    name: str
-    type: str
-    initial: Mapping[str, Any] = {}
-    params: Mapping[str, Any] = {}
-    timeout_s: float | None = None
-    blocks: bool = False
-    sight: SightSettings | None = None
 
 
 class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,11 +159,26 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
     sight: SightSettings | None = None
 
 
+class AgentSettings(AgentEntry, frozen=True, kw_only=True):
+    """One agent: its entry, with the values of the keys of its type.
+
+    `initial` are values of its variables before the first turn, with that of its location.
+    """
+
+    params: Mapping[str, Any] = {}
+
+
 class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The section `engine`; its other keys are those of the type."""
 
     type: str = "base"
     reach: Literal["neighbours"] | None = None
+
+
+class ComponentSettings(EngineEntry, frozen=True, kw_only=True):
+    """An engine or validator: its type, with the values of the keys of that type."""
+
+    params: Mapping[str, Any] = {}
 
 
 class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -212,6 +212,8 @@ class Ownership:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
+        if not self._work.first_moment:
+            return "no hook has recorded anything here yet"
         moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
         if moment[:_SECOND] < self._work.first_moment[:_SECOND]:
             return "committed before the hooks were installed"

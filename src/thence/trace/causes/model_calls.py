@@ -15,28 +15,38 @@ import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from thence.core.event import Event
+from thence.core.query.why import Why
 from thence.core.sentences.spans import (
     ANSWER,
     ARGUMENTS,
     CALL_ID,
     REQUEST,
+    SPAN_SIGN,
     arguments_of,
+    called_in,
     calls_in,
     first,
     from_json,
+    is_model_answer,
     is_of_model_call,
     is_of_tool,
     maps_in,
     tool_of,
 )
 
+if TYPE_CHECKING:
+    from thence.log.log_reader import Reader
+
 CALLS_MAX = 10_000
 _DEPTH_MAX = 1_000
 _SAME_NAME_MAX = 100
+# the tools nearest to an event whose model calls are looked for
+_TOOLS_MAX = 3
 # JSON that may hold the id of the call that a tool answers
 _ANSWERS = ("output.value", "traceloop.entity.output")
 _HANDED_OVER_BY = "graph.node.parent_id"
@@ -232,6 +242,39 @@ class ModelCalls:
         self.begin(span, event_id)
 
 
+class AskedCall(NamedTuple):
+    """The last event of a tool, and the one that ended the model call that asked for it."""
+
+    tool: Event
+    call: Event
+    is_inferred: bool
+
+    @property
+    def words(self) -> str:
+        """How the call is introduced."""
+        return (
+            f"the only call that asked for {called_in(self.tool)}" * self.is_inferred or "asked by"
+        )
+
+
+def asked_calls(log: "Reader", answer: Why) -> Iterator[AskedCall]:
+    """Yields the model calls that asked for tools of a chain, where they are no causes in it.
+
+    Such a tool's end names the call, or it was concluded from its name and arguments.
+    """
+    chain = {event.event_id for event in answer.chain}
+    tools = [event for event in answer.chain if event.begins and SPAN_SIGN in event.line]
+    for begin in tools[-_TOOLS_MAX:]:
+        effects = (answer.event, *(event for event, _ in log.effects(begin).cone))
+        end = next((event for event in effects if event.ends == begin.event_id), begin)
+        causes = {*begin.caused_by, *end.caused_by}
+        inferred = {*begin.header.inferred_causes, *end.header.inferred_causes}
+        for event_id in sorted((causes | inferred) - chain):
+            call = log.held([event_id]).events.get(event_id)
+            if call is not None and is_model_answer(call):
+                yield AskedCall(end, call, event_id not in causes)
+
+
 def and_ancestors(key: SpanKey, parent_of: Callable[[SpanKey], SpanKey | None]) -> set[SpanKey]:
     """Returns a span with those around it that are known."""
     keys: set[SpanKey] = set()
@@ -246,7 +289,7 @@ def _call_id(attributes: Mapping[str, Any]) -> str:
     """Returns the id of the call that a tool answers, "" where its span has none."""
     call_id = attributes.get(CALL_ID[0]) or first(attributes, CALL_ID)
     if isinstance(call_id, str):
-        return call_id
+        return "" if call_id.startswith("<") else call_id  # ADK's "<not specified>"
     for name in _ANSWERS:
         text = attributes.get(name)
         if isinstance(text, str) and "tool_call_id" in text and (ids := _answered(from_json(text))):

@@ -39,6 +39,7 @@ from thence.trace.otlp.encoding import (
     KINDS,
     LOG_ID,
     OF_END,
+    RELATION,
     STATUS_ERROR,
     TIME_END_NS,
     UNFINISHED,
@@ -229,7 +230,7 @@ class SpanReader:
             origin = {"source": SOURCE, "source_id": f"{key}:end"}
             origin["timestamp"] = timestamp_at(ended_ns // 1_000)
             end = HostEvent(end_type, last, **words, **origin)
-        links = tuple(self._links(raw.get("links")))
+        links = tuple(self._links(raw.get("links"), is_ours=is_ours))
         parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
         return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end, is_ours)
@@ -260,7 +261,7 @@ class SpanReader:
             payload["error_message"] = message_of(_text(status.get("message")), facts, kind)
         return payload
 
-    def _links(self, values: Any) -> Iterator[Link]:
+    def _links(self, values: Any, *, is_ours: bool) -> Iterator[Link]:
         for value in _items(values):
             key = _key(value)
             if not key:
@@ -268,6 +269,8 @@ class SpanReader:
                 continue
             facts = self._attributes(value.get("attributes"))
             by_end, of_end = facts.pop(BY_END, None) is True, facts.pop(OF_END, None) is True
+            if is_ours:
+                facts.pop(RELATION, None)
             yield Link(key, by_end, of_end, facts.pop(INFERRED, None) is True, facts)
 
     def _attributes(self, pairs: Any) -> Json:
@@ -354,14 +357,16 @@ class Arrivals:
             if is_end:
                 assert span.end is not None, "only ends are ordered"
                 begin_id = self._begins[key]
-                ends = filter(None, (self._cause(link) for link in span.links if link.of_end))
                 asked = Asked() if span.is_ours else self._calls.asked_late(span.facts, begin_id)
-                caused_by = tuple(dict.fromkeys((begin_id, *ends, *asked.causes)))
+                causes, inferred = [begin_id, *asked.causes], [*asked.inferred]
+                for link in filter(lambda link: link.of_end, span.links):
+                    if cause := self._cause(link):
+                        (inferred if link.is_inferred else causes).append(cause)
                 event = msgspec.structs.replace(
                     span.end,
                     ends=begin_id,
-                    caused_by=caused_by,
-                    inferred_causes=asked.inferred,
+                    caused_by=tuple(dict.fromkeys(causes)),
+                    inferred_causes=tuple(inferred[:CAUSES_INFERRED_MAX]),
                 )
             else:
                 event = self._begin(span)

@@ -17,6 +17,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import storable
 from thence.core.sentences.events import duration_s_of
+from thence.core.sentences.spans import SPAN_SIGN, is_of_model_call, is_of_tool
 from thence.core.vocabulary import Vocabulary
 from thence.trace.causes.propagation import number_of
 
@@ -29,6 +30,9 @@ WRITING = "thence.writing_s"
 WORDS = ("subject", "actor", "stream")
 # attributes of a link: a cause of the span's end, by the end of the other one, a concluded cause
 OF_END, BY_END, INFERRED = "thence.of_end", "thence.by_end", "thence.inferred"
+# what a link is, as OpenTelemetry's group for generative AI proposes: by the span, and the linked
+RELATION, RETRY = "gen_ai.link.type", "retry_of"
+_RELATIONS = {("tool", "model"): "caused_by_generation", ("model", "tool"): "informed_by"}
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUS_ERROR = 2
 # events whose ids of a trace are held for those that they cause: 100 MB at most
@@ -52,11 +56,15 @@ _PLACED = frozenset(
 
 
 class SpanIds(NamedTuple):
-    """The ids of an event's span in hex; `is_end` if it is the event that ended the span."""
+    """The ids of an event's span in hex; `is_end` if it is the event that ended the span.
+
+    `role` is "model" for a call of a model, "tool" for one of a tool.
+    """
 
     trace: str
     span: str
     is_end: bool = False
+    role: str = ""
 
 
 class _OpenSpan(NamedTuple):
@@ -109,9 +117,11 @@ class LogSpans:
             self._inside_ns.setdefault(cause, time_ns)
         span = self._open.pop(event.ends, None) if event.ends else None
         if span is not None:
-            self._note(event.event_id, span.ids._replace(is_end=True))
+            role = _role(event) or span.ids.role
+            self._note(event.event_id, span.ids._replace(is_end=True, role=role))
             own, causes = (span.ids.span, span.parent), self._causes(event).values()
-            span.links.extend(_link(ids, (OF_END, True)) for ids in causes if ids.span not in own)
+            links = [_link(ids, role, {OF_END: True}) for ids in causes if ids.span not in own]
+            span.links.extend((*links, *self._inferred(event, role, {OF_END: True})))
             return self._span(span, event) if is_chosen or span.is_chosen else None
         span = self._placed(event, is_chosen)
         self._note(event.event_id, span.ids)
@@ -179,12 +189,23 @@ class LogSpans:
             own = ids_of(event.event_id)._replace(trace=enclosing[0].trace)
         else:
             own = ids_of(event.event_id)
-        outer = event.cut_payload.get("parent_span_id")
+        outer, before = map(event.cut_payload.get, ("parent_span_id", RETRY))
+        again = self._ids(before) if isinstance(before, str) else None
+        retried = again and again.span
         parent = enclosing[0].span if enclosing else hex_id(outer, 16)
-        links = [_link(ids) for ids in causes.values() if ids.is_end or ids.span != parent]
-        inferred = map(self._ids, event.header.inferred_causes)
-        links += [_link(ids, (INFERRED, True)) for ids in inferred if ids is not None]
+        own = own._replace(role=_role(event))
+        links = [
+            _link(ids, own.role, {RELATION: RETRY} if ids.span == retried else {})
+            for ids in causes.values()
+            if ids.is_end or ids.span != parent
+        ]
+        links += self._inferred(event, own.role, {})
         return _OpenSpan(event, own, parent, links, is_chosen)
+
+    def _inferred(self, event: Event, role: str, facts: Json) -> list[Json]:
+        """Returns links to what an event was concluded to be caused by."""
+        known = filter(None, map(self._ids, event.header.inferred_causes))
+        return [_link(ids, role, {**facts, INFERRED: True}) for ids in known]
 
     def _span(self, span: _OpenSpan, last: Event | None) -> Json:
         """Returns a span in OTLP; `last` ended it, is its only event, or has not come."""
@@ -293,7 +314,7 @@ def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Js
 
 def tracer_ids(event: Event) -> SpanIds | None:
     """Returns the ids that a tracer gave to the span that an event begins."""
-    if b'"span_id"' not in event.line:
+    if SPAN_SIGN not in event.line:
         return None
     return _given_ids(event.cut_payload)
 
@@ -315,10 +336,21 @@ def _ns(payload: Json, key: str, other: int) -> int:
     return value if type(value) is int and 0 <= value < TIME_END_NS else other
 
 
-def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
+def _role(event: Event) -> str:
+    """Returns the role of a span by what its begin or its end says."""
+    attributes = event.cut_payload.get("attributes") if SPAN_SIGN in event.line else None
+    if not isinstance(attributes, dict):
+        return ""
+    return "tool" if is_of_tool(attributes) else "model" * is_of_model_call(attributes)
+
+
+def _link(ids: SpanIds, role: str, facts: Json) -> Json:
+    """Returns a link of a span that has a role."""
     link: Json = {"traceId": ids.trace, "spanId": ids.span}
-    attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
-    return link | ({"attributes": _pairs(attributes)} if attributes else {})
+    if ids.is_end:
+        relation = _RELATIONS.get((role, ids.role))
+        facts = ({RELATION: relation} if relation else {}) | facts | {BY_END: True}
+    return link | ({"attributes": _pairs(facts)} if facts else {})
 
 
 def _merged(links: list[Json], tracers: list[Json]) -> list[Json]:
@@ -330,11 +362,13 @@ def _merged(links: list[Json], tracers: list[Json]) -> list[Json]:
             continue
         link = by_ids.get((ids.trace, ids.span))
         if link is None:
-            merged.append(link := _link(ids))
+            merged.append(link := _link(ids, "", {}))
         own = facts.get("attributes")
         if isinstance(own, dict) and own:
             pairs = _pairs(_attributes({"attributes": own}))
-            link["attributes"] = [*pairs, *link.get("attributes", ())]
+            given = {pair["key"] for pair in pairs}
+            others = [pair for pair in link.get("attributes", ()) if pair["key"] not in given]
+            link["attributes"] = [*pairs, *others]
     return merged
 
 

@@ -69,7 +69,7 @@ class SpanIntake:
     def __enter__(self) -> "SpanIntake":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._import_lock = file_lock(own_folder(self._log.folder) / "import.lock")
-        self._arrivals = Arrivals({}, self._log.read())
+        self._seen, self._arrivals = self._log.position(), Arrivals({}, self._log.read())
         for file in sorted(self._folder.glob("[0-9]*.json")):
             self._number = max(self._number, int(file.stem))
             kept: Any = None
@@ -121,15 +121,26 @@ class SpanIntake:
         return Received(reader.refused.total(), ", ".join(reasons)[:_REASON_CHARACTERS_MAX])
 
     def settle(self) -> None:
-        """Records the spans whose parent is there, or that have waited long enough."""
+        """Records the spans whose parent is there, or that have waited long enough.
+
+        Those that a SpanProcessor of any process records are not recorded again.
+        """
         with self._lock:
+            if not self._waiting:
+                return
             if self._is_stale:
                 self._arrivals = Arrivals({}, self._log.read())
                 self._is_stale = False
+            seen = self._log.position()
+            for event in self._log.read(after=self._seen):
+                self._arrivals.note(event)
+            self._seen = seen
             ready: dict[str, ReadSpan] = {}
             missing: set[str] = set()
 
-            def has_parent(span: ReadSpan) -> bool:
+            def is_ready(span: ReadSpan) -> bool:
+                if self._arrivals.holds(span.key):  # who recorded its begin records its end
+                    return self._arrivals.has_all_of(span)
                 if not span.parent or span.parent in ready or self._arrivals.holds(span.parent):
                     return True
                 if span.parent in self._waiting or span.parent in missing:
@@ -137,7 +148,7 @@ class SpanIntake:
                 begin = self._log.span_begin(*span.parent.split(":"))
                 if begin is None:
                     missing.add(span.parent)
-                else:  # another process recorded it
+                else:  # it is no longer in memory
                     self._arrivals.note(begin)
                 return begin is not None
 
@@ -146,7 +157,7 @@ class SpanIntake:
                 fresh = {
                     key: waiting.span
                     for key, waiting in self._waiting.items()
-                    if key not in ready and (waiting.until_s <= now_s or has_parent(waiting.span))
+                    if key not in ready and (waiting.until_s <= now_s or is_ready(waiting.span))
                 }
                 ready |= fresh
                 is_more = bool(fresh)

@@ -161,6 +161,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "phase": package.phase,
         "approved_by": package.approved_by,
         "overruled": list(package.overruled),
+        "blocked": package.blocked,
         "dependencies": list(package.dependencies),
         "subtasks_done": [subtask for subtask, is_done in package.subtasks.items() if is_done],
         "gates": [

@@ -258,7 +258,11 @@ def _reason_needed(request: MoveRequest) -> Read:
     if request.context.reason.strip():
         return ()
     if request.is_send_back:
-        return reason_missing(f"{request.package.wp_id} can't be sent back without feedback")
+        package = request.package
+        whose = f", handed in by {package.agent}" if package.agent else ""
+        return reason_missing(
+            f"{package.wp_id} is in review{whose}: to send it back takes a reason"
+        )
     if request.package.lane == REJECTED and request.to == PLANNED:
         return reason_missing(
             f"{request.package.wp_id} was rejected; to plan it again takes a reason"

@@ -6,9 +6,12 @@ in as the clone at hand sees it.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from textwrap import shorten
 
 from thence.work.board.move_request import LandingStatus, changed_since, is_closed
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, REJECTED, FeatureState, PackageState
+
+_NOTE_CHARACTERS_MAX = 80
 
 
 def remarks(package: PackageState, code: LandingStatus | None) -> Iterator[str]:
@@ -20,6 +23,8 @@ def remarks(package: PackageState, code: LandingStatus | None) -> Iterator[str]:
             yield code.sentence
         if code.changed_since is not None:
             yield changed_since(code.changed_since)
+    if package.blocked:
+        yield shorten(package.blocked, _NOTE_CHARACTERS_MAX, placeholder=" …")
     if package.is_approved:
         yield f"approved by {package.approved_by}"
     if package.overruled:

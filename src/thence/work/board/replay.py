@@ -17,6 +17,7 @@ from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 from thence.work.board.state import (
     APPROVED,
+    BLOCKED,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -150,14 +151,17 @@ def apply(event: Event, feature: FeatureFold) -> None:
             facts["title"] = read.text("title") or ""
             facts["dependencies"] = texts(read.payload.get("dependencies"))
             facts.setdefault("created_event", event_id)
+            feature.facts.pop("is_completed", None)
             set_by["package"] = event_id
         case "WPAssigned":
             facts["phase"] = phase = read.text("phase") or "implementation"
             role = "reviewer" if phase == "review" else "agent"
             facts[role], set_by[role] = value, event_id
         case "HistoryAdded":
-            is_approval = (read.text("entry_type"), value) == ("review", APPROVED)
-            if is_approval and facts.get("lane") == FOR_REVIEW:
+            kind_of_entry, lane = read.text("entry_type"), facts.get("lane")
+            if (kind_of_entry, lane, value.partition(":")[0]) == ("note", DOING, BLOCKED):
+                facts["blocked"] = value
+            if (kind_of_entry, lane, value) == ("review", FOR_REVIEW, APPROVED):
                 facts["approved_by"] = read.text("author") or read.header.actor or NOBODY
                 set_by["approved"] = event_id
         case "DependencyResolved":
@@ -215,7 +219,7 @@ def _move(event: ReplayedEvent, package: PackageFold, new: str) -> None:
     if new in (DOING, PLANNED) and facts.get("lane") == FOR_REVIEW:
         facts["times_sent_back"] = facts.get("times_sent_back", 0) + 1
     facts["lane"] = new
-    facts["landed"] = facts["approved_by"] = None
+    facts["landed"] = facts["approved_by"] = facts["blocked"] = None
     facts["overruled"] = texts(event.payload.get("overruled"))
     package.set_by.pop("approved", None)
     package.set_by["lane"] = event.header.event_id

@@ -16,6 +16,7 @@ PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
 # the text of a review that approves, and the column of packages that have one and are not done
 APPROVED = "approved"
+BLOCKED = "blocked"  # how a note on a package in doing begins that is a remark on the board
 COLUMNS = (PLANNED, DOING, FOR_REVIEW, APPROVED, DONE, REJECTED)
 # the actor where none is named
 NOBODY = "user"
@@ -69,12 +70,13 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     `phase` is implementation or review. `resolved` maps dependencies that need not be waited for
     any more to the kind of their resolution. `subtasks` maps those that were ticked in the log to
     True, and to False where the tick was undone. `gates` are by their ids. `approved_by` approved
-    the code in review, `overruled` are the guards that the last move passed by force.
-    `times_sent_back` counts the moves out of review back to work. `last_event` is the id of the
-    last event in total order that counts: errors do not. `reviewed` is the code as it last went to
-    review, `reviews` as it ever did, `landed` its landing in the target, until the package leaves
-    done. `set_by` maps "lane", "agent", "reviewer", "approved", "package" (title and dependencies),
-    "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
+    the code in review, `overruled` are the guards that the last move passed by force. `blocked` is
+    the note that says so of the package in doing. `times_sent_back` counts the moves out of review
+    back to work. `last_event` is the id of the last event in total order that counts: errors do
+    not. `reviewed` is the code as it last went to review, `reviews` as it ever did, `landed` its
+    landing in the target, until the package leaves done. `set_by` maps "lane", "agent", "reviewer",
+    "approved", "package" (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of
+    the events that set them last.
     """
 
     wp_id: str
@@ -87,6 +89,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     reviewer: str | None = None
     approved_by: str | None = None
     overruled: tuple[str, ...] = ()
+    blocked: str | None = None
     times_sent_back: int = 0
     phase: str | None = None
     dependencies: tuple[str, ...] = ()

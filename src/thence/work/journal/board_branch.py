@@ -16,9 +16,10 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.errors import GitFailed, ThenceError
 from thence.git.commits import commit_tree
-from thence.git.git import HOOKS_TIMEOUT_S, TIMEOUT_S, Answer, Git, failure
+from thence.git.git import failure
+from thence.git.merging import signs_commits
 from thence.git.objects import objects, write_tree
-from thence.git.pushing import ask_remote
+from thence.git.pushing import ask_remote, send
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import by_file, lacking, made_anew, with_more
 from thence.work.journal.board_remote import BoardRemote
@@ -37,14 +38,6 @@ ATTEMPTS_MAX = 30
 _FAILURES_MAX = 3  # a gc of the user's that prunes runs once; an object that stays away is damage
 _PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
 _NO_BRANCH = "couldn't find remote ref"
-# the messages of a remote whose branch was moved by somebody else meanwhile
-_MOVED = (
-    "[rejected]",
-    "cannot lock ref",
-    "failed to update ref",
-    "incorrect old value",
-    "reference already exists",
-)
 # words of git's when another git moves the fetched ref, such as one whose command was killed
 _LOCKED = ("cannot lock ref", "could not lock config file")
 # words of git's when a gc of the user's has removed what no branch names yet, or its folder
@@ -60,7 +53,7 @@ _HINTS = {
 }
 
 
-class Exchange(NamedTuple):
+class ExchangeResult(NamedTuple):
     """The result of an exchange: the pushed commit, None where the remote had all events.
 
     `pushed` counts the pushed lines, `redacted` those that lost their body at the tip; all
@@ -82,7 +75,7 @@ class _BoardCommit(NamedTuple):
 
 def exchange(
     project: Project, repo: Repository, link: BoardRemote, read: Callable[[], Sequence[Event]]
-) -> Exchange:
+) -> ExchangeResult:
     """Fetches the board's branch and the targets, and pushes the events that the branch lacks.
 
     `read` takes in the fetched events, and returns all events. The caller holds the lock of
@@ -98,7 +91,7 @@ def exchange(
             events = read()
             commit = _commit(project, repo, link, events, is_there=is_there)
             if commit is None:
-                return Exchange(None, len(events))
+                return ExchangeResult(None, len(events))
             words = _push(repo, link, commit.oid)
         except GitFailed as error:
             failures += 1
@@ -118,7 +111,7 @@ def exchange(
                     seen.tips[link.ref] = commit.oid
                     with suppress(ThenceError):
                         save_seen(project, seen)
-                return Exchange(commit.oid, len(events), commit.pushed, commit.redacted)
+                return ExchangeResult(commit.oid, len(events), commit.pushed, commit.redacted)
         # random pauses grow with the tries and their duration, so that others get through
         longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
         time.sleep(random.uniform(0, longest_s))
@@ -131,18 +124,12 @@ def exchange(
     )
 
 
-def _ask_remote(repo: Repository, link: BoardRemote, *arguments: str) -> Answer:
-    """Runs a git that reaches the remote without a prompt."""
-    limit_s = HOOKS_TIMEOUT_S if arguments[0] == "push" else TIMEOUT_S
-    return ask_remote(repo, *arguments, limit_s=limit_s, has_ssh=link.has_ssh)
-
-
 def tip_on(repo: Repository, link: BoardRemote) -> str | None:
     """Asks the remote for the branch's tip; None if it lacks the branch. Raises GitFailed."""
     ref = f"{HEADS}{link.branch}"
-    answer = _ask_remote(repo, link, "ls-remote", link.remote, ref)
+    answer = ask_remote(repo, "ls-remote", link.remote, ref)
     if answer.status:
-        raise _refused(repo, link, "ls-remote", answer)
+        raise _refused(repo, link, "ls-remote", answer.stderr)
     lines = (line.split() for line in os.fsdecode(answer.out).splitlines())
     return next((oid for oid, name in lines if name == ref), None)
 
@@ -154,13 +141,13 @@ def _fetch(repo: Repository, link: BoardRemote) -> bool:
     """
     command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     source = ("--no-recurse-submodules", link.remote, link.refspec)
-    answer = _ask_remote(repo, link, *command, *source, *link.targets)
+    answer = ask_remote(repo, *command, *source, *link.targets)
     if answer.status and _NO_BRANCH in answer.stderr and link.targets:
-        answer = _ask_remote(repo, link, *command, *source)
+        answer = ask_remote(repo, *command, *source)
     if answer.status == 0:
         _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.stderr:
-        raise _refused(repo, link, "fetch", answer)
+        raise _refused(repo, link, "fetch", answer.stderr)
     return answer.status == 0
 
 
@@ -206,34 +193,26 @@ def _commit(
         subject = "Redact lines"
     message = f"{subject}\n\nThence: sync now"
     parents = [parent] if parent else []
-    signs = ("-S",) if link.is_signed else ()
-    oid = commit_tree(Git(repo.folder, is_users=True), new_tree, parents, message, options=signs)
+    oid = commit_tree(repo, new_tree, parents, message, is_signed=signs_commits(repo))
     return _BoardCommit(oid, parent, pushed, redacted)
 
 
 def _push(repo: Repository, link: BoardRemote, oid: str) -> str | None:
     """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
-    arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
-    answer = _ask_remote(repo, link, *arguments, link.remote, target)
-    if answer.status == 0:
-        return None
-    text = os.fsdecode(answer.out)
-    line = next((line for line in text.splitlines() if line.startswith("!")), "").strip()
-    if line and any(sign in line for sign in _MOVED):
-        return line.replace("\t", " ")
-    words = "; ".join(filter(None, (line.replace("\t", " "), answer.stderr)))
-    raise _refused(repo, link, "push", answer._replace(stderr=words))
+    failed = send(repo, link.remote, target, "--recurse-submodules=no")
+    if failed is not None and not failed.is_behind:
+        raise _refused(repo, link, "push", failed.words)
+    return failed.words if failed else None
 
 
-def _refused(repo: Repository, link: BoardRemote, what: str, answer: Answer) -> GitFailed:
-    words = answer.stderr or f"git {what} exited with {answer.status}"
+def _refused(repo: Repository, link: BoardRemote, what: str, words: str) -> GitFailed:
     hint = next((hint for sign, hint in _HINTS.items() if sign in words), f"git {what} says why")
     if what == "push" and "!" not in words:
         hint = _HINTS["pre-push"]
     return failure(
         f"could not share the board ({what} {link.remote} {link.branch}) of",
         repo.folder,
-        words,
+        words or f"git {what} failed",
         f"{hint}; then thence sync now: the events wait in the journal",
     )

@@ -94,13 +94,13 @@ class TakenLines(NamedTuple):
             )
 
 
-def take_in(
+def import_shared(
     project: Project,
     store: EventStore,
     refs: Callable[[], Refs],
     targets: Set[str],
 ) -> Iterator[TakenLines]:
-    """Takes lines that others wrote and shared into the journal. Raises what an append raises.
+    """Imports lines that others wrote and shared into the journal. Raises what an append raises.
 
     The `store` opens the journal, if there are new lines; `refs` reads git's refs.
     `targets` are the branches that features go to, whose remote has the board. Yields the result
@@ -113,7 +113,7 @@ def take_in(
     if not taken.parked:
         written.save()
     redactions = RedactedLines(redactions_of(project.home))
-    came_back = any(redactions.instead_of(line) != line for line in written.lines)
+    came_back = any(redactions.redacted_form(line) != line for line in written.lines)
     if came_back or not is_redacted(project):  # files of this clone hold redacted lines
         with suppress(OSError, ThenceError):  # the next command tries again
             redact_files(project, store.log)
@@ -179,7 +179,7 @@ def _relay(project: Project, store: EventStore, fresh: Mapping[bytes, str]) -> T
     if not fresh:
         return TakenLines()
     redactions = RedactedLines(redactions_of(project.home))
-    lines = {redactions.instead_of(line): file for line, file in fresh.items()}
+    lines = {redactions.redacted_form(line): file for line, file in fresh.items()}
     result = store.relay(lines)
     if result.renewed:  # the open journal writes under the node of before
         store.close()

@@ -115,7 +115,7 @@ def _empty(project: Project, log: Log, path: str, redactions: RedactedLines) -> 
     ):
         take(file.fileno(), files.top / path, _WAIT_S)
         data = file.read()
-        relayed = log.relay([redactions.instead_of(line) for line in lines_in(data)])
+        relayed = log.relay([redactions.redacted_form(line) for line in lines_in(data)])
         forget(project)
         if relayed.parked:  # they stand nowhere else: once more at the end, then nothing before
             files.append(path, with_more(b"", [event.line for event in relayed.parked]))

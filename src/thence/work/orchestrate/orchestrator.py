@@ -34,7 +34,6 @@ from thence.work.journal.claims import drop, holder, sentence, take
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState, file_state
 from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
-from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.session import Session
 from thence.work.session.sharing import send_new
@@ -120,7 +119,6 @@ class Orchestrator:
         self._claimed_s_max = max(timeouts) + HELD_GRACE_S
         self._journal_size = UNSEEN
         self._has_tried = False
-        self._plan: Mapping[str, PlannedPackage] = {}
 
     def run(self) -> OrchestrationSummary:
         """Works until all packages are done, or none is left that can be.
@@ -171,7 +169,6 @@ class Orchestrator:
             hold_up = self._held_up.get(wp_id)
             if hold_up and hold_up.until_s == math.inf and hold_up.seen != package:
                 del self._held_up[wp_id]
-        self._plan = shared.session.snapshot.planned(shared.feature)
         shared.histories = attempt_histories(shared.session.snapshot.events, self.slug)
         self._journal_size = seen
 
@@ -195,7 +192,7 @@ class Orchestrator:
             is_approved = package.is_approved or not self.setup.review
             is_ours = wp_id in self.shared.histories
             if is_ours and is_free and package.lane == FOR_REVIEW and is_approved:
-                self._try(Task(wp_id, GATE, "", 0), PackageTask.finish)
+                self._try(package, Task(wp_id, GATE, "", 0), PackageTask.finish)
         for wp_id in list(self._claimed):
             if (lease := self._lease(wp_id)) is not None:
                 drop(lease)
@@ -203,31 +200,31 @@ class Orchestrator:
         if len(self.active) >= self.setup.slots:
             return
         kept = {*self._claimed, *self.active, *self._waiting()}  # no agent gets these
-        for wp_id, package in self.shared.feature.packages.items():
+        feature = self.shared.feature
+        for wp_id, package in feature.packages.items():
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = wp_id not in self.shared.histories and package.lane != PLANNED
             if (is_peoples and not is_half_told) or self._is_given_up(wp_id):
                 kept.add(wp_id)
         for task in choose(
-            self.shared.feature,
-            self._plan,
+            feature,
             self.setup,
             [active.task for active in self.active.values()],
             self.shared.failures,
             kept,
             time.monotonic(),
         ):
-            self._try(task, PackageTask.begin)
+            self._try(feature.packages[task.wp_id], task, PackageTask.begin)
 
-    def _try(self, task: Task, step: Callable[[PackageTask], None]) -> None:
+    def _try(self, seen: PackageState, task: Task, step: Callable[[PackageTask], None]) -> None:
         """Takes a package's claim and does a step with it, which may start a process."""
         self._has_tried = True
         if (lease := self._lease(task.wp_id)) is None:
             self._claimed[task.wp_id] = time.monotonic()
             return
         self._journal_size = UNSEEN
-        package_task = PackageTask(self.shared, task, lease)
+        package_task = PackageTask(self.shared, task, lease, seen)
         try:
             with self._isolating(task.wp_id):
                 step(package_task)

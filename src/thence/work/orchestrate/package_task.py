@@ -121,14 +121,16 @@ def file_state(path: Path) -> tuple[int, int]:
 class PackageTask:
     """One package whose claim, `lease`, is held; `task` is the current task.
 
-    `begin` and `finish` start a process, `run`, if the step needs one; then `judge` is called once
-    it has ended. `begun_s` is the time of the start, by the monotonic clock.
+    `seen` is the package as it was when the task was chosen. `begin` and `finish` start a process,
+    `run`, if the step needs one; then `judge` is called once it has ended. `begun_s` is the time of
+    the start, by the monotonic clock.
     """
 
-    def __init__(self, shared: RunState, task: Task, lease: int) -> None:
+    def __init__(self, shared: RunState, task: Task, lease: int, seen: PackageState) -> None:
         self._shared = shared
         self._setup = shared.setup
         self._lease = lease
+        self._seen = seen
         self.task = task
         self.run: AgentRun | None = None
         self.begun_s = time.monotonic()
@@ -164,12 +166,12 @@ class PackageTask:
         drop(self._lease)
 
     def begin(self) -> None:
-        """Claims the package for its agent, and starts that, unless the board has changed."""
+        """Claims the package for its agent, and starts that, unless somebody has moved it."""
         task, session = self.task, self._shared.session
         until_s = refresh_first(session) if self._package.lane == PLANNED else 0.0
         session.refresh()
-        expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
-        if self._package.lane not in expected:
+        holding = ("lane", "agent", "reviewer")
+        if self._package.events_of(*holding) != self._seen.events_of(*holding):
             return
         target = session.snapshot.target_of(self._feature)
         check_at_target(session.snapshot, self._feature, target)

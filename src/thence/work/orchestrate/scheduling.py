@@ -10,11 +10,9 @@ from typing import NamedTuple
 from thence.work.board.move_request import is_closed
 from thence.work.board.remarks import waiting_for
 from thence.work.board.state import DOING, FOR_REVIEW, PLANNED, FeatureState, PackageState
-from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.configuration import BACKOFF_S_MAX, OrchestratorConfig
 
 Phase = str  # "implementation" or "review"; phases without an agent have other names
-_NO_PRIORITY = "P:"  # after every P and a digit
 
 
 class Task(NamedTuple):
@@ -42,31 +40,27 @@ FailuresByTry = Mapping[tuple[str, Phase, str], Failures]
 
 def choose(
     feature: FeatureState,
-    packages: Mapping[str, PlannedPackage],
     setup: OrchestratorConfig,
     running: Sequence[Task],
     failures: FailuresByTry,
     held: Collection[str],
     now_s: float,
 ) -> list[Task]:
-    """Returns the tasks to begin now, ordered by priority, by how many packages wait, by id.
+    """Returns the tasks to begin now, ordered by how many packages wait, then by id.
 
     A package in `held`, which somebody else works on, is left out, and so is one that is approved.
-    `packages` are those of tasks.md. A package whose agent is busy or has to pause goes
-    to no other agent, and takes no slot. The agent is the first that has a try left; nobody reviews
-    their own work, unless there is no other reviewer and the options allow it.
+    A package whose agent is busy or has to pause goes to no other agent, and takes no slot. The
+    agent is the first that has a try left; nobody reviews their own work, unless there is no other
+    reviewer and the options allow it.
     """
     busy = {task.wp_id for task in running} | set(held)
     agents = [task.agent for task in running]
     waiting = waiting_for(feature)
-
-    def rank(package: PackageState) -> tuple[str, int, str]:
-        wp_id = package.wp_id
-        priority = packages[wp_id].priority if wp_id in packages else ""
-        return priority or _NO_PRIORITY, -waiting.get(wp_id, 0), wp_id
-
     chosen: list[Task] = []
-    for package in sorted(feature.packages.values(), key=rank):
+    ranked = sorted(
+        feature.packages.values(), key=lambda one: (-waiting.get(one.wp_id, 0), one.wp_id)
+    )
+    for package in ranked:
         if package.wp_id in busy or open_dependencies(feature, package):
             continue
         if len(agents) >= setup.slots:

@@ -1,6 +1,5 @@
 """The file of a new package: where its task is told, and how to move it on."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from thence.errors import PlanningError
@@ -12,17 +11,10 @@ from thence.work.plan.tasks import PlannedPackage
 FOLDER = "tasks"
 # the documents of a feature to read before working on one of its packages, where they exist
 READ_FIRST = ("spec.md", "plan.md", "research.md", "data-model.md", "quickstart.md", "contracts")
-_OWN = re.compile(r"/?(?:kitty-specs/[\w-]{1,100}/)?(tasks/(WP\d+)[\w.-]{0,100}\.md)", re.ASCII)
 
 
 def path_of(package: PlannedPackage) -> str:
-    """Returns the path of a package's file in its feature, such as tasks/WP01-the-journal.md.
-
-    The Prompt in tasks.md decides, if it names a file of the package in tasks/.
-    """
-    match = _OWN.fullmatch(package.prompt)
-    if match is not None and match[2] == package.wp_id:
-        return match[1]
+    """Returns the path of a package's file in its feature, such as tasks/WP01-the-journal.md."""
     return f"{FOLDER}/{package.wp_id}-{kebab(package.title)}.md"
 
 
@@ -73,8 +65,6 @@ def render(
         f"title: {as_yaml(package.title)}",
         f"feature_slug: {as_yaml(feature_slug)}",
     ]
-    if package.priority:
-        lines.append(f"priority: {package.priority}")
     lines.append(f"dependencies: [{', '.join(package.dependencies)}]")
     lines.append(f"subtasks: [{', '.join(subtask.id for subtask in package.subtasks)}]")
     parts = ["\n".join([*lines, "---"]), f"# {wp_id}: {package.title}"]

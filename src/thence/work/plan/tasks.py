@@ -1,10 +1,9 @@
 """A feature's tasks.md: its packages with their subtasks, as people and tools write it.
 
-A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends at the
-next heading of its level. The parser reads lines such as `**Prompt**:`, check boxes
-like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
-`- None`. Code blocks, comments and all other prose are ignored. All problems are reported at once,
-each with its line.
+A package begins at a heading such as `## Work Package WP01: Title` and ends at the next heading of
+its level. The parser reads check boxes like `- [ ] T001 [P] text`, and below `### Dependencies` a
+line `- Depends on WP01, WP02` or `- None`. Code blocks, comments and all other prose are ignored,
+and so is a `(Priority: P0)` of a heading. All problems are reported at once, each with its line.
 """
 
 import re
@@ -18,15 +17,13 @@ from thence.work.board.dependencies import cycle_in, describe
 from thence.work.names import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of
 
-HEADING = "## Work Package WP01: Title (Priority: P0)"
+HEADING = "## Work Package WP01: Title"
 _PACKAGE = re.compile(r"Work Package\s+(\S+?)(\s*[:—–]\s*|\s+-\s+|\s+|$)(.*)", re.IGNORECASE)
 _BARE_PACKAGE = re.compile(r"(WP\d\w*)(\s*[:—–]\s*|\s+-\s+)(.+)", re.IGNORECASE)
 _LIKE_AN_ID = re.compile(r"\d|^WP", re.IGNORECASE)
-_PRIORITY = re.compile(r"\(\s*Priority:?\s*(P\d)\s*\)", re.IGNORECASE)
+_PRIORITY = re.compile(r"\(\s*Priority:?\s*P\d\s*\)", re.IGNORECASE)
 _KEY = re.compile(
-    r"\s*(?:[-*+]\s+)?\*\*(Prompt|Priority|Dependencies|Depends on)"
-    r"(?:\*\*\s*:|:\*\*)\s*(.*)",
-    re.IGNORECASE,
+    r"\s*(?:[-*+]\s+)?\*\*(Dependencies|Depends on)(?:\*\*\s*:|:\*\*)\s*(.*)", re.IGNORECASE
 )
 _BOX = re.compile(r"(\s*)[-*+]\s+\[([^\]]?)\](?:\s+(.*)|$)")
 _SUBTASK = re.compile(r"\**+(T\d\w*+)\**+:?\**+(?:\s++(.*)|$)")
@@ -46,7 +43,7 @@ _NAMES = re.compile(r"\bWP\d", re.IGNORECASE)
 _VERB = re.compile(
     r"\s*(?:may|can|could|might|should|will|is|are|runs?|begins?|starts?|goe?s?)\b", re.IGNORECASE
 )
-_LINK = re.compile(r"\[([^\[\]]*)\]\(([^()]*)\)")
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
 _ASIDE = re.compile(r"\([^()]*\)")
 _ASIDE_LEVELS = 3
 _RANGE_MAX = 100
@@ -62,12 +59,10 @@ class Subtask(NamedTuple):
 
 
 class PlannedPackage(NamedTuple):
-    """One package as planned in tasks.md; missing texts are empty."""
+    """One package as planned in tasks.md."""
 
     wp_id: str
     title: str
-    priority: str = ""
-    prompt: str = ""
     subtasks: tuple[Subtask, ...] = ()
     dependencies: tuple[str, ...] = ()
 
@@ -140,22 +135,10 @@ class _Draft(msgspec.Struct):
     wp_id: str
     line: int
     level: int
-    texts: dict[str, str]
+    title: str
     subtasks: list[Subtask]
     dependencies: dict[str, int]
     indent: int | None = None
-
-    def package(self) -> PlannedPackage:
-        texts = self.texts
-        prompt = _LINK.search(texts.get("prompt", ""))
-        return PlannedPackage(
-            wp_id=self.wp_id,
-            title=texts["title"],
-            priority=texts.get("priority", ""),
-            prompt=(prompt[2] if prompt else texts.get("prompt", "")).strip().strip("`").strip(),
-            subtasks=tuple(self.subtasks),
-            dependencies=tuple(self.dependencies),
-        )
 
 
 class _Parser:
@@ -178,7 +161,10 @@ class _Parser:
                 self._heading(line)
             elif self._now is not None:
                 self._content(self._now, line)
-        packages = tuple(draft.package() for draft in self._drafts.values())
+        packages = tuple(
+            PlannedPackage(one.wp_id, one.title, tuple(one.subtasks), tuple(one.dependencies))
+            for one in self._drafts.values()
+        )
         if not packages and not any(problem.key for problem in self._problems):
             message = "no heading begins a work package"
             self._add(1, "", message, f"write a heading like `{HEADING}`")
@@ -219,26 +205,18 @@ class _Parser:
                 "give each package an id of its own, or the name that status shows",
             )
             return
-        priority = _PRIORITY.search(heading[3])
         title = " ".join(_PRIORITY.sub(" ", heading[3]).split())
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
-        texts = {"title": title}
-        if priority:
-            texts["priority"] = priority[1].upper()
-        self._now = _Draft(wp_id, line.number, line.level, texts, [], {})
+        self._now = _Draft(wp_id, line.number, line.level, title, [], {})
         self._drafts[wp_id] = self._now
 
     def _content(self, draft: _Draft, line: MarkdownLine) -> None:
         box = _BOX.match(line.text)
         key = None if box or self._part not in ("", "subtask") else _KEY.match(line.text)
         if key:
-            name, text = key[1].casefold(), key[2].strip()
-            if name.startswith("depend"):
-                text = f"depends on {text}" if name == "depends on" else text
-                self._depends(draft, line.number, text)
-            elif not draft.texts.get(name):
-                draft.texts[name] = text
+            on = "depends on " if key[1].casefold() == "depends on" else ""
+            self._depends(draft, line.number, f"{on}{key[2].strip()}")
         elif box and self._part in ("", "subtask"):
             self._box(draft, line.number, box)
         elif self._part == "dependenc":

@@ -25,6 +25,7 @@ from thence.git.locks import PLANNING, locked
 from thence.git.refs import tip_of
 from thence.work.board.state import (
     APPROVED,
+    BLOCKED,
     DOING,
     DONE,
     FOR_REVIEW,
@@ -49,14 +50,13 @@ SOURCE = "kitty-specs"
 _STATUS = "status.events.jsonl"
 _MISSION = "software-dev"
 _FILE = re.compile(r"(WP[0-9]{2,4})(?![0-9A-Za-z])")
-_BLOCKED, _APPROVED = "blocked", "approved"
 # spec-kitty's lanes that have other names here
 _LANES: Mapping[str, str] = {
     "claimed": DOING,
     "in_progress": DOING,
-    _BLOCKED: DOING,
+    BLOCKED: DOING,
     "in_review": FOR_REVIEW,
-    _APPROVED: FOR_REVIEW,
+    APPROVED: FOR_REVIEW,
     "canceled": REJECTED,
     "cancelled": REJECTED,
 }
@@ -350,16 +350,16 @@ def _events_of(snapshot: Snapshot, feature: AdoptedFeature) -> list[WorkEvent]:
         if move.lane == DONE:
             payload = {"wp_id": wp_id, "how": "stated", "reason": _LANDED}
             add("WPLanded", f"{wp_id}/landed", last, move, payload)
-        if move.lane_name in (_BLOCKED, _APPROVED):
-            kind, remark = "note", f"{_BLOCKED}: {move.reason}".rstrip(": ")
-            if move.lane_name == _APPROVED:
+        if move.lane_name in (BLOCKED, APPROVED):
+            kind, remark = "note", f"{BLOCKED}: {move.reason}".rstrip(": ")
+            if move.lane_name == APPROVED:
                 kind, remark = "review", APPROVED
             payload = {"wp_id": wp_id, "entry_type": kind, "entry_content": remark}
             payload["author"] = move.actor
             add("HistoryAdded", f"{wp_id}/remark", last, move, payload)
         # the code of an approved package, if its branch is here or on a remote
         tip, target = tip_of(snapshot.refs, branch_of(slug, wp_id)), feature.target_branch
-        if move.lane_name != _APPROVED or tip is None or target not in snapshot.refs.branches:
+        if move.lane_name != APPROVED or tip is None or target not in snapshot.refs.branches:
             continue
         state = FeatureState(project_uuid=snapshot.project.uuid, slug=slug, target_branch=target)
         package = PackageState(wp_id=wp_id, subject="")

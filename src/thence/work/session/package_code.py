@@ -470,12 +470,14 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
             codes = code_of_packages(snapshot, asked, (FOR_REVIEW, DONE))
             landed = [wp_id for (_, wp_id), code in codes.items() if code.kind == "landed"]
             needed = tuple(wp_id for wp_id in needed if wp_id not in landed)
-        newest_ones = [newest_branch(snapshot, feature, wp_id) for wp_id in needed]
-        bases = [
-            found[0]
-            for found in newest_ones
-            if found and not (at is not None and is_ancestor(session.project.repo, found[1], at))
-        ]
+        for wp_id in needed:
+            found, needs = newest_branch(snapshot, feature, wp_id), feature.packages.get(wp_id)
+            if found and not (at is not None and is_ancestor(session.project.repo, found[1], at)):
+                bases.append(found[0])
+            elif not found and needs and needs.lane == FOR_REVIEW:
+                missing = f"{package.wp_id} is without the code of {wp_id}, which is not here:"
+                who = needs.agent or "its author"
+                session.warnings.append(f"{missing} git fetch, if {who} has pushed it")
         bases = bases or [target]
     worktree = make(session.project.repo, branch, path, bases, refs.branches)
     session.warnings += worktree.warnings

@@ -50,7 +50,7 @@ def reached(session: Session, target: str) -> str | None:
     None if it does not answer; the command's user is told so.
     """
     if target not in session.remotes:
-        session.remotes[target] = remote = remote_of(session.project.main, session.refs, target)
+        session.remotes[target] = remote = remote_of(session.project.main, session.refs, [target])
         if remote is None:
             session.warnings.append("nothing is pushed: the repository has no remote")
         elif why := fetch(session.project.main, remote):
@@ -143,10 +143,8 @@ def take_plan_in(session: Session, feature: FeatureState, wp_id: str) -> None:
     is_of_plan = any(is_ancestor(repo, base, plan) for plan in plans)
     if not is_of_plan and not has_landed(repo, base, aim.tip):
         return
-    is_signed = signs_commits(repo)
-    git, options = Git(repo.folder, is_users=is_signed), ("-S",) * is_signed
-    message = f"{plan_branch(slug)} is in {target}"
-    known = commit_tree(git, f"{aim.tip}^{{tree}}", [aim.tip, base], message, options=options)
+    message, is_signed = f"{plan_branch(slug)} is in {target}", signs_commits(repo)
+    known = commit_tree(repo, f"{aim.tip}^{{tree}}", [aim.tip, base], message, is_signed=is_signed)
     _merge(project, tree, branch, known)
     session.forget_refs()
 

@@ -164,12 +164,12 @@ class Session:
         return feature
 
     def refresh(self) -> Board:
-        """Takes in the events that others have shared, and reads journal and git again."""
+        """Imports the events that others have shared, and reads journal and git again."""
         self.forget_refs()
         self._read()
-        if self._take_in():
+        if self._import_shared():
             self._read()
-            if self._take_in():  # of targets that were not known before
+            if self._import_shared():  # of targets that were not known before
                 self._read()
         if (step := self.after_first_look) is not None:
             self.after_first_look = None
@@ -177,9 +177,9 @@ class Session:
         return self.board
 
     def refresh_events(self) -> Sequence[Event]:
-        """Takes in the events that came since `refresh`, and returns all events."""
+        """Imports the events that came since `refresh`, and returns all events."""
         self.forget_refs()
-        self._take_in()
+        self._import_shared()
         self._read()
         return self.snapshot.events
 
@@ -209,13 +209,13 @@ class Session:
         self.snapshot = replace(self.snapshot, events=events)
         self.show(fold(events, self.project.uuid, self.project.aliases))
 
-    def _take_in(self) -> bool:
-        """Takes in what others have shared; reports whether events were received."""
+    def _import_shared(self) -> bool:
+        """Imports what others have shared; reports whether events were received."""
         count, snapshot = self.events_received, self.snapshot
         if not self.project.uuid:
             return False
         try:
-            for received in day_files.take_in(
+            for received in day_files.import_shared(
                 self.project, self.store, snapshot.planning.read_refs, snapshot.board.targets
             ):
                 self.events_received += received.events

@@ -30,7 +30,7 @@ from thence.sync.target import (
 from thence.work.board.board import is_claim, person
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.journal import board_branch
-from thence.work.journal.board_branch import Exchange
+from thence.work.journal.board_branch import ExchangeResult
 from thence.work.journal.board_remote import BoardRemote, link_of
 from thence.work.journal.day_files import board_tip, load_seen, save_seen
 from thence.work.journal.store import WorkEvent
@@ -167,7 +167,7 @@ def _unshared_words(session: Session) -> str | None:
     return None
 
 
-def exchange(session: Session, remote: BoardRemote) -> Exchange:
+def exchange(session: Session, remote: BoardRemote) -> ExchangeResult:
     """Exchanges events over the git remote, and records how it went.
 
     The caller holds the turn. Raises GitFailed, PlanningError, and what an append raises.

@@ -65,19 +65,21 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
 
-        That is the only open one, or the only one that has the named packages. Raises Refused for
-        one that is not on the board, PlanningError where several are possible or none is open.
+        That is the only open one, the only one that has the named packages, or the only open one
+        that has any. Raises Refused for one that is not on the board, PlanningError where several
+        are possible or none is open.
         """
         features, here = self.board.features, self.planning.feature_here()
         wp_ids = [wp_id_of(package) for package in packages]
         remaining = [slug for slug, one in features.items() if not one.is_completed]
         owners = [slug for slug in features if wp_ids and {*wp_ids} <= {*features[slug].packages}]
+        planned = [slug for slug in remaining if features[slug].packages and not wp_ids]
         if name is not None:
             feature = self._feature_named(name)
         elif here in features:
             feature = features[here]
-        elif len(remaining) == 1 or len(owners) == 1:
-            feature = features[remaining[0] if len(remaining) == 1 else owners[0]]
+        elif found := next((one for one in (remaining, owners, planned) if len(one) == 1), None):
+            feature = features[found[0]]
         else:
             cause, hint = f"there are {', '.join(remaining)}", "name one with --feature"
             if owners:

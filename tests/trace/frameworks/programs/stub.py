@@ -25,13 +25,18 @@ def _chunks(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def serving(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Serves the messages by how often the assistant has answered; returns the base URL."""
+def serving(messages: Sequence[dict[str, Any]], *, in_turn: bool = False) -> Iterator[str]:
+    """Serves the messages by how often the assistant has answered; returns the base URL.
+
+    Requests that never hold an answer get them `in_turn`.
+    """
+    turns = iter(messages)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            message = messages[sum(one["role"] == "assistant" for one in asked["messages"])]
+            answers = sum(one["role"] == "assistant" for one in asked["messages"])
+            message = next(turns) if in_turn else messages[answers]
             about = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
             finish = "tool_calls" if "tool_calls" in message else "stop"
             self.send_response(200)

@@ -20,10 +20,10 @@ from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
 from thence.core.query.why import Why, reasons, told
 from thence.core.sentences.events import short_id
-from thence.core.sentences.spans import SPAN_SIGN, called_in, is_model_answer
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.open import Log
+from thence.trace.causes.model_calls import asked_calls
 
 if TYPE_CHECKING:
     from thence.cli.commands.trace.blame import Explanation
@@ -39,8 +39,6 @@ _ROW = re.compile(r"[A-Za-z0-9_-]+/\d+/\w+")
 ROW_RUNS_MAX = 64
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
-# the tools nearest to the event whose model calls are looked for
-_TOOLS_MAX = 3
 # of more causes the answer says how to find those that mattered
 _CAUSES_MAX = 30
 
@@ -130,41 +128,25 @@ def why_command(
                 "cut_at": answer.cut_at[:ENDS_MAX],
                 "missing": answer.missing[:ENDS_MAX],
                 "asked_by": [
-                    {"tool": tool.event_id, "event_id": call.event_id, "inferred": is_inferred}
-                    for tool, call, is_inferred in asked
+                    {
+                        "tool": one.tool.event_id,
+                        "event_id": one.call.event_id,
+                        "inferred": one.is_inferred,
+                    }
+                    for one in asked
                 ],
             }
         )
         return 0
     lines, is_whole = answer_lines(answer, log.vocabulary, out.width, is_whole=is_whole)
-    for tool, call, is_inferred in asked:
-        words = f"the only call that asked for {called_in(tool)}" if is_inferred else "asked by"
-        lines += wrapped(f"{words}: {log.vocabulary.sentence(call)}", out.width, "", "  ")
+    for one in asked:
+        lines += wrapped(f"{one.words}: {log.vocabulary.sentence(one.call)}", out.width, "", "  ")
     words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
     out.write(*lines, f"next: {command(words, log_name)}")
     if log.vocabulary.name == "sim" and len(answer.cone) > _CAUSES_MAX:
         words = command(f"why {answer.event.event_id} --measure", log_name)
         out.notice(f"{len(answer.cone):,} causes: {words} shows which of them mattered")
     return 0
-
-
-def asked_calls(log: Log, answer: Why) -> Iterator[tuple[Event, Event, bool]]:
-    """Yields the model calls that asked for tools of a chain, where they are no causes in it.
-
-    Such a tool's end names the call, or it was concluded from its name and arguments. Each is the
-    tool's last event, the one that ended the model call, and whether it was concluded.
-    """
-    chain = {event.event_id for event in answer.chain}
-    tools = [event for event in answer.chain if event.begins and SPAN_SIGN in event.line]
-    for begin in tools[-_TOOLS_MAX:]:
-        effects = (answer.event, *(event for event, _ in log.effects(begin).cone))
-        end = next((event for event in effects if event.ends == begin.event_id), begin)
-        causes = {*begin.caused_by, *end.caused_by}
-        inferred = {*begin.header.inferred_causes, *end.header.inferred_causes}
-        for event_id in sorted((causes | inferred) - chain):
-            call = log.held([event_id]).events.get(event_id)
-            if call is not None and is_model_answer(call):
-                yield end, call, event_id not in causes
 
 
 def open_to_explain(out: Output, log_name: str | None, text: str) -> AbstractContextManager[Log]:
@@ -197,7 +179,7 @@ def explained(out: Output, log: Log, text: str) -> "Event | Explanation":
 
             if (answer := commit_explanation(log, text)) is not None:
                 return answer
-        return find_event(out, log, text, to_explain=True)
+        return find_event(out, log, text, prefers_failure=True)
     except EventNotFound as error:
         from thence.cli.commands.trace.blame import explanation
 
@@ -224,7 +206,7 @@ def effects_command(
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log_name, of_effects=True, **plays)
     with open_for_reading(out, log_name, has=names_event(event)) as log:
-        answer = log.effects(find_event(out, log, event, to_explain=True))
+        answer = log.effects(find_event(out, log, event, prefers_failure=True))
         sentence = log.vocabulary.sentence(answer.event)
     if out.is_json:
         out.json(
@@ -331,7 +313,7 @@ def _measured(
     send_records_to_stderr(out, names_waits=True)
     named = names_event(text)
     with open_for_reading(out, log_name, has=named) as log, bar(out, "plays") as show:
-        event = find_event(out, log, text, to_explain=True)
+        event = find_event(out, log, text, prefers_failure=True)
         answer = measure(log.folder, event.event_id, of_effects=of_effects, on_play=show, **plays)
         kind, vocabulary = "effect" if of_effects else "cause", log.vocabulary
     if out.is_json:

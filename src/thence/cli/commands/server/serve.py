@@ -85,7 +85,10 @@ def serve_command(
         if takes_spans:
             if root is None:
                 raise click.UsageError("--otlp needs the log that takes the spans: name it as ROOT")
+            is_new = not is_log(Path(root))
             intake = opened.enter_context(_taking_spans(Path(root)))
+            if is_new:
+                out.notice(f"created the log {root}: there was none")
             port = _OTLP_PORT if port is None and unix is None else port
         root_folder, places = _served(out, root, Path(out.settings.runs))
         token = token if token is not None else out.settings.token

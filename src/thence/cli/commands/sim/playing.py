@@ -10,7 +10,8 @@ from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
     from thence.sim.run.calls import OnWait, RunWait
-    from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
+    from thence.sim.run.run import RunResult, SimulationOrchestrator
+    from thence.sim.run.simulation import TurnProgress
 
 
 _KINDS = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
@@ -82,11 +83,8 @@ def play(
     code = report_end(out, result, run.resume_option)
     if result.status == "completed" and 0 < result.turns < turns_planned and result.usage:
         from thence.sim.run.costs import pilot
-        from thence.sim.run.simulation import Components
 
-        components = Components(tuple(run.agents), run.engine, run.validator)
-        turns = {"played": result.turns, "planned": turns_planned}
-        sums = pilot(result.output_dir, run.config, components, **turns)
+        sums = pilot(result.output_dir, run.config, played=result.turns, planned=turns_planned)
         least, most = sums["calls"]
         words = cost_text({**sums, "calls": most})
         if most:

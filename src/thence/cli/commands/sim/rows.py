@@ -24,7 +24,7 @@ def names_row(log: Log, text: str) -> bool:
 
 def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> None:
     """Writes the changes that led to a row's value."""
-    from thence.sim.populations.why import why_row
+    from thence.sim.populations.why import CHAIN_MAX, why_row
 
     answer = why_row(log.folder, subject)
     if out.is_json:
@@ -46,7 +46,7 @@ def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> No
         out.write("- it began so, and no row has changed it")
     elif others > 0:
         out.write(f"- and {counted(others, 'change')} before, which --json lists")
-    or_more = "" if answer.is_whole else "or more "
+    or_more = "or more " if len(answer.chain) == CHAIN_MAX else ""
     out.write("", f"{counted(len(answer.chain), f'{or_more}change')} in all.")
     out.write(f"{counted(answer.turns_played, 'turn')} played again, each as the log has it.")
     if answer.chain:

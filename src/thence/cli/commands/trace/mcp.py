@@ -123,7 +123,7 @@ class _Tools:
     def show(self, event: str) -> str:
         """An event as it is stored, as JSON, with its causes and its whole payload."""
         with open_for_reading(self._out, self._log, has=names_event(event)) as log:
-            stored = log.resolve(event, to_explain=True).readable_line.decode()
+            stored = log.resolve(event, prefers_failure=True).readable_line.decode()
         hidden = len(stored) - ANSWER_CHARACTERS_MAX
         return stored if hidden <= 0 else f"{stored[:ANSWER_CHARACTERS_MAX]} … and {hidden:,} more"
 

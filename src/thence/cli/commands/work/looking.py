@@ -242,11 +242,14 @@ def _feature_status(
             target, folder = snapshot.target_of(feature), snapshot.planning.path(slug)
             trees = (None, target)
             has_files = any(snapshot.planning.names(tree, folder) for tree in trees)
-            if feature.spec_event in own and not feature.packages and not has_files:
-                notes = [
-                    f"{folder} is not there: what began it ended half-way",
-                    f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
-                ]
+            if not feature.packages and not feature.is_completed:
+                notes = ["it has no packages yet", f"next: thence work finalize-tasks{where}"]
+                if feature.spec_event in own and not has_files:
+                    notes = [
+                        f"{folder} is not there: what began it ended half-way, or it was removed",
+                        f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
+                        f"or end it: thence work accept{where} --force --reason TEXT",
+                    ]
             if plan := snapshot.planning.open_plan(slug):
                 notes += _plan_notes(snapshot, slug, target, plan)
             half_added = [
@@ -375,6 +378,7 @@ def _lines(
         f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
     )
     yield from asks
+    parts = [one for one in parts if is_all or one.feature.packages or not one.feature.is_completed]
     is_few = len(parts) <= _FEW
     shown = [
         part for part in parts if is_all or part.is_in_work or (is_few and not part.is_finished)
@@ -411,7 +415,9 @@ def _title(part: _FeatureStatus) -> str:
     name = f"{feature.name} ({feature.slug})" if feature.folder else feature.slug
     apart = sum(row.is_apart for row in part.rows.values())
     landed = f", {done - apart} landed" if apart else ""
-    return f"{name}{title}  ({done} of {len(feature.packages)} done{landed})"
+    is_ended = feature.is_completed and not feature.packages
+    count = "ended" if is_ended else f"{done} of {len(feature.packages)} done{landed}"
+    return f"{name}{title}  ({count})"
 
 
 def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:

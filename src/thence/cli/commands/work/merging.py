@@ -260,10 +260,7 @@ def _chosen(
     can't be merged. A package in doing is handed in by the guards of `move-task`.
     """
     packages = [package_of(feature, wp_id) for wp_id in wp_ids] or [
-        package
-        for package in feature.packages.values()
-        if package.lane in (DOING, FOR_REVIEW)
-        and branch_of(feature.slug, package.wp_id) in branches
+        package for package in feature.packages.values() if package.lane in (DOING, FOR_REVIEW)
     ]
     part = replace(feature, packages={package.wp_id: package for package in packages})
     codes = code_of_packages(session.snapshot, [part], (DOING, FOR_REVIEW, DONE))
@@ -275,7 +272,14 @@ def _chosen(
         wp_id, lane = package.wp_id, package.lane
         code, branch = codes.get((feature.slug, wp_id)), branch_of(feature.slug, wp_id)
         about = f"{wp_id} --feature {feature.slug}"
-        if lane == DONE and code is not None and code.kind == "landed":
+        is_landed = code is not None and code.kind == "landed"
+        if is_landed and (lane == DONE or (branch not in branches and not wp_ids)):
+            continue
+        if lane == DOING and not wp_ids and package.agent not in own:
+            stays[wp_id] = f"{package.agent} is at it"
+            continue
+        if branch not in branches and not wp_ids:
+            stays[wp_id] = f"its code is not here: git fetch, if {package.agent} has pushed it"
             continue
         if branch not in branches:
             hint = f"git fetch, if somebody else did it (they push it: git push -u origin {branch})"
@@ -290,9 +294,6 @@ def _chosen(
         if lane in (PLANNED, REJECTED):
             cause, hint = f"it is in {lane}: nobody works on it", f"thence work implement {about}"
             raise _refused("not_in_lane", feature, wp_id, cause, f"{hint} takes it up")
-        if lane == DOING and not wp_ids and package.agent not in own:
-            stays[wp_id] = f"{package.agent} is at it"
-            continue
         if lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
             stays[wp_id] = "it has no commit of its own"
             continue
@@ -456,7 +457,8 @@ def accept(
 
     Without packages it takes all in review that have landed. Each needs its gates passed, its
     dependencies done, and its code in the target branch: merged, squashed or rebased, and pushed if
-    that branch has an upstream. With --landed or --no-code it takes one package from any lane.
+    that branch has an upstream. With --landed or --no-code it takes one package from any lane. With
+    --force --reason it ends a feature that has no packages, such as one begun by mistake.
     """
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(
@@ -467,6 +469,20 @@ def accept(
     session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
+    if not state.packages:
+        if not is_forced:
+            option = f"--feature {slug}"
+            raise PlanningError(
+                "could not accept",
+                place=slug,
+                cause="it has no packages",
+                hint=f"plan some: thence work finalize-tasks {option}; or end it:"
+                f" thence work accept {option} --force --reason TEXT",
+            )
+        ended = {"feature_slug": slug, "total_wps": 0, "reason": reason}
+        session.append(WorkEvent("FeatureCompleted", ended, slug))
+        data: dict[str, Any] = {"feature_slug": slug, "accepted": [], "kept": []}
+        return session.result(data, [f"{slug} is ended, without packages"])
     wp_ids = [wp_id_of(name) for name in packages]
     recorded = [wp_id for name, wp_id in session.recorded if name == slug]
     chosen = [package_of(state, wp_id) for wp_id in wp_ids if wp_id not in recorded]
@@ -477,7 +493,7 @@ def accept(
         raise PlanningError(
             "could not accept",
             place=slug,
-            cause=f"no package is in for_review: {lanes or 'it has none'}",
+            cause=f"no package is in for_review: {lanes}",
             hint="thence work status",
         )
     # git is asked of all at once, and what it answers is kept

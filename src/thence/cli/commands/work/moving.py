@@ -166,8 +166,13 @@ def _nothing(
             about = {"feature_slug": state.slug, "wp_id": package.wp_id, "lane": package.lane}
             waiting.append({**about, "why": why})
     unlogged = session.snapshot.not_imported()
-    step = "thence work status" if waiting else "thence work setup-spec TITLE"
-    step = "thence work finalize-tasks" if unlogged else step
+    empty = [one.slug for one in features if not one.packages and not one.is_completed]
+    step = "thence work setup-spec TITLE"
+    if waiting:
+        step = "thence work status"
+    elif unlogged or empty:
+        step = "thence work finalize-tasks"
+        step += f" --feature {empty[0]}" if empty and not unlogged else ""
     shown = waiting[:_WAITING_SHOWN_MAX]
     lines = [f"{one['wp_id']} of {one['feature_slug']} waits: {one['why']}" for one in shown]
     if len(waiting) > len(shown):

@@ -133,7 +133,7 @@ def _dry_run(session: Session, feature: str | None) -> CommandResult:
     """Returns what would begin now with nobody else at work, and what each other package awaits."""
     session.refresh()
     state, setup = _feature(session, feature), read_setup(session.project)
-    tasks = choose(state, session.snapshot.planned(state), setup, (), {}, (), 0.0)
+    tasks = choose(state, setup, (), {}, (), 0.0)
     lines, waits = list[str](), dict[str, str]()
     for task in tasks:
         lines.append(f"{task.wp_id} begins: {task.phase} by {task.agent}")

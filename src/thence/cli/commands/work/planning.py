@@ -202,6 +202,8 @@ def setup_spec(
         reached(session, branch)  # others may have taken a number meanwhile
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
+        features = session.board.features.values()
+        same = [one.slug for one in features if one.title == title and not one.is_completed]
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
         names += plan_refs(session.refs)
         slug = _unrecorded_spec(session, title, branch) or new_slug(title, names)
@@ -236,6 +238,7 @@ def setup_spec(
     }
     lines = [
         f"feature {slug}, to be merged into {branch}",
+        *(f"{one} has the same title" for one in same if one != slug),
         *note,
         f"write {spec} and {tasks}",
         *pushed.lines,

@@ -1,7 +1,6 @@
 """Parties that share what there is: each claims a part, until the claims fit together."""
 
-from thence.sim.run.agents import Action
-from thence.sim.run.engine import BaseEngine, View
+from thence.sim import Action, BaseEngine, View
 
 
 class Negotiation(BaseEngine):

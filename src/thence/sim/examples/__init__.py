@@ -1,1 +1,0 @@
-"""Agents, engines and validators that come with thence."""
