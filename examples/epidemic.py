@@ -39,7 +39,7 @@ class Epidemic(BaseEngine):
 
     `transmission` is the chance that somebody ill infects somebody healthy in a turn, if their edge
     has no attribute `transmission`; `recovery` is the chance that a turn of illness is the last,
-    `waning` that a turn of immunity is. Whoever stays at home meets only those of the layer `home`.
+    `waning` that a turn of immunity is. Who stays at home meets only those of edges with `home`.
     """
 
     def __init__(
@@ -81,13 +81,12 @@ class Epidemic(BaseEngine):
             return
         own["health"] = "healthy"  # which depends on whom it met, too
         for other in world.neighbours(person):
-            home = world.attributes(person, other, "home")
-            edge = (world.attributes(person, other) or {}) if home is None else home
+            edge = world.attributes(person, other) or {}
             chance: float = edge.get("transmission", self.transmission)
             if view.random(f"contact/{person}/{other}").random() >= chance:
                 continue
             if view.agent(other)["health"] == "ill" and (
-                home is not None or view.turn not in (own["stayed"], view.agent(other)["stayed"])
+                edge.get("home") or view.turn not in (own["stayed"], view.agent(other)["stayed"])
             ):
                 own["health"] = "infected"
                 return

@@ -48,6 +48,15 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
     assert ended(process, signal.SIGINT) == (130, "", "")
 
 
+def test_without_runs_in_output_the_logs_of_this_folder_are_served(tmp_path: Path) -> None:
+    make_run(tmp_path, "orders", count=3)
+    process = begin(THENCE, "serve", "--port", "0", cwd=tmp_path)
+    address = process.stdout.readline().strip()
+    with urlopen(f"{address}/simulations") as answer:
+        assert [entry["id"] for entry in json.load(answer)["simulations"]] == ["orders"]
+    assert ended(process, signal.SIGINT)[0] == 130
+
+
 def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
     path = tmp_path / "thence.sock"

@@ -189,7 +189,7 @@ def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, pos
     config["scenario"]["spatial"] = spatial
     config["source"] = str(tmp_path / "scenario.yaml")
     (run / "config.json").write_text(json.dumps(config))
-    (tmp_path / "edges.json").write_text('[["ben", "cleo", {"layer": "home"}]]')
+    (tmp_path / "edges.json").write_text('[["ben", "cleo", {"strength": 2}]]')
     result = json.loads((run / "result.json").read_text())
     result["final_state"]["agent/ada"]["position"] = position
     (run / "result.json").write_text(json.dumps(result))

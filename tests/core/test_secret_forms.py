@@ -257,8 +257,12 @@ def test_value_beside_the_name_of_a_secret_goes(payload: dict[str, object]) -> N
 
 
 def test_rules_raise_no_false_alarm_on_this_projects_own_files() -> None:
-    # what shows forms of secrets on purpose
-    table = {"docs/guides/operate/keep-secrets-out.md", "SECURITY.md"}
+    # what shows secrets, or forms of them, on purpose
+    table = {
+        "docs/guides/operate/keep-secrets-out.md",
+        "docs/guides/team/run-a-team-server.md",
+        "SECURITY.md",
+    }
     lines, alarms = 0, []
     for path in (*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")):
         name = str(Path(path).relative_to(ROOT))

@@ -150,8 +150,7 @@ class Agent:
 
     def stop(self) -> None:
         """Ends the process."""
-        with self.session.process as process:
-            process.stdin.close()
+        self.session.end()
 
     def run(self, shell: str, stdin: str = "") -> str:
         """Has the process run a command, with the variables that the agent sets for it."""

@@ -513,21 +513,6 @@ def find(shop, words, kind = None, member = None, limit = 50, is_lent = False, i
     if kind not in KINDS: return []
     return [item for item in shop.items if item.kind == kind and all(word in item.title.casefold() for word in words)][:limit]
 """  # noqa: E501
-RENEWALS = """\
-def may_renew(loan, reservations):
-    if loan.renewed >= 3: return False
-    return not any(one.item == loan.item for one in reservations)
-
-
-def renew(loan, reservations, today):
-    if not may_renew(loan, reservations):
-        raise ValueError('somebody else waits for it')
-    return loan.until(due_on(loan.item, today))
-
-
-def renewals_left(loan):
-    return max(3 - loan.renewed, 0)
-"""
 
 
 @pytest.mark.promise("A5e")
@@ -612,99 +597,6 @@ fines|    return f"{member.name} owes {sum(fines)} cents"
 
 
 ada? |CENTS_AT_MOST = {"a day": 500}["a day"]
-""",
-        }
-    )
-
-
-@pytest.mark.promise("A5e")
-def test_work_is_stashed_for_something_urgent_in_its_file_which_is_renamed(day):
-    formats_commits(day)
-    with day.agent("holds") as holds:
-        holds.asked("Things can be reserved")
-        holds.edits(
-            "shop.py",
-            "def total(basket):\n",
-            "def reserve(item, member, queue):\n"
-            "    queue.setdefault(item.number, []).append(member.number)\n"
-            "    return len(queue[item.number]) - 1\n"
-            "\n\ndef total(basket):\n",
-        )
-        # something is urgent meanwhile
-        day.ada.git("stash", "-q")
-        day.ada.changes("shop.py", "line.count for", "max(line.count, 0) for")
-        day.ada.commits("Nothing is sold twice")
-        day.ada.git("stash", "pop", "-q")
-        holds.shell("git commit -q -am 'Reservations'")
-    day.ada.git("mv", "shop.py", "till.py")
-    day.ada.changes("till.py", "def total(basket):", "def total_of(basket):")
-    day.ada.commits("The till")
-    day.judge(
-        {
-            "till.py": """
-ada  |from decimal import Decimal
-
-
-holds|def reserve(item, member, queue):
-holds|    queue.setdefault(item.number, []).append(member.number)
-holds|    return len(queue[item.number]) - 1
-
-
-ada  |def total_of(basket):
-ada  |    return sum(line.price * max(line.count, 0) for line in basket.lines)
-""",
-        }
-    )
-
-
-@pytest.mark.promise("A5e")
-def test_a_branch_is_formatted_and_amended_and_squashed_with_a_suggestion(day):
-    forge, clone, ben = day.folder / "forge", day.folder / "clone", Person(day, "Ben")
-    formats_commits(day)
-    day.ada.git("clone", "-q", "--bare", day.top, forge)
-    day.ada.git("remote", "add", "origin", forge)
-    day.ada.git("switch", "-q", "-c", "renewals")
-    with day.agent("renewals") as agent:
-        agent.asked("Loans can be renewed")
-        agent.writes("renewals.py", RENEWALS)
-        agent.shell("git add renewals.py && git commit -q -m 'Renewals'")
-        agent.edits("renewals.py", "def renewals_left(loan):", "def renewals_left(loan, today):")
-        agent.edits(
-            "renewals.py",
-            "    return max(3 - loan.renewed, 0)",
-            "    if loan.is_overdue(today): return 0\n    return max(3 - loan.renewed, 0)",
-        )
-        agent.shell("git commit -q -a --amend --no-edit && git push -q origin renewals")
-    ben.git("clone", "-q", forge, clone)
-    ben.git("switch", "-q", "renewals", root=clone)
-    ben.changes("renewals.py", "somebody else waits for it", "it is reserved", clone)
-    ben.commits("Update renewals.py", clone)
-    ben.git("switch", "-q", "main", root=clone)
-    ben.git("merge", "-q", "--squash", "renewals", root=clone)
-    ben.git("commit", "-q", "-m", "Renewals (#2)", root=clone)
-    ben.git("push", "-q", "origin", "main", root=clone)
-    day.ada.git("switch", "-q", "main")
-    day.ada.git("pull", "-q", "--ff-only", "origin", "main")
-    day.ada.git("branch", "-q", "-D", "renewals")
-    day.judge(
-        {
-            "renewals.py": """
-renewals|def may_renew(loan, reservations):
-renewals|    if loan.renewed >= 3:
-renewals|        return False
-renewals|    return not any(one.item == loan.item for one in reservations)
-
-
-renewals|def renew(loan, reservations, today):
-renewals|    if not may_renew(loan, reservations):
-?       |        raise ValueError("it is reserved")
-renewals|    return loan.until(due_on(loan.item, today))
-
-
-renewals|def renewals_left(loan, today):
-renewals|    if loan.is_overdue(today):
-renewals|        return 0
-renewals|    return max(3 - loan.renewed, 0)
 """,
         }
     )

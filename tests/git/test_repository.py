@@ -113,14 +113,6 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     assert current_branch(repo) == "main"
 
 
-def test_detached_head_is_on_no_branch(tmp_path):
-    top = make_repository(tmp_path)
-    git(top, "checkout", "--quiet", "--detach")
-    repo = repository(top)
-    assert current_branch(repo) is None
-    assert list_worktrees(repo)[0].branch is None
-
-
 def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):
     top = make_repository(tmp_path / "top")
     side = tmp_path / "side"

@@ -229,15 +229,6 @@ def test_submodules_are_left_empty_and_keep_their_worktree(repo, tmp_path):
     assert worktree.path.exists()
 
 
-def test_bare_repository_has_worktrees_too(tmp_path):
-    git(make_repository(tmp_path / "o"), "clone", "--quiet", "--bare", ".", tmp_path / "b.git")
-    bare = repository(tmp_path / "b.git")
-    assert make(bare, NAME, tmp_path / NAME, "main").is_new
-    assert (tmp_path / NAME / "README.md").exists()
-    remove(bare, NAME, tmp_path / NAME, "main")
-    assert set(branches(bare)) == {"main"}
-
-
 def test_sparse_worktree_stays_sparse(repo):
     commit(repo.top, {"c/d": "1\n"})
     git(repo.top, "sparse-checkout", "set", "a")

@@ -17,7 +17,6 @@ from tests.sim.toys import (
     orchestrator,
     played,
     soon,
-    told,
 )
 
 from thence.sim import replay, resume
@@ -179,20 +178,6 @@ def test_plain_method_may_run_a_loop_where_the_program_has_one(tmp_path, mode, r
 
 
 @pytest.mark.promise("O9a")
-def test_loop_of_a_program_is_its_threads_loop_again_after_a_run(tmp_path):
-    agents = [Doer("ada", looking(lambda: asyncio.run(soon(5))))]
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        result = loop.run_until_complete(orchestrator(tmp_path, agents).run_async())
-        assert result.error is None
-        assert asyncio.get_event_loop() is loop
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-@pytest.mark.promise("O9a")
 @pytest.mark.parametrize("mode", ["inline", "blocks"])
 def test_set_state_may_run_a_loop(tmp_path, mode):
     def components():
@@ -236,24 +221,6 @@ def test_answer_is_taken_where_it_may_run_a_loop(mode, kind, run_now):
     answer = {"generator": yields, "map": maps, "coroutine": awaits}[kind]
     _, simulation = played(given(mode, turns=1), [Doer("ada", answer)])
     assert simulation.history[-1].agent("ada")["x"] == 5
-
-
-@pytest.mark.promise("O9a")
-@pytest.mark.parametrize("policy", ["fail", "skip"])
-def test_loop_is_there_again_after_a_call_that_raises(policy):
-    def raises(seen):
-        if seen.turn == 1:
-            raise OSError("no disk")
-        return add()
-
-    agents = [Doer("ada", raises), Doer("ben", lambda seen: soon(add()))]
-    words = config(simulation={"name": "toy", "max_turns": 2, "on_agent_error": policy})
-    if policy == "fail":
-        with pytest.raises(OSError, match="no disk"):
-            played(words, agents)
-    else:
-        _, simulation = played(words, agents)
-        assert simulation.history[-1].agent("ben")["x"] == 2
 
 
 @pytest.mark.promise("O9a")
@@ -301,34 +268,6 @@ def test_interrupt_amid_a_loop_of_an_agent_ends_the_run_at_once(tmp_path):
     result = orchestrator(tmp_path, [Doer("ada", answer)]).run()
     ended.set()
     assert (result.status, result.turns) == ("interrupted", 1)
-
-
-def steps_of(run):
-    return [step for step in told(run.output_dir) if step[0] != "SYSTEM"]
-
-
-@pytest.mark.promise("O9a")
-def test_slow_call_makes_no_difference_to_where_later_ones_run(tmp_path):
-    def threads_of(sleep_s, mode):
-        threads = []
-
-        def answer(seen):
-            threads.append(threading.current_thread())
-            if seen.turn == 1:
-                time.sleep(sleep_s)
-            return add(asyncio.run(soon(2)))
-
-        run = orchestrator(tmp_path, [Doer("ada", answer)], given=given(mode, turns=4))
-        assert run.run().error is None
-        assert threading.main_thread() not in threads
-        return len(set(threads)), steps_of(run)
-
-    slow, quick = threads_of(0.03, "inline"), threads_of(0, "inline")
-    assert slow == quick
-    assert slow[0] == 1
-    blocking = threads_of(0.03, "blocks")
-    assert blocking == (4, slow[1])
-    assert threads_of(0.03, "timeout_s") == blocking
 
 
 class Sleeper(Doer):

@@ -25,7 +25,6 @@ from thence.sim import (
     open_run,
 )
 from thence.sim.run.agents import BaseValidator
-from thence.sim.run.run_folder import RunHold
 
 
 def orchestrator(tmp_path, agents=None, **given):
@@ -406,34 +405,12 @@ def test_chains_run_through_many_turns(files, verbosity):
     assert max(map(len, depth.values())) >= TURNS - 2
 
 
-@pytest.mark.parametrize("names", [(), (".config.json.part",), ("config.json",)])
-def test_folder_that_a_kill_left_at_its_making_is_cleared_by_the_next_run_of_its_id(
-    tmp_path, names
-):
-    folder = tmp_path / "a"
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / ".lock").touch()
-    for name in names:
-        (folder / name).write_text("{")
-    assert toy(tmp_path, [Doer("ada", always(add()))], run_id="a").run().status == "completed"
-    assert not (folder / ".config.json.part").exists()
-
-
-@pytest.mark.parametrize("name", ["events.jsonl", "notes.txt", "checkpoints/turn-1.json"])
-def test_folder_that_holds_anything_else_stays(tmp_path, name):
-    (tmp_path / "a" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "a" / name).write_text("mine")
-    with pytest.raises(ThenceError, match="it is there already"):
-        toy(tmp_path, [], run_id="a")
-    assert (tmp_path / "a" / name).read_text() == "mine"
-
-
-def test_folder_that_another_process_is_making_stays(tmp_path):
+def test_folder_that_is_there_stays(tmp_path):
     (tmp_path / "a").mkdir()
-    hold = RunHold(tmp_path / "a")
+    (tmp_path / "a" / "notes.txt").write_text("mine")
     with pytest.raises(ThenceError, match="it is there already"):
         toy(tmp_path, [], run_id="a")
-    hold.release()
+    assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.promise("O4")

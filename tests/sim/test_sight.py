@@ -212,7 +212,7 @@ def test_positions_that_decide_what_is_seen_are_causes_of_what_is_seen_and_what_
 RING = 40
 
 
-def ring(within, layers=(), changes=False):
+def ring(within, changes=False):
     """Returns a ring of agents whose sight ends some steps away."""
     names = [f"a{number}" for number in range(RING)]
     entry = {"type": "tests.sim.test_sight:Anyone", "sight": {"within": within}}

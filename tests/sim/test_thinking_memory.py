@@ -9,7 +9,6 @@ from tests.sim.models.village import act, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 from tests.sim.toys import Doer, add, at_turn, config, killed, told
 
-from thence.errors import ScenarioError
 from thence.sim import BaseValidator, SimulationOrchestrator, Verdict, branch, replay, resume
 
 pytestmark = pytest.mark.promise("O12")
@@ -162,24 +161,6 @@ def test_memory_has_a_size_in_tokens(tmp_path):
     lines = remembered(prompt(endpoint, "ann", 9))
     assert [line[:6] for line in lines] == ["turn 7", "turn 8"]
     assert len("\n".join(lines)) <= 160
-
-
-def test_function_retrieves_what_is_recalled_and_its_reads_are_causes(tmp_path):
-    with Endpoint(giving) as endpoint:
-        keys = 'memory: {retrieve: "./recall.py:first"}\n    sees: []'
-        scenario = written(tmp_path, endpoint.base_url, keys=keys)
-        (tmp_path / "recall.py").write_text(
-            "def first(records, observation):\n"
-            "    observation.agent('cleo')['money']\n"
-            "    return [record for record in records if record.turn == 1]\n"
-        )
-        result = run_of(scenario).run()
-    assert [line[:7] for line in remembered(prompt(endpoint, "ann", 4))] == ["turn 1:"]
-    assert replay(result.output_dir).step == ""
-    wrong = written(tmp_path / "b", "http://127.0.0.1:9/v1", keys='memory: {retrieve: "./x.py:y"}')
-    with pytest.raises(ScenarioError, match="memory: retrieve") as error:
-        run_of(wrong)
-    assert "line" in str(error.value) or ":1" in str(error.value)
 
 
 def reflecting(body) -> str:

@@ -23,9 +23,7 @@ TOP, TURNS, SAMPLES = 9, 6, 30
 
 def edges_of(names, rng):
     pairs = list(itertools.combinations(names, 2))
-    layers = ("home", "work", *rng.choices(("home", "work"), k=4))
-    edges = zip(rng.sample(pairs, 6), layers, strict=True)
-    return [[a, b, {"layer": layer}] for (a, b), layer in edges]
+    return [[a, b] for a, b in rng.sample(pairs, 6)]
 
 
 def spatial_of(kind, rng):
@@ -117,7 +115,7 @@ class Crowd(BaseEngine):
             if places:
                 world.move(name, places[amount % len(places)])
         elif action.action_type == "change" and "anew" in self.kind and near:
-            world.unlink(name, near[amount % len(near)], ("home", "work")[amount % 2])
+            world.unlink(name, near[amount % len(near)])
         else:
             own["x"] = (own["x"] + amount) % (TOP + 1)
             own["secret"] = amount
@@ -125,11 +123,11 @@ class Crowd(BaseEngine):
     def apply_engine_rules(self, view):
         if "changing" in self.kind:
             for number, place in enumerate(PLACES):
-                with view.rule(f"edges-{place}", [(f"place/{place}", "links_home")]):
+                with view.rule(f"edges-{place}", [(f"place/{place}", "links")]):
                     if len(view.world_map.agents_at(place)) > 1:
-                        links = view.place(place)["links_home"]
-                        links[PLACES[number - 1]] = {"layer": "home"}
-                        view.place(place)["links_home"] = links
+                        links = view.place(place)["links"]
+                        links[PLACES[number - 1]] = {}
+                        view.place(place)["links"] = links
         with view.rule("sum"):
             view.world["sum"] = sum(view.agent(name)["x"] for name in NAMES[::2]) % (TOP + 1)
 
@@ -209,7 +207,7 @@ def test_worlds_are_lively(kind):
     if "moving" in kind:
         assert names.count("position") > 20
     if "chang" in kind or "anew" in kind:
-        assert names.count("links_home") + names.count("links_work") > 3
+        assert names.count("links") > 3
     outside = [
         len(events) - len(truth.cone({e.event_id: e for e in events}, events[-5]))
         for events in runs

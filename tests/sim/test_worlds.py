@@ -57,18 +57,18 @@ def graph_of_grid(width, height, neighbours, wraps):
     return networkx.relabel_nodes(graph, {cell: f"{cell[0]},{cell[1]}" for cell in graph})
 
 
-def compare(world, graph, rng, **layer):
+def compare(world, graph, rng):
     """Compares neighbours, distances, paths and who is within some steps with those of networkx."""
     distances = dict(networkx.all_pairs_shortest_path_length(graph))
     for _ in range(60):
         a, b = rng.choices(list(graph), k=2)
         steps = rng.randint(0, 4)
-        assert set(world.neighbours(a, **layer)) == set(graph[a])
-        assert world.distance(a, b, **layer) == distances[a].get(b)
-        path = world.path(a, b, **layer)
+        assert set(world.neighbours(a)) == set(graph[a])
+        assert world.distance(a, b) == distances[a].get(b)
+        path = world.path(a, b)
         assert len(path) == distances[a].get(b, -1) + 1
         assert networkx.is_path(graph, path) or len(path) < 2
-        within = world.within(a, steps, **layer)
+        within = world.within(a, steps)
         assert set(within) == {name for name, far in distances[a].items() if far <= steps}
         assert [distances[a][name] for name in within] == sorted(distances[a][n] for n in within)
 
@@ -89,37 +89,21 @@ def test_grid_measures_as_networkx_does(neighbours, wraps):
 @pytest.mark.promise("O14a")
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("kind", [networkx.Graph, networkx.DiGraph])
-def test_network_measures_as_networkx_does_and_takes_its_graphs(kind, changes):
+def test_network_measures_as_networkx_does(kind, changes):
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
     rng = random.Random(seed)
     for _ in range(5):
         graph = kind(networkx.gnp_random_graph(14, 0.12, rng.getrandbits(32)))
-        for a, b in graph.edges:
-            graph.edges[a, b]["layer"] = rng.choice(("home", "work"))
         named = networkx.relabel_nodes(graph, str)
-        work = networkx.subgraph_view(
-            named, filter_edge=lambda a, b, named=named: named.edges[a, b]["layer"] == "work"
-        )
 
-        def ask(seen, named=named, work=work):
+        def ask(seen, named=named):
             compare(seen.world_map, named, rng)
-            compare(seen.world_map, work, rng, layer="work")
 
-        asked({"network": graph}, ask)
-        if changes:
-            edges = [[a, b, dict(of)] for a, b, of in graph.edges(data=True)]
-            directed = graph.is_directed()
-            network = {"edges": edges, "changes": True, "directed": directed}
-            places = [{"name": str(name)} for name in graph]
-            asked({"network": network, "places": places}, ask)
-
-
-def test_places_of_a_graph_keep_what_the_scenario_says_of_them():
-    graph = networkx.Graph([("mill", "inn")])
-    spatial = {"network": graph, "places": [{"name": name} for name in ("mill", "inn", "port")]}
-    places = ["mill", "inn", "port"]
-    assert asked(spatial, lambda seen: seen.world_map.places()) == places
+        edges = [[a, b, dict(of)] for a, b, of in graph.edges(data=True)]
+        network = {"edges": edges, "changes": changes, "directed": graph.is_directed()}
+        places = [{"name": str(name)} for name in graph]
+        asked({"network": network, "places": places}, ask)
 
 
 class Mover(BaseEngine):
@@ -257,7 +241,7 @@ def test_agent_that_is_added_is_on_the_map_from_then_on():
             if view.turn == 1:
                 view.add_agent(doing("dov", {}))
             elif view.turn == 2:
-                view.world_map.link("ann", "dov", "work")
+                view.world_map.link("ann", "dov")
 
     events, _ = played(given(NETWORK, turns=4), agents, Linking())
     assert events["3.decide.ann.0"].new_value["near"] == ["ben", "dov"]
@@ -267,37 +251,25 @@ def link(start, goal, **attributes):
     return Action("link", {"start": start, "goal": goal, **attributes})
 
 
-EDGES = [["ann", "ben", {"layer": "work", "strength": 2}], ["ben", "cleo", {"layer": "work"}]]
+EDGES = [["ann", "ben", {"strength": 2}], ["ben", "cleo"]]
 NETWORK = {"network": {"nodes": "agents", "edges": EDGES, "changes": True}}
 
 
 @pytest.mark.promise("O14a")
 def test_edges_that_change_are_variables_whose_causes_are_named():
-    cut = Action("unlink", {"start": "ben", "goal": "cleo", "layer": "work"})
+    cut = Action("unlink", {"start": "ben", "goal": "cleo"})
     agents = [
         counting("ann", 2),
-        doing("ben", {1: cut, 2: link("ben", "cleo", layer="work", strength=5)}),
+        doing("ben", {1: cut, 2: link("ben", "cleo", strength=5)}),
         doing("cleo", {}),
     ]
     events, simulation = played(given(NETWORK, turns=4), agents, Mover())
     near = [events[f"{turn}.decide.ann.0"].new_value["near"] for turn in (1, 2, 3)]
     assert near == [["ben", "cleo"], ["ben"], ["ben", "cleo"]]
-    assert "1.apply0.ben.agent/ben/links_work" in causes(events, "2.decide.ann.0")
-    assert "1.apply0.ben.agent/cleo/links_work" in events
-    links = simulation.history[-1].agent("cleo")["links_work"]
-    assert links == {"ben": {"layer": "work", "strength": 5}}
-
-
-def test_layer_without_an_edge_is_empty_and_stays_so():
-    names = ("ann", "ben", "cleo")
-    ask = lambda seen: (seen.world_map.neighbours("ben", "home"), dict(seen.reads))  # noqa: E731
-    assert asked(NETWORK, ask, names) == ([], {})
-    agents = [
-        doing("ann", {1: link("ann", "cleo", layer="home")}),
-        *map(doing, names[1:], ({}, {})),
-    ]
-    with pytest.raises(ThenceError, match="there is no layer 'home'"):
-        played(given(NETWORK), agents, Mover())
+    assert "1.apply0.ben.agent/ben/links" in causes(events, "2.decide.ann.0")
+    assert "1.apply0.ben.agent/cleo/links" in events
+    links = simulation.history[-1].agent("cleo")["links"]
+    assert links == {"ben": {"strength": 5}}
 
 
 def test_edges_of_a_network_that_does_not_change_are_facts_with_attributes():
@@ -305,8 +277,8 @@ def test_edges_of_a_network_that_does_not_change_are_facts_with_attributes():
     names = ("ann", "ben", "cleo")
 
     def ask(seen):
-        assert seen.world_map.attributes("ann", "ben", "work")["strength"] == 2
-        assert seen.world_map.attributes("ann", "cleo", "work") is None
+        assert seen.world_map.attributes("ann", "ben")["strength"] == 2
+        assert seen.world_map.attributes("ann", "cleo") is None
         assert seen.world_map.neighbours("ben") == ["ann", "cleo"]
         return dict(seen.reads)
 

@@ -50,6 +50,20 @@ def clone(source: Path, path: Path, *options: str) -> Path:
     return path
 
 
+def two_clones(folder: Path, tasks: str) -> tuple[Path, Path]:
+    """Make a remote and two clones that both have a feature with packages."""
+    remote = bare(folder / "remote")
+    ada = clone(remote, folder / "ada")
+    done(ada, "setup-spec", "Sync")
+    write(ada, {"kitty-specs/001-sync/tasks.md": tasks})
+    done(ada, "finalize-tasks")
+    synced(ada)
+    git(ada, "push", "--quiet", "origin", "main")
+    bob = clone(remote, folder / "bob")
+    synced(bob)
+    return ada, bob
+
+
 def keep_private(folder: Path) -> None:
     """Make a clone private, as `sync disable` does, until its next `sync now`."""
     common = folder / git(folder, "rev-parse", "--git-common-dir")

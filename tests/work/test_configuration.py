@@ -18,6 +18,7 @@ from thence.work.project.configuration import (
     GateConfig,
     Rules,
     argv,
+    files_named,
     gates_run,
     read_board,
     read_rules,
@@ -184,12 +185,6 @@ def test_first_problem_is_told_with_its_place(tmp_path, text, cause):
     assert caught.value.place == f"{CONFIG}:{place}"
 
 
-def test_name_that_is_given_to_a_value_again_is_no_fault():
-    text = with_agents("slots: &a 3", "retries: &a 1", "backoff: *a")
-    setup = setup_of(text.encode())
-    assert (setup.slots, setup.retries, setup.backoff_s) == (3, 1, 1)
-
-
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -257,6 +252,12 @@ def test_programs_and_scripts_of_agents_are_those_of_the_main_tree(typed, comman
     words = {"prompt_file": "p", "wp_id": "WP01", "worktree": "/tree", "phase": "review"}
     assert argv(typed.split(), Path("/m"), words) == tuple(command.split())
     assert argv(typed.split(), Path("/m"), {}) == tuple((of_gate or typed).split())
+
+
+def test_files_that_commands_name_are_told_with_whose_they_are():
+    gate = '{type: CI_CHECK, command: [sh, "{main}/ci.sh", --config=./ci/x.cfg]}'
+    named = files_named(setup_of(with_agents(f"gates: [{gate}]").encode()))
+    assert named | dict.fromkeys(("ci.sh", "ci/x.cfg"), "the gate CI_CHECK") == named
 
 
 def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):

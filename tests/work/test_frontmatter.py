@@ -1,8 +1,6 @@
 """The fields of a package's file: read as they were meant, or refused with the place."""
 
 import random
-import subprocess
-import sys
 
 import pytest
 
@@ -114,22 +112,6 @@ def test_fields_that_are_broken_are_refused_with_line_and_column(data, place, ca
     told = refused(data)
     assert told[0] == place
     assert told[1].startswith(cause)
-
-
-def test_aliases_that_multiply_are_refused_with_the_line_where_they_go_too_far():
-    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
-    read(("---\n" + "\n".join(lines[:12]) + "\n---\n").encode(), "a.md")
-    place, cause, *_ = refused(("---\n" + "\n".join(lines) + "\n---\n").encode())
-    assert place == "16:18"
-    assert cause.startswith("it expands to more than 100000 values")
-
-
-def test_yaml_is_imported_only_when_a_file_is_read():
-    code = (
-        "import sys, thence.work.plan.frontmatter; print([m for m in sys.modules if 'ruamel' in m])"
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
 
 
 def test_any_bytes_are_read_or_refused():

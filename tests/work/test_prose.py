@@ -28,18 +28,8 @@ def test_heading_is_told_from_other_lines(line, level, text):
     assert kept(line) == [(1, level, text)]
 
 
-def test_carriage_returns_and_a_byte_order_mark_belong_to_no_line():
-    assert kept("\ufeff# a\r\nb\r\r\n") == [(1, 1, "a"), (2, 0, "b\r"), (3, 0, "")]
-
-
 def test_other_separators_end_no_line():
     assert kept("a\u2028b\x0bc\x85d") == [(1, 0, "a\u2028b\x0bc\x85d")]
-
-
-def test_code_blocks_and_comments_say_nothing():
-    text = "a\n````py\n# b\n```\n~~~\n`````  \nc\n<!-- d\n```\n e --> f\ng <!-- h --> i\n"
-    assert [line[2] for line in kept(text)] == ["a", "c", "g <!-- h --> i", ""]
-    assert lines_of(text.encode()).faults == ()
 
 
 def test_faults_are_told_once_with_the_line_where_they_begin():

@@ -388,6 +388,7 @@ def test_command_ends_with_what_is_not_shared_once_an_exchange_has_failed(pair, 
     settled(ada)
     assert done(ada, "status").out.splitlines()[-1] == told.err.strip()
     assert done(ada, "status", "--json").json["here"]["sharing"]["unshared"] == 2
+    assert done(ada, "add-history", "WP02", "four", "-q").err == ""
 
 
 def test_private_board_says_so_where_there_is_a_remote(remote, tmp_path):

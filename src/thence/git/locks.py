@@ -1,14 +1,12 @@
 """Locks of a repository that threads and processes of thence take in turn.
 
 The locks are `flock` on files below the shared git folder, where no git command looks. The system
-releases them when a process ends, however it ends. A lock file is never deleted but for the marker
-of an orchestrator.
+releases them when a process ends, however it ends. A lock file is never deleted.
 
 While git works under such a lock, a note beside it names git's own lock files, and the link of a
 worktree that it makes. Git inherits the lock of the note: a note that is found, and that nobody has
 locked, is of a git that was killed, and what it left is freed: a worktree that it had not made yet
-is removed. The processes that a hook of the user leaves running hold a note that is
-gone.
+is removed. The processes that a hook of the user leaves running hold a note that is gone.
 """
 
 import fcntl

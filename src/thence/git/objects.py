@@ -42,12 +42,15 @@ class Objects:
         return oid, data[len(b"tree ") : data.index(b"\n")].decode()
 
     def blob(self, oid: str) -> bytes:
-        """Returns a file's bytes."""
-        return self._known(oid)
+        """Returns an object's bytes, such as a file's."""
+        answer = self._read(oid)
+        if answer is None:
+            raise self._broken(f"object {oid} is missing")
+        return answer[1]
 
     def tree(self, oid: str) -> dict[bytes, TreeEntry]:
         """Returns the entries of a tree by name."""
-        data, size = self._known(oid), len(oid) // 2
+        data, size = self.blob(oid), len(oid) // 2
         entries, start = {}, 0
         while start < len(data):
             end = data.index(b"\0", start)
@@ -64,12 +67,6 @@ class Objects:
                 return None
             entry = self.tree(entry.oid).get(name)
         return entry
-
-    def _known(self, oid: str) -> bytes:
-        answer = self._read(oid)
-        if answer is None:
-            raise self._broken(f"object {oid} is missing")
-        return answer[1]
 
     def _read(self, name: str) -> tuple[str, bytes] | None:
         pipe, answers = self._process.stdin, self._process.stdout

@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         LLMAgent,
         LLMEngine,
         LLMValidator,
-        MemoryRecord,
         PromptedAgent,
     )
 
@@ -103,7 +102,6 @@ __all__ = [
     "LLMEngine",
     "LLMValidator",
     "Measurement",
-    "MemoryRecord",
     "MilestoneEvent",
     "ModelSettings",
     "NetworkSettings",
@@ -169,7 +167,7 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.populations.population import Population
 
             return Population
-        others = ("DeclaredValidator", "MemoryRecord", "PromptedAgent")
+        others = ("DeclaredValidator", "PromptedAgent")
         if (not name.startswith("LLM") and name not in others) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking

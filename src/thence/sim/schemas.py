@@ -27,5 +27,5 @@ def schema(event_type: str) -> dict[str, Any]:
         "type": "object",
         "properties": {name: dict(field.schema) for name, field in event_class.fields.items()},
         "required": list(event_class.fields),
-        "additionalProperties": event_class.is_open,
+        "additionalProperties": event_type == "SYSTEM",
     }

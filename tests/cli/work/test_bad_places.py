@@ -296,17 +296,6 @@ def test_hook_that_refuses_is_told_and_the_command_completes_without_it(
     completed(project, case)
 
 
-@pytest.mark.promise("L16")
-def test_branch_that_was_deleted_under_its_worktree_comes_back_by_the_next_step(states, tmp_path):
-    case = CASES["merge"]
-    project = copy(states / case.state, tmp_path)
-    git(project, "update-ref", "-d", f"refs/heads/{BRANCH}")
-    step = told(warm(*words(case), cwd=project))
-    (command,) = re.findall(f"git branch {BRANCH} [0-9a-f]{{40}}", step)
-    git(project, *command.split()[1:])
-    completed(project, case)
-
-
 def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states, tmp_path):
     project = copy(states / "begun", tmp_path)
     git(project, "update-ref", "refs/thence/reviewed", "HEAD")  # no ref fits below it

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, synced, work
+from tests.work.boards import done, features, synced, two_clones, work
 
 pytestmark = pytest.mark.promise("L10")
 BRANCH = "001-sync-WP01"
@@ -15,15 +15,7 @@ TREE = f".worktrees/{BRANCH}"
 @pytest.fixture
 def clones(tmp_path):
     """Make two clones whose people both took WP01, of which each knows of both."""
-    remote = bare(tmp_path / "remote")
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "setup-spec", "Sync")
-    (ada / "kitty-specs/001-sync/tasks.md").write_text(TASKS)
-    done(ada, "finalize-tasks")
-    synced(ada)
-    git(ada, "push", "--quiet", "origin", "main")
-    bob = clone(remote, tmp_path / "bob")
-    synced(bob)
+    ada, bob = two_clones(tmp_path, TASKS)
     done(bob, "add-history", "WP02", "bob's clock is ahead")
     for folder in (ada, bob):
         done(folder, "implement", "WP01")
@@ -54,20 +46,6 @@ def test_conflict_names_people_and_package_the_same_in_both_clones(clones):
     assert f"  conflict: {told}" in done(ada, "status").out
     assert f"  conflict: {told}" in done(bob, "status").out
     assert features(ada) == features(bob)
-
-
-@pytest.mark.promise("L11")
-def test_later_move_settles_the_conflict_in_both_clones(clones):
-    ada, bob = clones
-    assert package(bob)["agent"] == "bob"
-    done(bob, "move-task", "WP01", "--to", "planned")
-    assert open_conflicts(bob) == 0
-    synced(bob)
-    synced(ada)
-    assert features(ada) == features(bob)
-    assert open_conflicts(ada) == 0
-    past = conflict_of(ada)
-    assert (past["rule"], past["open"]) == ("last_writer", False)
 
 
 def test_who_lost_a_claim_is_refused_and_takes_the_package_back(clones):

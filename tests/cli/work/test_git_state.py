@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment
+from tests.cli.installed import THENCE
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done, plan, work
 from tests.git.repositories import commit, git
@@ -90,26 +89,6 @@ def test_hook_that_tells_something_does_it_from_within_git(project):
     done(project, "mark-status", "T001")
     events = warm("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
     assert len(events) == 1, "commits of ours run no hooks"
-
-
-@pytest.mark.promise("L14")
-def test_of_many_who_begin_one_package_at_once_one_gets_it(project):
-    running = [
-        subprocess.Popen(
-            [THENCE, "work", "implement", "WP01", "--actor", f"agent-{number}", "--json"],
-            cwd=project,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(6)
-    ]
-    told = [json.loads(process.communicate(timeout=100)[0]) for process in running]
-    assert sorted(process.returncode for process in running) == [0, 1, 1, 1, 1, 1]
-    guards = {each["error"]["guard"] for each in told if "error" in each}
-    assert guards <= {"moved_meanwhile", "not_in_lane", "not_its_agent"}
-    events = warm("log", "--type", "WPStatusChanged", "--json", cwd=project).out.splitlines()
-    assert len(events) == 1
 
 
 def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):

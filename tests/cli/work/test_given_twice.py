@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.work.projects import TASKS
 from tests.git.repositories import commit, git
-from tests.work.boards import bare, clone, done, features, synced, work
+from tests.work.boards import bare, clone, done, features, synced, two_clones, work
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -17,14 +17,7 @@ FEATURE = ("--feature", SLUG)
 def planned(tmp_path_factory):
     """A remote and two clones with one feature, to be copied."""
     there = tmp_path_factory.mktemp("planned")
-    remote = bare(there / "remote")
-    ada = clone(remote, there / "ada")
-    done(ada, "setup-spec", "Sync")
-    (ada / FOLDER / "tasks.md").write_text(TASKS)
-    done(ada, "finalize-tasks")
-    synced(ada)
-    git(ada, "push", "--quiet", "origin", "main")
-    synced(clone(remote, there / "bob"))
+    two_clones(there, TASKS)
     return there
 
 

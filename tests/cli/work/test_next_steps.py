@@ -90,6 +90,16 @@ def test_package_that_is_merged_here_alone_is_to_be_pushed(project, remote, tmp_
 
 
 @pytest.mark.promise("L15")
+@pytest.mark.usefixtures("remote")
+def test_step_that_several_packages_share_is_printed_once(project):
+    handed_in(project)
+    reviewed(project)
+    done(project, "merge")
+    printed = status(project)
+    assert [printed.count(one) for one in ("merged here, not pushed", "git push")] == [2, 1]
+
+
+@pytest.mark.promise("L15")
 def test_package_that_was_squashed_on_the_forge_is_accepted_and_merged_no_second_time(
     project, remote, tmp_path
 ):

@@ -28,8 +28,9 @@ from tests.trace.agents.firing import git as run_git
 from tests.trace.agents.played import hunks
 
 import thence
+from thence.git.blame import BlamedLine, blame
 from thence.git.repository import repository
-from thence.trace.agents.blame import BlamedLine, CommitHistory, blame
+from thence.trace.agents.history import CommitHistory
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.ownership import Owner, Ownership
 

@@ -104,6 +104,16 @@ class SessionProcess:
         assert answer["code"] == 0, (shell, answer["out"])
         return str(answer["out"]).strip()
 
+    def fire(self, cwd: Path, name: str, session: str, **members: Any) -> None:
+        """Have it fire a hook of Claude Code."""
+        words = f"{fired.CLAUDE_FOLDER}=. {COMMAND} claude-code || true"
+        assert self.run(words, cwd, json.dumps(hook(name, session, **members))) == ""
+
+    def end(self) -> None:
+        """End the process."""
+        with self.process as process:
+            process.stdin.close()
+
 
 class Shop:
     """A repository at `top`, with the environment of its user and its log of agents."""

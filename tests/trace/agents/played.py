@@ -14,9 +14,9 @@ from tests.git.repositories import git, make_repository
 import thence
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
+from thence.git.blame import blame
 from thence.git.repository import Repository, repository
 from thence.log.open import Log
-from thence.trace.agents.blame import blame
 from thence.trace.agents.ownership import Owner, Ownership
 
 _numbers = count(1)

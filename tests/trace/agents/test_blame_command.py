@@ -177,31 +177,6 @@ def test_log_of_another_program_answers_for_lines_and_texts_too(played):
     assert "thence hook install git" in told["reason"]
 
 
-def test_blame_of_what_has_no_lines_is_refused(played):
-    for named, why in (("logo.png", "binary"), ("gone.py", "no such file"), ("src", "a folder")):
-        ended = warm("blame", named, cwd=played.top)
-        assert (ended.code, why in ended.err) == (4, True)
-
-
-@pytest.mark.parametrize("place", ["..", "../other", "../other/log"])
-@pytest.mark.whole(rows=2)
-def test_line_is_asked_about_in_the_log_of_its_own_repository(played, place, monkeypatch):
-    other = played.top.parent / "other"
-    git(other.parent, "init", "-q", "-b", "main", str(other))
-    for folder in (other / ".git" / "thence" / "agents", other / "log"):
-        with package.open(folder) as log:
-            log.append("elsewhere", {"text": "nothing of the shop"})
-    agents = played.log.folder
-    monkeypatch.delenv("THENCE_LOG", raising=False)
-    for named in ((), ("--log", str(agents))):
-        cwd = (played.top / place).resolve()
-        told = warm("why", f"{played.top}/src/pay.py:2", "--json", *named, cwd=cwd)
-        assert told.code == 0, told.err
-        assert (told.json["file"], told.json["prompt"]) == ("src/pay.py", ASK)
-        blamed = warm("blame", f"{played.top}/src/pay.py", "--json", *named, cwd=cwd)
-        assert blamed.json["lines"][1]["session"] == "s1", blamed.err
-
-
 def test_empty_file_has_no_lines_to_tell_of(played):
     (played.top / "empty").touch()
     ended = warm("blame", "empty", cwd=played.top)

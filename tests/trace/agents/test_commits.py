@@ -4,27 +4,13 @@ import os
 import subprocess
 
 import pytest
-from tests.trace.agents.firing import COMMAND, WAIT_S, Shop, hook
+from tests.trace.agents.firing import COMMAND, SessionProcess, Shop, hook
 
 import thence
 from thence.git.repository import repository as work_repository
 from thence.trace.agents.fired import ancestors
 from thence.trace.agents.ownership import Ownership
 
-# an agent: a process of its own, under which a shell fires hooks and runs git
-AGENT = r"""
-say() {
-    printf '{"session_id":"%s","hook_event_name":"%s"%s}' "$1" "$2" "$3" |
-        sh -c "CLAUDE_PROJECT_DIR=. $FIRE claude-code || true"
-}
-call='"tool_name":"Bash","agent_id":"'$1'-a","agent_type":"coder"'
-say "$1" SessionStart
-say "$1" PreToolUse ',"tool_use_id":"'$1'-t",'"$call"',"tool_input":{"command":"git commit"}'
-sh -c 'sh -c "git commit -q --allow-empty -m '$1'"'
-say "$1" PostToolUse ',"tool_use_id":"'$1'-t",'"$call"',"tool_input":{}'
-echo done
-read -r end
-"""
 HOOK = '#!/bin/sh\n$FIRE git post-commit commit="$(git rev-parse HEAD)" git_dir="$GIT_DIR"\n'
 
 
@@ -35,14 +21,17 @@ def add_hook(shop: Shop) -> None:
     path.chmod(0o755)
 
 
-def agent(name: str, shop: Shop) -> subprocess.Popen[bytes]:
-    """Start an agent and wait until it has committed; it lives until its stdin ends."""
-    argv = ["bash", "-c", AGENT, "-", name]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    child = subprocess.Popen(argv, cwd=shop.top, env=shop.env, **pipes)
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"done\n"
-    return child
+def agent(name: str, shop: Shop) -> SessionProcess:
+    """Start an agent, a subagent of which commits by a call; it lives until it is ended."""
+    session = SessionProcess(shop.top, shop.env)
+    call = {"tool_name": "Bash", "tool_use_id": f"{name}-t"}
+    call |= {"agent_id": f"{name}-a", "agent_type": "coder"}
+    session.fire(shop.top, "SessionStart", name)
+    words = {"tool_input": {"command": "git commit"}}
+    session.fire(shop.top, "PreToolUse", name, **words, **call)
+    session.run(f"git commit -q --allow-empty -m {name}", shop.top)
+    session.fire(shop.top, "PostToolUse", name, **words, **call)
+    return session
 
 
 @pytest.mark.promise("A5b")
@@ -51,7 +40,7 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(shop: Shop) -> None:
     shop.env["FIRE"] = COMMAND
     agents = [agent(name, shop) for name in ("one", "two")]
     for child in agents:
-        child.communicate(b"end\n", timeout=WAIT_S)
+        child.end()
     shop.fire(hook("SessionStart", session="mine"))
     shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
     log = shop.events()
@@ -76,7 +65,7 @@ def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(shop: Shop
     shop.env["FIRE"] = COMMAND
     call = {"tool_name": "Bash", "tool_use_id": "t", "tool_input": {"command": "inner; git commit"}}
     shop.fire(hook("PreToolUse", session="outer", **call))
-    agent("inner", shop).communicate(b"end\n", timeout=WAIT_S)
+    agent("inner", shop).end()
     shop.git("commit", "-q", "--allow-empty", "-m", "behind it")
     commits = [event for event in shop.events() if event.event_type == "commit"]
     assert [event.stream for event in commits] == ["inner", "outer"]
@@ -86,7 +75,7 @@ def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(shop: Shop
 def test_commit_of_a_person_is_a_persons(shop: Shop) -> None:
     add_hook(shop)
     shop.env["FIRE"] = COMMAND
-    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
+    agent("one", shop).end()
     shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
     shop.git(
         "commit",
@@ -96,13 +85,6 @@ def test_commit_of_a_person_is_a_persons(shop: Shop) -> None:
     commits = [event for event in shop.events() if event.event_type == "commit"]
     assert [event.payload["by"] for event in commits] == ["agent", "person", "unknown"]
     assert [event.actor for event in commits[1:]] == ["git", "git"]
-
-
-def test_commit_in_a_log_without_sessions_is_unknown(shop: Shop) -> None:
-    add_hook(shop)
-    shop.git("commit", "-q", "--allow-empty", "-m", "x", env={**shop.env, "FIRE": COMMAND})
-    (event,) = shop.events()
-    assert event.payload["by"] == "unknown"
 
 
 def test_rewritten_commits_name_those_in_the_log(shop: Shop) -> None:
@@ -116,20 +98,6 @@ def test_rewritten_commits_name_those_in_the_log(shop: Shop) -> None:
     assert pair.subject == f"commit/{new}"
     assert (pair.payload["old"], pair.payload["new"], pair.payload["by"]) == (old, new, "rebase")
     assert other_pair.caused_by == (second.event_id,)
-
-
-def test_merge_is_a_commit_where_it_made_one(shop: Shop) -> None:
-    for number, (parents, how) in enumerate(
-        (
-            ("a b", "merge x: Merge made by the 'ort' strategy."),
-            ("a b", "pull: Fast-forward"),
-            ("a", ""),
-        )
-    ):
-        words = (f"commit={number}{'d' * 39}", f"parents={parents}", f"how={how}")
-        shop.fire(b"", "post-merge", *words, bridge="git")
-    (event,) = shop.events()
-    assert event.subject == f"commit/0{'d' * 39}"
 
 
 def test_a_process_is_known_by_its_start_too() -> None:
@@ -146,50 +114,12 @@ def test_a_process_is_known_by_its_start_too() -> None:
     assert ancestors(child.pid) == []
 
 
-def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(shop: Shop) -> None:
-    def call(session: str, word: str = "PreToolUse") -> None:
-        shell = {"tool_name": "Bash", "tool_input": {"command": "git commit"}}
-        record = hook(word, session=session, tool_use_id=f"{session}-t", **shell)
-        shop.fire(record)
-
-    def commit(number: int) -> None:
-        words = ("post-commit", f"commit={number}{'d' * 39}")
-        shop.fire(b"", *words, bridge="git")
-
-    call("one")
-    shop.fire(hook("SessionStart", session="two"))
-    commit(0)
-    call("two")
-    commit(1)
-    shop.fire(hook("Stop", session="one"))  # its call was refused
-    commit(2)
-    commits = [event for event in shop.events() if event.event_type == "commit"]
-    assert [(event.stream, event.payload["by"]) for event in commits] == [
-        ("one", "agent"),
-        (None, "unknown"),
-        ("two", "agent"),
-    ]
-
-
-@pytest.mark.promise("A5b")
-@pytest.mark.parametrize("name", ["AGENT", "AI_AGENT", "OPENCODE", "CLAUDECODE"])
-def test_commit_of_an_agent_that_nobody_knows_is_nobodys(shop: Shop, name: str) -> None:
-    """It has no hooks of ours; what it sets for what it runs forbids a person."""
-    add_hook(shop)
-    shop.env["FIRE"] = COMMAND
-    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
-    words = ("commit", "-q", "--allow-empty", "-m", "unknown")
-    shop.git(*words, env={**shop.env, name: "1"})
-    *_, event = shop.events()
-    assert (event.payload["by"], event.payload["reason"]) == ("unknown", "variables")
-
-
 @pytest.mark.promise("A5b")
 def test_commit_that_two_hooks_name_is_of_neither(shop: Shop) -> None:
     """A hook asks for HEAD, and another commit may have come right behind its own."""
     add_hook(shop)
     shop.env["FIRE"] = COMMAND
-    agent("one", shop).communicate(b"end\n", timeout=WAIT_S)
+    agent("one", shop).end()
     shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
     sha = shop.git("rev-parse", "HEAD")
     words = ("post-commit", f"commit={sha}")

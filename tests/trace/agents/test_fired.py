@@ -179,15 +179,6 @@ def test_repository_of_another_user_counts_as_none(
     assert Path(fired.log_of(str(shop.top))[0]).is_relative_to(shop.env["HOME"])
 
 
-def test_log_outside_a_repository_is_the_users(tmp_path: Path, env: dict[str, str]) -> None:
-    fire(hook("UserPromptSubmit", prompt="Anywhere"), cwd=tmp_path, env=env)
-    folder = Path(env["HOME"]) / ".local" / "state" / "thence" / "agents"
-    (event,) = events(folder)
-    assert event.payload["prompt"] == "Anywhere"
-    ended = run("log", cwd=tmp_path, env=env)
-    assert "Anywhere" in ended.out
-
-
 def test_place_is_the_one_that_git_names(shop: Shop) -> None:
     shop.git("worktree", "add", "-q", "../tree")
     shop.git("submodule", "--quiet", "add", str(shop.top), "part", env={**shop.env, **_FILE})

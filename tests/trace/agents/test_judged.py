@@ -36,27 +36,15 @@ def agents_file(played: PlayedRepository, path: str, text: str, root: Path | Non
     Session(played, "s1", root, ask="Write it").write(path, text)
 
 
-@pytest.mark.parametrize(
-    ("change", "step"),
-    [
-        (lambda text: text.replace("order.", "order .").replace("[", "[ "), "formatted"),
-        (
-            lambda text: (
-                "if True:\n"
-                + "".join(f"    {line}\n" if line else "\n" for line in text.split("\n"))
-            ),
-            "indented",
-        ),
-    ],
-)
-def test_lines_that_a_formatter_or_an_indent_changed_stay_the_agents(played, change, step):
+def test_lines_that_a_formatter_changed_stay_the_agents_and_say_so(played):
     agents_file(played, "big.py", BIG)
-    played.person(played.top, {"big.py": change(BIG)}, "Formatted", name="Bob")
+    formatted = BIG.replace("order.", "order .").replace("[", "[ ")
+    played.person(played.top, {"big.py": formatted}, "Formatted", name="Bob")
     lines = owners(played, "big.py")
     own = [owner for owner in lines if owner.kind == "agent"]
     assert len(own) >= 16
     assert "person" not in {owner.kind for owner in lines}
-    assert any(step in text for owner in own for text in owner.via)
+    assert any("formatted since" in text for owner in own for text in owner.via)
 
 
 def test_file_that_a_clean_filter_changes_is_read_as_git_has_it(played):
@@ -89,27 +77,15 @@ def test_lines_that_were_moved_before_their_commit_stay_the_agents(played, how):
     assert how == "copied" or any("draft.py" in step for step in agents[0].via)
 
 
-@pytest.mark.parametrize("how", ["stash", "apply"])
-def test_lines_that_were_carried_to_another_tree_stay_the_agents(played, how):
+def test_lines_that_were_carried_to_another_tree_stay_the_agents(played):
     one, two = played.worktree("one"), played.worktree("two")
     agents_file(played, "big.py", BIG, one)
     git(one, "add", "-A")
-    if how == "stash":
-        git(one, "stash")
-        git(two, "stash", "pop")
-    else:
-        git(two, "apply", stdin=git(one, "diff", "--cached").encode() + b"\n")
+    git(one, "stash")
+    git(two, "stash", "pop")
     played.person(two, {}, "Popped", name="Bob")
     assert set(worded(played, "big.py", two)) == {"s1"}
     assert owners(played, "big.py", two)[0].via == ("written in another working tree",)
-
-
-def test_text_of_an_agent_that_is_too_short_to_be_sure_is_unknown(played):
-    agents_file(played, "draft.py", "def vat(total):\n    return total * RATE_OF_VAT\n" + BIG)
-    played.person(played.top, {"pay.py": PAY + "    return total * RATE_OF_VAT\n"}, "By hand")
-    owner = owners(played, "pay.py")[2]
-    assert (owner.kind, told(owner.maybe)) == ("unknown", "s1")
-    assert "an agent wrote this text in draft.py" in owner.reason
 
 
 @pytest.mark.parametrize("is_rewritten", [False, True])
@@ -193,26 +169,6 @@ def test_commit_that_no_hook_saw_comes_before_its_child_also_in_one_second(tmp_p
     session.commit("VAT")
     first, second = owners(played, "pay.py")
     assert (first.kind, first.maybe, told(second)) == ("unknown", None, "s1")
-
-
-@pytest.mark.parametrize("where", ["file", "folder", "removed"])
-def test_edit_through_a_link_owns_the_lines_of_its_target(played, where):
-    session = Session(played, "s1", ask="Say it")
-    write(played.top, {"docs/AGENTS.md": "# Agents\n\nTalk little.\n"})
-    link = played.top / ("lnk" if where == "folder" else "CLAUDE.md")
-    link.symlink_to("docs" if where == "folder" else "docs/AGENTS.md")
-    played.person(played.top, {}, "Links", name="Ada")
-    path = "lnk/AGENTS.md" if where == "folder" else "CLAUDE.md"
-    texts = {
-        "added": "Talk little.\nRun the tests before each commit.\n",
-        "removed": "Talk little.\n",
-    }
-    write(played.top, {"docs/AGENTS.md": f"# Agents\n\n{texts['added']}"})
-    session.edited("Edit", path, {**texts, "real": "docs/AGENTS.md"})
-    if where == "removed":
-        link.unlink()
-    played.person(played.top, {}, "By a person", name="Bob")
-    assert [told(owner) for owner in owners(played, "docs/AGENTS.md")][2:] == ["person Ada", "s1"]
 
 
 def test_answers_are_kept_and_made_anew_where_the_file_is_bad(played):

@@ -6,7 +6,7 @@ from tests.trace.agents.played import PAY, PlayedRepository, Session, owners, si
 
 import thence
 from thence.errors import GitFailed
-from thence.trace.agents.blame import lines_of
+from thence.git.blame import lines_of
 
 TWO = "def a():\n    x()\n\n\ndef b():\n    y()\n"
 
@@ -29,16 +29,6 @@ def test_lines_around_tell_equal_lines_of_two_sessions_apart(played, has_hunks):
     two.commit("Both")
     owned = [told(owner) for owner in owners(played, "two.py") if owner.kind != "person"]
     assert owned == (["s1", "s2"] if has_hunks else ["unknown Ada"] * 2)
-
-
-def test_newest_of_two_sessions_edits_is_no_proof_while_the_other_fits_as_well(played):
-    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
-    one.write("a.txt", "first = 1\nsecond = 2\nthird = 3\n")
-    two.edit("a.txt", "second = 2", "second = 4")
-    two.edit("a.txt", "second = 4", "second = 2")
-    two.commit("Both")
-    lines = [told(owner) for owner in owners(played, "a.txt")]
-    assert lines == ["s1", "unknown Ada", "s1"]
 
 
 def test_lines_are_counted_as_git_counts_them(played):

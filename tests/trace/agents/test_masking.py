@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mounts import mounted
 from tests.trace.agents.firing import Shop, events, hook
 
 import thence
@@ -101,23 +100,6 @@ def test_at_no_call_of_the_first_taking_in_does_a_kill_or_a_full_disk_turn_maski
         assert SECRET.encode() not in (folder / "events.jsonl").read_bytes(), number
         assert number < CALLS_MAX
     assert number >= CALLS_MIN
-
-
-@pytest.mark.promise("A5a")
-def test_disk_that_is_full_at_the_first_taking_in_leaves_masking_on(
-    tmp_path: Path, spooled: tuple[str, bytes]
-) -> None:
-    with mounted(tmp_path / "small", "1m") as is_mounted:
-        if not is_mounted:
-            return  # this user may mount nothing: the calls above stand for it
-        folder = log_with(tmp_path / "small", spooled)
-        ballast = tmp_path / "small" / "ballast"
-        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            all(file.write(b"x" * 4096) for _ in range(1_000))
-        assert take_in(folder) == 0
-        ballast.unlink()
-        (event,) = events(folder)
-        assert SECRET not in str(event.payload)
 
 
 def test_settings_that_a_user_removed_do_not_come_back(shop: Shop) -> None:

@@ -16,8 +16,8 @@ from tests.cli.warm import warm as run
 from tests.trace.agents.firing import events, git, log_in
 
 import thence
+from thence.git.blame import blame
 from thence.git.repository import repository as repository_of
-from thence.trace.agents.blame import blame
 from thence.trace.agents.fired import SPOOL
 from thence.trace.agents.ownership import Ownership
 from thence.trace.agents.past import UNFIT, take_in_past
@@ -180,14 +180,6 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(day: Day) -> None:
     before = {path: path.stat().st_mtime_ns for path in day.log.rglob("*") if path.is_file()}
     assert take_in_past(day.log, is_dry_run=True).counts["events"] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_the_transcripts_of_other_repositories_are_not_taken_in(
-    day: Day, env: dict[str, str]
-) -> None:
-    other = day.top.with_name("other")
-    git("init", "-q", other, cwd=day.home, env=env)
-    assert take_in_past(log_in(other)).counts["events"] == 0
 
 
 @pytest.mark.parametrize("tree", ["other", "worktree"])

@@ -16,6 +16,7 @@ from thence.core.clock import timestamp_at
 from thence.core.json_values import is_utf8
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
+from thence.git.blame import BlamedLine, lines_of
 from thence.git.repository import Repository
 from thence.log.index import query
 from thence.log.open import open_log
@@ -25,7 +26,6 @@ from thence.server.web.layout import page
 from thence.server.web.parts import event_address, event_link, form, log_link
 from thence.server.web.session import edited_paths, first_words
 from thence.server.web.texts import coloured
-from thence.trace.agents.blame import BlamedLine, lines_of
 from thence.trace.agents.ownership import OID_SHOWN, Owner, Ownership
 
 FILES_MAX = 2_000

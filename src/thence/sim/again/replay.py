@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import msgspec
 from msgspec import structs
@@ -93,11 +93,7 @@ def resume(
             hint = "the turns played so far were made with what they were; branch to compare"
             logger().warning("files_changed", files=", ".join(changed), hint=hint)
         checkpoint = _checkpoint(run.folder, events, components)
-        parts |= {
-            "agents": components.agents,
-            "engine": components.engine,
-            "validator": components.validator,
-        }
+        parts |= cast(RunParts, structs.asdict(components))
         orchestrator = SimulationOrchestrator(
             config,
             **parts,

@@ -11,11 +11,12 @@ import msgspec
 from thence.core.diff import VOLATILE
 from thence.core.event import Event, EventFields
 from thence.core.json_values import repair
+from thence.core.ready import ready
 from thence.core.vocabulary import SIM
-from thence.errors import RunDiverged
+from thence.errors import RunDiverged, ThenceError
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.outcomes import Key, RecordedOutcome, diverged
-from thence.sim.run.agents import Action, as_action
+from thence.sim.run.agents import Action
 from thence.sim.scenario.scenario_file import named_files
 
 # notices of events that got no line, or got it later
@@ -268,14 +269,23 @@ class Alterations:
     def actions(self, prefix: str, own: Sequence[Action]) -> list[tuple[int, Action]]:
         """Returns an agent's actions by ordinal, altered ones in place of its own.
 
-        `prefix` is the step of its decisions without the ordinal.
+        `prefix` is the step of its decisions without the ordinal. Raises ThenceError for what is
+        neither an action nor a map of its members.
         """
         actions = dict(enumerate(own))
         for step, value in self._by_step.items():
             ordinal = step.removeprefix(prefix)
-            if ordinal != step and ordinal.isdecimal() and value is not None:
-                self.unmet.discard(step)
-                actions[int(ordinal)] = as_action(step, value)
+            if ordinal == step or not ordinal.isdecimal() or value is None:
+                continue
+            self.unmet.discard(step)
+            try:
+                actions[int(ordinal)] = (
+                    value if isinstance(value, Action) else msgspec.convert(value, ready(Action))
+                )
+            except msgspec.ValidationError as error:
+                what, place = "could not alter the decision", f"at {step}"
+                hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
+                raise ThenceError(what, place=place, cause=error, hint=hint) from error
         return sorted(actions.items())
 
     def values_to_set(self, prefix: str) -> dict[str, object]:

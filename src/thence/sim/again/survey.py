@@ -1,13 +1,12 @@
 """A survey: the model agents of a run answer a question as they would have decided in a turn.
 
 The run is played again up to that turn, and stays as it is: nothing is applied or remembered.
-Answers are recorded in `surveys.jsonl` of its folder, and paid for once.
+Answers are recorded in a file of the question in the run's folder, and paid for once.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -15,40 +14,22 @@ import msgspec
 
 from thence.core.nearest import did_you_mean
 from thence.core.ready import ready
-from thence.errors import RunDiverged, ThenceError
+from thence.errors import ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
-from thence.sim.models.asking import ModelCall, Models
+from thence.sim.models.asking import Models
 from thence.sim.models.limits import ModelsUnavailable
-from thence.sim.models.vectors import Vector
 from thence.sim.record.loggers import logger
-from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
+from thence.sim.record.outcomes import Outcomes, read_outcomes, request_digest
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
 from thence.sim.run.run import RunParts, in_loop
 from thence.sim.run.thinking import LLMAgent, ask, with_words
-from thence.sim.scenario.scenario import SimulationConfig
 
-FILE = "surveys.jsonl"
-_PHASE, _LEFT_SHOWN_MAX = "survey", 12
+_LEFT_SHOWN_MAX = 12
+# of a question's digest, in the name of its file
+_DIGITS = 16
 _WORDS = "Before you decide, answer a question; you do nothing else now."
-
-
-class _SurveyModels(Models):
-    """The models of one survey, by whose number its steps end."""
-
-    number = 0
-    at = 0
-    of_run: Models
-
-    async def vector(self, *arguments: Any, **named: Any) -> Vector:
-        with suppress(RunDiverged):  # what the run has not recorded is asked for
-            return await self.of_run.vector(*arguments, **named)
-        return await super().vector(*arguments, **named)
-
-    async def ask(self, step: str, *arguments: Any, **named: Any) -> ModelCall:
-        step = f"{self.at}.{_PHASE}.{step.split('.', 2)[2]}.{self.number}"
-        return await super().ask(step, *arguments, **{**named, "share": False})
 
 
 def survey(
@@ -76,8 +57,8 @@ def survey(
         words: Any = {"cause": "the question is empty", "hint": "write what they are to answer"}
         raise ThenceError("could not ask", place=run, **words)
     limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
-    terms = _Question(question, tuple(dict.fromkeys(choices or ()))), limits, parts
-    answers = _answers(Path(run), at, names, leavers, *terms)
+    asked = _Question(question, tuple(dict.fromkeys(choices or ())))
+    answers = _answers(Path(run), at, names, leavers, asked, limits, parts)
     if in_loop():
         with ThreadPoolExecutor(1) as threads:
             rows = threads.submit(asyncio.run, answers).result()
@@ -103,7 +84,16 @@ async def _answers(
             cause, hint = f"it has played {turns} turns", f"name a turn from 1 to {turns + 1}"
             raise ThenceError("could not ask", place=f"in turn {at}", cause=cause, hint=hint)
         simulation, _ = again_in_memory(run, config, parts, events)
-    models = question.models(folder / FILE, at, config, simulation.models, **limits)
+    content = msgspec.structs.asdict(question)
+    digest, of_run = request_digest(content), read_outcomes(folder)
+    name = f"survey-turn-{at}-{digest[:_DIGITS]}.jsonl"
+    known = {key: msgspec.structs.replace(one, is_copied=True) for key, one in of_run.items()}
+    known |= read_outcomes(folder, name)
+    outcomes = Outcomes(folder / name, known)
+    if (key := (f"{at}.question.-", digest, 0)) not in known:
+        outcomes.record(key, content)
+    settings = msgspec.structs.replace(config.llm, **limits)
+    models = Models(settings, outcomes, config.simulation.seed)
 
     async def asked(agent: LLMAgent, view: Observation) -> list[Any]:
         view.ledger.models = models
@@ -165,36 +155,6 @@ async def _answers(
 class _Question(msgspec.Struct, frozen=True):
     question: str
     choices: tuple[str, ...]
-
-    def models(
-        self,
-        file: Path,
-        at: int,
-        config: SimulationConfig,
-        of_run: Models | None,
-        **limits: float | None,
-    ) -> _SurveyModels:
-        """Returns the models; the same question of a turn has the same number as before."""
-        lines = [*read_lines(file)] if file.exists() else []
-        content, head = msgspec.structs.asdict(self), f"{at}.{_PHASE}"
-        digest = request_digest(content)
-        numbers = {line.request: line.occurrence for line in lines if line.step == head}
-        number = numbers.get(digest, len(numbers))
-        recorded = {
-            (line.step, line.request, line.occurrence): line
-            for line in lines
-            if line.step.startswith(f"{head}.") and line.step.endswith(f".{number}")
-        }
-        outcomes = Outcomes(file, recorded)
-        if digest not in numbers:
-            outcomes.record((head, digest, number), content)
-        settings = msgspec.structs.replace(config.llm, **limits)
-        models = _SurveyModels(settings, outcomes, config.simulation.seed)
-        models.number, models.at = number, at
-        models.embed_step = f"{head}.embed.{number}"
-        if of_run is not None:
-            models.of_run = of_run
-        return models
 
     async def answer(
         self, agent: LLMAgent, view: Observation, messages: list[Any], models: Models

@@ -17,7 +17,6 @@ import msgspec
 from thence.core.nearest import did_you_mean
 from thence.errors import ScenarioError, ThenceError, needs_extra
 from thence.sim.again.replay_input import Alterations
-from thence.sim.populations.hooks import OTHER_SCOPES
 from thence.sim.run.agents import Action, BaseAgent, Observation, Owned
 from thence.sim.run.engine import View
 from thence.sim.scenario.people import read_columns
@@ -39,6 +38,7 @@ ALIVE = "alive"
 # the writer of a value that was set from outside, or before the first turn
 NO_ROW = np.array(-1, np.int32)
 TYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "float32", "float64")
+_SCOPES = ("agent", "global", "map", "place")
 # of the rows that decide a second time, and of others beside them
 _SAMPLE, _OTHERS = 16, 48
 Summary = dict[str, Any]
@@ -245,7 +245,7 @@ class Population(BaseAgent):
             raise _unfit("size", f"it is {size!r:.60}; give 1 to {ROWS_MAX:,} rows")
         if not isinstance(columns, Mapping) or not columns:
             raise _unfit("columns", f"they are {columns!r:.60}; give the type of each by its name")
-        if f"{name}/" in OTHER_SCOPES:
+        if name in _SCOPES:
             raise _unfit("name", f"it is {name}, as the names of other variables begin")
         self.types: dict[str, str] = {}
         self._first: dict[str, Array] = {}

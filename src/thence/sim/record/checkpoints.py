@@ -17,7 +17,6 @@ from thence.files import replace_file
 from thence.sim.record.ledger import Ids
 
 FOLDER = "checkpoints"
-VERSION = 1
 _DIGEST_BYTES = 64
 
 
@@ -31,7 +30,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `decisions_failed` are counts.
     """
 
-    version: int = VERSION
     turn: int
     event_id: str
     start_id: str
@@ -107,5 +105,5 @@ def read_checkpoints(folder: Path, before: float = math.inf) -> Iterator[Checkpo
             checkpoint = msgspec.convert(members, ready(Checkpoint)) if is_whole_file else None
         except (OSError, msgspec.MsgspecError):
             continue
-        if checkpoint is not None and checkpoint.version == VERSION:
+        if checkpoint is not None:
             yield checkpoint

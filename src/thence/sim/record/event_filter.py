@@ -56,24 +56,20 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
                 force_setattr(self, field, names(field, value))
         _check_within("limit", self.limit, 1, LIMIT_MAX)
         _check_within("offset", self.offset, 0, OFFSET_MAX)
-        _ = self.filter  # raises for a value that can't be read
+        self.__dict__["filter"] = Filter(
+            types=tuple(self.event_types or ()),
+            actors=tuple(self.agent_ids or ()),
+            since=moments("start_timestamp", self.start_timestamp)[0],
+            until=moments("end_timestamp", self.end_timestamp)[1],
+            turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
+            turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
+            failed=flag("failed", self.failed),
+        )
 
     @property
     def filter(self) -> Filter:
         """The same conditions, without limit and offset, as a filter for any log."""
-        # no cached_property: a fork during its call leaves its lock taken in the child
-        cached: Filter | None = self.__dict__.get("filter")
-        if cached is None:
-            cached = self.__dict__["filter"] = Filter(
-                types=tuple(self.event_types or ()),
-                actors=tuple(self.agent_ids or ()),
-                since=moments("start_timestamp", self.start_timestamp)[0],
-                until=moments("end_timestamp", self.end_timestamp)[1],
-                turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
-                turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
-                failed=flag("failed", self.failed),
-            )
-        return cached
+        return cast(Filter, self.__dict__["filter"])
 
     def matches(self, event: Event | stored.Event | Mapping[str, Any]) -> bool:
         """Reports whether an event meets all conditions; limit and offset are not applied.

@@ -161,7 +161,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         details = members.get("details") or members.get("data") or {}
         own |= {name: details[name] for name in event_class.fields if name in details}
         if others := {k: v for k, v in details.items() if k not in event_class.fields}:
-            own["extra" if event_class is SystemEvent else "details"] = others
+            own["details"] = others
         try:
             return event_class(**own)  # type: ignore[return-value]
         except InvalidEvent:
@@ -202,15 +202,13 @@ def _reader_of(fields: Mapping[str, Field]) -> Callable[[Any], dict[str, Any]]:
 
 
 class TypedEvent(Event, frozen=True, gc=False):
-    """An event whose details hold the members of `fields`; with `is_open` also those of `extra`.
+    """An event whose details hold the members of `fields`.
 
     `needs_agent` is True where it must have an agent, False where it must have none.
     """
 
     kind: ClassVar[str]
     needs_agent: ClassVar[bool | None] = None
-    is_open: ClassVar[bool] = False
-    extra: ClassVar[dict[str, Any]] = {}
     simulation_id: str = ""
     turn_number: int = 0
     _details_of: ClassVar[Callable[[Any], dict[str, Any]]]
@@ -225,10 +223,7 @@ class TypedEvent(Event, frozen=True, gc=False):
         ):
             wording = _TEXT.wording if needs_agent else "absent from a milestone"
             raise wrong_value("agent_id", agent_id, wording)
-        details = self._details_of()
-        if self.is_open:
-            details |= self.extra
-        _fill_in(self, details, self.kind)
+        _fill_in(self, self._details_of(), self.kind)
 
 
 class MilestoneEvent(TypedEvent, frozen=True, gc=False):
@@ -289,16 +284,14 @@ class DetailEvent(TypedEvent, frozen=True, gc=False):
 
 
 class SystemEvent(TypedEvent, frozen=True, gc=False):
-    """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
+    """An occurrence in the run itself, such as an error; one with more facts is an `Event`."""
 
     level = VerbosityLevel.DETAIL
     fields = {"error_type": _TEXT, "status": _STATUS, "retry_count": _COUNT}
-    is_open = True
     kind = "SYSTEM"
     error_type: str = ""
     status: str = ""
     retry_count: int = 0
-    extra: dict[str, Any] = {}  # type: ignore[misc]
 
 
 _CLASSES = (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent, DetailEvent, SystemEvent)
@@ -334,10 +327,8 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong_value("simulation_id", event.simulation_id, "a text")
     passed = event.data or event.details
     if passed and passed is not details and passed != details:
-        extra = ["extra"] if event.event_type == SystemEvent.kind else []
         cause = f"{event.event_type} has no place for {passed!r:.80}"
-        own = ", ".join((*event.fields, *extra))
-        hint = f"pass {own}, or build a base Event, which takes any details"
+        hint = f"pass {', '.join(event.fields)}, or build a base Event, which takes any details"
         what, place = "could not make the event", "field details"
         raise InvalidEvent(what, place=place, cause=cause, hint=hint)
     force_setattr(event, "details", details)

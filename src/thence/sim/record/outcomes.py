@@ -160,9 +160,9 @@ def diverged(step: str, cause: str, hint: str) -> RunDiverged:
     return error
 
 
-def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
+def read_outcomes(folder: Path, name: str = FILE) -> dict[Key, RecordedOutcome]:
     """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
-    file = folder / FILE
+    file = folder / name
     outcomes = read_lines(file) if file.exists() else ()
     return {(entry.step, entry.request, entry.occurrence): entry for entry in outcomes}
 

@@ -29,7 +29,7 @@ from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Lineage
 from thence.sim.record.loggers import logger
 from thence.sim.record.writer import RunEvent, UsualEvent
-from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
+from thence.sim.run.agents import Accepted, RecordedView, Verdict
 from thence.sim.scenario.state import IMMUTABLE, Variable
 
 # it takes a sequence of EventFields, of RunEvents from a recorder that is drafting
@@ -442,18 +442,6 @@ class RunRecorder:
         step = f"{self.turn}.{phase}.{agent}.{ordinal}"
         count = self._steps[step] = self._steps.get(step, 0) + 1
         return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
-
-    def altered_actions(
-        self, agent: str, attempt: int, actions: Sequence[Action]
-    ) -> Iterable[tuple[int, Action]]:
-        """Returns an agent's actions by ordinal, altered ones in place of its own."""
-        if not self.is_altered:
-            return enumerate(actions)
-        return self.alterations.actions(self._step(f"decide{attempt or ''}", agent, ""), actions)
-
-    def values_to_set(self) -> dict[str, object]:
-        """Returns the values that are set from outside at the end of this turn, by subject."""
-        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
 
     def set_value(self, variable: Variable, old: object, new: object) -> Ids:
         """Records a value that was set from outside, at every verbosity; returns the cause."""

@@ -7,7 +7,7 @@ in that turn, with the values that the event of its addition has.
 
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice
@@ -143,7 +143,13 @@ class RecordedRun:
             and _fits(variable.rpartition("/")[2], chosen)
         ]
         if (scopes or chosen) and not columns:
-            raise _no_variable(scopes, chosen, history.initial)
+            owners, own = ([one.rpartition("/")[at] for one in history.initial] for at in (0, 2))
+            key, patterns, known = "name", chosen, own
+            if scopes and not any(_fits(owner, scopes) for owner in owners):
+                key, patterns, known = "scope", scopes, owners
+            cause = f"no variable of the run has the {key} {', '.join(patterns)}"
+            hint = _nearest(patterns[0], known)
+            raise InvalidFilter("could not choose variables", key=key, cause=cause, hint=hint)
 
         def rows() -> Iterator[Values]:
             values = {variable: history.initial[variable] for variable in columns}
@@ -279,18 +285,6 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def _no_variable(
-    scopes: Sequence[str], chosen: Sequence[str], variables: Collection[str]
-) -> InvalidFilter:
-    owners = [variable.rpartition("/")[0] for variable in variables]
-    key, patterns, names = "name", chosen, [variable.rpartition("/")[2] for variable in variables]
-    if scopes and not any(_fits(owner, scopes) for owner in owners):
-        key, patterns, names = "scope", scopes, owners
-    cause = f"no variable of the run has the {key} {', '.join(patterns)}"
-    hint = _nearest(patterns[0], names)
-    return InvalidFilter("could not choose variables", key=key, cause=cause, hint=hint)
-
-
 def _nearest(name: str, names: Iterable[str]) -> str:
     near = nearest(name, names, likeness=0)
     return f"the nearest is {near[0]}" if near else "the run has no variables"
@@ -389,7 +383,13 @@ def turns_of(events: Iterable[Event]) -> Iterator[TurnChanges]:
     """
     turn, is_begun, is_empty = TurnChanges(0, []), False, True
     for event in events:
-        if event.turn_number is None or (event.event_type == "SYSTEM" and not _adds_agent(event)):
+        if event.turn_number is None:
+            continue
+        if event.event_type == "SYSTEM" and not (
+            ".added" in (event.step or "")  # the payloads of others are not decoded
+            and event.payload.get("error_type") == "agent_added"
+            and isinstance(event.payload.get("initial"), dict)
+        ):
             continue
         number = min(event.turn_number, INTEGER_MAX)  # another tool may write any
         if number > turn.number:
@@ -402,13 +402,6 @@ def turns_of(events: Iterable[Event]) -> Iterator[TurnChanges]:
         turn.changes.extend(_changes(event))
     if not is_empty and not is_begun:
         yield turn
-
-
-def _adds_agent(event: Event) -> bool:
-    if ".added" not in (event.step or ""):  # the payloads of others are not decoded
-        return False
-    details = event.payload
-    return details.get("error_type") == "agent_added" and isinstance(details.get("initial"), dict)
 
 
 def _changes(event: Event) -> Iterator[Change]:

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from thence.core.ready import ready
 from thence.errors import ThenceError
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Key, RecordedOutcome
 from thence.sim.scenario.scenario import SimulationConfig
-from thence.sim.scenario.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.scenario.state import GLOBAL, IMMUTABLE, NO_NAMES, own_copy
 from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
@@ -181,21 +180,6 @@ class Rejection(msgspec.Struct, frozen=True):
     action: Action
     verdict: Verdict
     event_id: str = ""
-
-
-def as_action(step: str, value: object) -> Action:
-    """Returns the action that a step is altered to, given as one, or as a map of its members.
-
-    Raises ThenceError for anything else.
-    """
-    if isinstance(value, Action):
-        return value
-    try:
-        return msgspec.convert(value, ready(Action))
-    except msgspec.ValidationError as error:
-        what, place = "could not alter the decision", f"at {step}"
-        hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
-        raise ThenceError(what, place=place, cause=error, hint=hint) from error
 
 
 class Owned(msgspec.Struct, eq=False):
@@ -391,11 +375,12 @@ class Observation(RecordedView):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
     `rejections` are the agent's refused actions of this turn, at a further attempt. `phase` is
-    `learn` where it learns.
+    `learn` where it learns. `asked` are the events of its calls of models that are recorded.
     """
 
     rejections: tuple[Rejection, ...] = ()
     phase: str = "decide"
+    asked: Ids = ()
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which the original goes on without."""
@@ -425,10 +410,6 @@ class RecordedState(RecordedView):
     """The state at one moment of a turn, as a validator or engine reads it."""
 
     phase = "look"
-
-    def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
-        """Returns a frozen state with other values, by (scope, name)."""
-        return self.ledger.state(self.turn).replace(changes)
 
 
 def _value_of(outcome: RecordedOutcome) -> Any:

@@ -17,7 +17,7 @@ from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.run.engine import BaseEngine
 from thence.sim.run.simulation import Components, Simulation, make_components
-from thence.sim.run.thinking import LLMAgent, PromptedAgent
+from thence.sim.run.thinking import LLMAgent, MemorySettings, PromptedAgent
 from thence.sim.scenario.scenario import SimulationConfig
 
 CHARACTERS_A_TOKEN = 4
@@ -103,24 +103,6 @@ def pilot(folder: Path, config: SimulationConfig, *, played: int, planned: int) 
     }
 
 
-def _reflects(agent: object) -> int:
-    """Returns after how many turns an agent reflects, 0 if it never does."""
-    if not isinstance(agent, PromptedAgent) or not agent.remembers:
-        return 0
-    return agent.memory.reflect or 0
-
-
-def _vectors(agent: object, turns: int) -> int:
-    """Returns how many texts an agent asks an endpoint to embed at most, in so many turns.
-
-    They are what it sees in each turn, the record of the turn before, and its conclusions.
-    """
-    if not isinstance(agent, PromptedAgent) or ":" in (agent.memory.embed or ":"):
-        return 0
-    every = _reflects(agent)
-    return 2 * (turns - 1) + ((turns - 1) // every if every else 0)
-
-
 def _is_open(config: SimulationConfig, components: Components) -> bool:
     """Reports whether the run may end early, or an agent leave, pause or do without its model."""
     kinds = [kind for kind in type(components.engine).__mro__ if issubclass(kind, BaseEngine)]
@@ -147,19 +129,22 @@ async def _requests(
     requests: list[tuple[EndpointSettings, int, bool, int, int]] = []
     shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():
-        if isinstance(agent, LLMAgent):
-            asks, every = agent.asks(view), _reflects(agent)
-            name = agent.endpoint or config.llm.default or next(iter(endpoints))
-            texts = [message["content"] for message in agent.messages(view)]
-            key: object = (name, *texts, agent.schema and str(agent.schema))
-            most = turns + (turns // every if every else 0)
-            least = asks + (every == 1) if is_open else most
-            least = 0 if agent.share and key in shared else least
-            shared.add(key)
-            requests.append((endpoints[name], sum(map(len, texts)), False, least, most))
-            if isinstance(agent, PromptedAgent) and (vectors := _vectors(agent, turns)):
-                endpoint = endpoints[str(agent.memory.embed)]
-                requests.append((endpoint, len(texts[-1]), True, 0, vectors))
+        if not isinstance(agent, LLMAgent):
+            continue
+        memory = agent.memory if isinstance(agent, PromptedAgent) else MemorySettings()
+        every = (agent.remembers and memory.reflect) or turns + 1  # turns between two reflections
+        name = agent.endpoint or config.llm.default or next(iter(endpoints))
+        asks, texts = agent.asks(view), [message["content"] for message in agent.messages(view)]
+        key: object = (name, *texts, agent.schema and str(agent.schema))
+        most = turns + turns // every
+        least = asks + (every == 1) if is_open else most
+        least = 0 if agent.share and key in shared else least
+        shared.add(key)
+        requests.append((endpoints[name], sum(map(len, texts)), False, least, most))
+        if turns > 1 and ":" not in (memory.embed or ":"):
+            # what it sees in each turn, the record of the turn before, and its conclusions
+            vectors = 2 * (turns - 1) + (turns - 1) // every
+            requests.append((endpoints[str(memory.embed)], len(texts[-1]), True, 0, vectors))
     await simulation.close()
     return requests
 

@@ -156,10 +156,6 @@ class View(RecordedView, kw_only=True, eq=False):
             scope.writes, scope.details, scope.roster = before
             raise
 
-    def close(self) -> None:
-        """Records all changes of the outermost call; only the framework calls it."""
-        self._trace.wrote(self._scope, self.agent_id, self._accepted)
-
     def __enter__(self) -> "View":
         return self
 
@@ -170,7 +166,7 @@ class View(RecordedView, kw_only=True, eq=False):
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self.close()
+            self._trace.wrote(self._scope, self.agent_id, self._accepted)
         elif isinstance(error, Exception):
             self._mark(error, _APPLYING)
 
@@ -238,6 +234,17 @@ class Writes:
             _accepted=act,
         )
 
+    def apply(self, actions: Iterable[Action], apply_one: Callable[[View, Action], object]) -> None:
+        """Applies actions one by one, each in its view."""
+        for action in actions:
+            view = self.action(action)
+            try:
+                apply_one(view, action)
+            except Exception as error:
+                view._mark(error, _APPLYING)
+                raise
+            self._trace.wrote(view._scope, view.agent_id, view._accepted)
+
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
         applied = self._trace.applied
@@ -304,9 +311,7 @@ class BaseEngine:
         """
         if inspect.iscoroutinefunction(self.apply_action):
             return self._apply_each(actions, writes)
-        for action in actions:
-            with writes.action(action) as view:
-                self._apply_one(view, action)
+        writes.apply(actions, self._apply_one)
         return None
 
     def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:

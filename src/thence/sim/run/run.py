@@ -189,7 +189,10 @@ class SimulationOrchestrator:
         elif not isinstance(config, SimulationConfig):
             config = SimulationConfig.from_file(config)
         self.config = with_arguments(config, sections)
-        self._components = make_components(self.config, agents, engine, validator)
+        components = make_components(self.config, agents, engine, validator)
+        self._components = components
+        self.agents, self.engine = components.agents, components.engine
+        self.validator = components.validator
         self._again = again or ReplayInput()
         terms = msgspec.structs.asdict(self.config.events)
         root, name = Path(terms.pop("output_root")), self.config.simulation.name
@@ -206,21 +209,6 @@ class SimulationOrchestrator:
         if not self._again.folder:
             write_config(self.output_dir, self._run_config)
         self.event_writer = EventWriter(self.output_dir, self.run_id, **terms)
-
-    @property
-    def agents(self) -> tuple[BaseAgent, ...]:
-        """The agents of this run."""
-        return self._components.agents
-
-    @property
-    def engine(self) -> BaseEngine:
-        """The engine of this run."""
-        return self._components.engine
-
-    @property
-    def validator(self) -> BaseValidator:
-        """The validator of this run."""
-        return self._components.validator
 
     @property
     def history(self) -> Sequence[State]:

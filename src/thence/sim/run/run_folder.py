@@ -3,10 +3,8 @@
 import json
 import re
 import secrets
-import shutil
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,14 +35,6 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
             "could not make a run folder", place=repr(run_id), cause=cause, hint=hint
         )
     folder = root / run_id
-    if folder.is_dir():
-        names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-        # a kill may have left it at its making: no event is in it, and nobody holds it
-        if names <= {"checkpoints", "checkpoints/.lock", ".config.json.part", "config.json"}:
-            with suppress(ThenceError, OSError):
-                hold = RunHold(folder)
-                shutil.rmtree(folder)
-                hold.release()
     try:
         root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()

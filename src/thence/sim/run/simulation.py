@@ -391,7 +391,7 @@ class Simulation:
     def _set_values(self) -> bool:
         """Sets what `alter` sets at the end of this turn, also rows; reports whether it did."""
         recorder, table = self.recorder, self._ledger.table
-        if not recorder.is_altered or not (values := recorder.values_to_set()):
+        if not (values := recorder.alterations.values_to_set(f"{recorder.turn}.set.-.")):
             return False
         for variable, new in set_rows(self._populations, table, values, recorder.turn):
             self._trace.set_value(variable, new)

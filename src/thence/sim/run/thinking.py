@@ -222,16 +222,14 @@ class MemoryRecord(msgspec.Struct, frozen=True):
 class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The memory of an agent: `size` records are kept, those that weigh most.
 
-    A prompt recalls 10 of them, or `tokens` of 4 characters. `retrieve` is a function of the
-    records and the observation, `./file.py:name`; it returns those to recall, the first one first.
-    `embed` is an endpoint of embeddings, or a function of a text, `./file.py:name`: then a record
-    is recalled the sooner, the more it is like what the agent sees and hears. Every `reflect` turns
-    a model is asked for an insight, which is a record too.
+    A prompt recalls 10 of them, or `tokens` of 4 characters. `embed` is an endpoint of embeddings,
+    or a function of a text, `./file.py:name`: then a record is recalled the sooner, the more it is
+    like what the agent sees and hears. Every `reflect` turns a model is asked for an insight, which
+    is a record too.
     """
 
     size: MemorySize = 100
     tokens: _Count | None = None
-    retrieve: str | None = None
     embed: str | None = None
     reflect: _Count | None = None
 
@@ -265,8 +263,6 @@ class PromptedAgent(LLMAgent):
         self.actions = self._declared.of(name)
         self.schema = self.actions.schema
         self.sees = sees
-        retrieve = self.memory.retrieve
-        self._retrieve = function_of("memory: retrieve", retrieve, config) if retrieve else None
         embed, self._embed = self.memory.embed or "", None
         if ":" in embed:
             self._embed = function_of("memory: embed", embed, config)
@@ -356,20 +352,15 @@ class PromptedAgent(LLMAgent):
 
     def _recalled(self, observation: Observation) -> list[str]:
         """Returns the part of a prompt with what is recalled, if anything is."""
-        records, tokens = tuple(self._records), self.memory.tokens
-        if self._retrieve is not None:
-            records = self._retrieve(records, observation)
-        else:
-            alike = self._likeness
+        tokens, alike = self.memory.tokens, self._likeness
 
-            def weight(record: MemoryRecord) -> tuple[float, int]:
-                weight, turn = record.weight(observation.turn)
-                return weight * alike.get(record.text, 1.0), turn
+        def weight(record: MemoryRecord) -> tuple[float, int]:
+            weight, turn = record.weight(observation.turn)
+            return weight * alike.get(record.text, 1.0), turn
 
-            of_turn = sorted(records, key=weight, reverse=True)
-            records = tuple(of_turn if tokens else of_turn[:RECALLED_MAX])
+        records = sorted(self._records, key=weight, reverse=True)
         room, lines = TOKEN_CHARACTERS * tokens if tokens else inf, list[tuple[int, str]]()
-        for record in records:
+        for record in records if tokens else records[:RECALLED_MAX]:
             line = f"turn {record.turn}: {record.text}"
             if len(line) < room:
                 lines.append((record.turn, line))

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from thence.errors import ThenceError
 from thence.sim.models.actions import HEARD
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
@@ -110,10 +111,9 @@ class Trace:
             self._kind = SightedObservation
         self._observed = self._lessons = Observed(partial(self._kind, ledger, 0))
         self._attempt = 0
-        # by agent: why it does nothing, what its decisions name besides, and its calls of models
+        # by agent: why it does nothing, and what its decisions name besides
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
-        self._calls: dict[str, Ids] = {}
         self._failed: set[str] = set()
         self._ordered: Ids = ()  # what the order of the turn depends on
         # of this attempt, by agent: its decisions, and what let its actions be accepted
@@ -125,7 +125,7 @@ class Trace:
         self.turn = self._recorder.turn
         make = partial(self._kind, self._ledger, self.turn)
         self._observed, self._lessons = Observed(make), Observed(partial(make, phase="learn"))
-        self._calls, self._failed, self._ordered = {}, set(), ()
+        self._failed, self._ordered = set(), ()
         change = self._recorder.roster_change
         self._inaction, self._notices = self._roster.begin_turn(self.turn, change)
         self.absent = [*self._inaction]
@@ -155,9 +155,11 @@ class Trace:
         """Returns what an agent sees where it learns."""
         return self._lessons[agent]
 
-    def known_failures(self, agents: Sequence[BaseAgent]) -> dict[str, Mapping[str, Any]]:
-        """Returns the recorded failures by agent; what the agent had read is read again."""
-        failures: dict[str, Mapping[str, Any]] = {}
+    def known_failures(
+        self, agents: Sequence[BaseAgent]
+    ) -> dict[str, Callable[[Observation], CallFailure]]:
+        """Returns, by agent, what gives its recorded failure; what it had read is read again."""
+        failures: dict[str, Callable[[Observation], CallFailure]] = {}
         for agent in agents if self._known_failures else ():
             name = agent.name
             step = self._recorder.failure_step(name, self._attempt)
@@ -168,18 +170,22 @@ class Trace:
                 index = self._ledger.table.index(scope, variable)
                 RecordedView.value(self._observed[name], index)  # however far it can see
             steps = [call["step"] for call in facts.get("calls", ()) if "step" in call]
-            self._calls[name] = (*self._calls.get(name, ()), *self._recorder.recorded_calls(steps))
-            failures[name] = facts
+            self._observed[name].asked += self._recorder.recorded_calls(steps)
+            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+            failure = CallFailure(facts["kind"], error)
+
+            def again(_: Observation, failure: CallFailure = failure) -> CallFailure:
+                return failure
+
+            failures[name] = again
         return failures
 
     def decided(self, agent: str, actions: Sequence[Action]) -> list[Accepted]:
         """Records an agent's decisions; one without any is idle by what it saw."""
-        observation, calls, memory = self._observed[agent], self._calls, self.memory
+        observation, memory = self._observed[agent], self.memory
         if observation.calls:
             self._record_calls(agent)  # which its decision names
-        causes: Ids = (self._recorder.turn_id,)
-        if agent in calls:
-            causes += calls[agent]
+        causes = (self._recorder.turn_id, *observation.asked)
         for ids in observation.reads.values():
             causes += ids
         if agent in memory:
@@ -188,7 +194,11 @@ class Trace:
             causes += (*self._notices[agent],)
         causes = tuple(dict.fromkeys(causes))
         acts = []
-        for ordinal, action in self._recorder.altered_actions(agent, self._attempt, actions):
+        numbered: Iterable[tuple[int, Action]] = enumerate(actions)
+        if self._recorder.is_altered:
+            prefix = f"{self.turn}.decide{self._attempt or ''}.{agent}."
+            numbered = self._recorder.alterations.actions(prefix, actions)
+        for ordinal, action in numbered:
             act = Accepted(of_agent(action, agent), self._attempt, ordinal, causes)
             if self._recorder.decided(act):
                 acts.append(act)
@@ -418,17 +428,13 @@ class Trace:
         """Records the calls of models of an agent's attempt, which what came of them names."""
         if (observation := self._observed[agent]).calls:
             causes = (*self.memory.get(agent, ()), *self._notices.get(agent, ()))
-            ids = self._recorder.model_calls(observation, self._attempt, causes)
-            self._calls[agent] = (*self._calls.get(agent, ()), *ids)
+            observation.asked += self._recorder.model_calls(observation, self._attempt, causes)
 
     def _seen(self, agent: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, of its calls and its memory."""
-        memory = self.memory
-        causes = tuple(self._observed[agent].causes)
-        if agent in memory:
-            causes += memory[agent]
-        causes += self._ordered
-        return (*self._calls[agent], *causes) if agent in self._calls else causes
+        observation = self._observed[agent]
+        memory = self.memory.get(agent, ())
+        return (*observation.asked, *observation.causes, *memory, *self._ordered)
 
     def _decided_by(self, agent: str) -> Ids:
         """Returns the causes of an agent's decision now, with those of another attempt."""

@@ -6,12 +6,13 @@ A type is a shipped name, an entry point of the groups `thence.agents`, `thence.
 
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path, PurePath
-from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
@@ -75,14 +76,23 @@ def load(location: str, name: str, folder: Path | None) -> object:
     Raises ComponentNotFound if it can't be imported.
     """
     try:
-        module = (
-            _load_file(location, folder)
-            if location.endswith(".py")
-            else importlib.import_module(location)
-        )
+        if not location.endswith(".py"):
+            return getattr(importlib.import_module(location), name, None)
+        path = ((folder or Path()) / location).resolve()
+        module_name = f"thence_scenario_{blake2b(str(path).encode(), digest_size=8).hexdigest()}"
+        if module_name not in sys.modules:
+            spec = spec_from_file_location(module_name, path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise ImportError(f"there is no file {path}")
+            sys.modules[module_name] = module_from_spec(spec)
+            try:
+                spec.loader.exec_module(sys.modules[module_name])
+            except BaseException:
+                del sys.modules[module_name]
+                raise
     except Exception as error:  # boundary: a user's module may raise anything when imported
         raise ComponentNotFound(f"{location} can't be imported: {error}") from error
-    return getattr(module, name, None)
+    return getattr(sys.modules[module_name], name, None)
 
 
 def build(cls: type, params: Mapping[str, Any], **framework: object) -> Any:
@@ -159,24 +169,3 @@ def _entry_points(kind: Kind) -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {entry.name: entry.value for entry in entry_points(group=f"thence.{kind}")}
-
-
-def _load_file(location: str, folder: Path | None) -> ModuleType:
-    import importlib.util
-    import sys
-
-    path = ((folder or Path()) / location).resolve()
-    name = f"thence_scenario_{blake2b(str(path).encode(), digest_size=8).hexdigest()}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ImportError(f"there is no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

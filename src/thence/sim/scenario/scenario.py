@@ -55,7 +55,7 @@ from thence.sim.scenario.sections import (
     VariableSettings,
 )
 from thence.sim.scenario.state import GLOBAL, NO_DECLARATIONS, Declaration, Name, VariableTable
-from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
+from thence.sim.space.worlds import POSITION, declared_by, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
@@ -119,10 +119,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
-        `source` is the file that it comes from, beside which its components lie. The network of
-        `spatial` may be a graph of networkx.
+        `source` is the file that it comes from, beside which its components lie.
         """
-        return cls(**_Reader(plain_network(mapping), Source(), source).sections())
+        return cls(**_Reader(dict(mapping), Source(), source).sections())
 
     @property
     def has_talk(self) -> bool:
@@ -606,7 +605,7 @@ def expected(kind: Any) -> str:
     if of in _LISTS:
         return "a list"
     if isinstance(of, type) and issubclass(of, EdgeSettings):
-        return "an edge, [a, b] or [a, b, {layer: work}]"
+        return "an edge, [a, b] or [a, b, {strength: 2}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from thence.core.ready import ready
 from thence.sim.models.settings import ModelSettings
 from thence.sim.scenario.state import Declaration, Name
 
@@ -100,25 +99,16 @@ class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
-    """An edge of a network: `[a, b]`, or `[a, b, attributes]`, of which `layer` names its layer."""
+    """An edge of a network: `[a, b]`, or `[a, b, attributes]`."""
 
     start: Name | int
     goal: Name | int
     attributes: Mapping[str, Any] = {}
 
-    def __post_init__(self) -> None:
-        msgspec.convert(self.attributes.get("layer", "none"), ready(Name))
-
     @property
     def ends(self) -> tuple[str, str]:
         """The names of its two places."""
         return str(self.start), str(self.goal)
-
-    @property
-    def layer(self) -> str:
-        """The name of its layer, "" for the one without a name."""
-        name: str = self.attributes.get("layer", "")
-        return name
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 A cell of a grid is named "column,row", from "0,0" on; the places of a network are those of the
 scenario, or the agents themselves. Positions are the agents' variable `position`. A network that
-changes holds its edges in variables too, `links` and `links_<layer>`; else they are facts.
+changes holds its edges in variables too, `links`; else they are facts.
 
 A question reads what its answer depends on. Who is at a place depends on the positions of those who
 are there, and of those who went from there last; and on all others, who did not come: the variable
@@ -29,13 +29,13 @@ from thence.sim.scenario.sections import (
 )
 from thence.sim.scenario.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
 
-POSITION = "position"
+POSITION, LINKS = "position", "links"
 Read = Callable[[int], Any]
 Fault = tuple[tuple[str | int, ...], str, str]
 
 
 class Grid:
-    """The cells of a grid; a step leads to one of 4 or 8 cells around. It has no layers."""
+    """The cells of a grid; a step leads to one of 4 or 8 cells around."""
 
     def __init__(self, settings: GridSettings) -> None:
         width, height = self._size = settings.width, settings.height
@@ -43,7 +43,7 @@ class Grid:
         self.places = {f"{x},{y}": (x, y) for y in range(height) for x in range(width)}
         self._near: dict[str, list[str]] = {}
 
-    def near(self, place: str, read: Read, layer: str | None) -> Sequence[str]:
+    def near(self, place: str, read: Read) -> Sequence[str]:
         """Returns the cells one step away."""
         if place not in self._near:
             (x, y), (width, height) = self.places[place], self._size
@@ -64,7 +64,7 @@ class Grid:
 
 
 class Graph:
-    """The places of a network and its edges by layer; one without a layer is in the layer ""."""
+    """The places of a network, and the attributes of its edges by both ends."""
 
     def __init__(
         self, spatial: SpatialSettings, network: NetworkSettings, table: VariableTable | None = None
@@ -73,38 +73,32 @@ class Graph:
         self.owner = "agent" if network.nodes == "agents" else "place"
         self._table = table
         self.places: dict[str, Any] = dict.fromkeys(place.name for place in spatial.places)
-        self.layers: dict[str, dict[str, dict[str, Any]]] = {}
+        self.edges: dict[str, dict[str, Any]] = {}
         for edge in network.edges:
-            layer = self.layers.setdefault(edge.layer, {})
             for start, goal in self.directions(*edge.ends):
-                layer.setdefault(start, {})[goal] = edge.attributes
+                self.edges.setdefault(start, {})[goal] = edge.attributes
             self.places.update(dict.fromkeys(edge.ends))
-        self.layers = self.layers or {"": {}}
         self.gone: Mapping[str, str] = {}  # agents that were removed, whom no edge leads to
 
     def directions(self, start: str, goal: str) -> list[tuple[str, str]]:
         """Returns an edge in each direction that it has."""
         return [(start, goal)] if self._is_directed else [(start, goal), (goal, start)]
 
-    def variable(self, place: str, layer: str) -> int:
-        """Returns the index of the variable with the edges of a place in a layer."""
+    def variable(self, place: str) -> int:
+        """Returns the index of the variable with the edges of a place."""
         assert self._table is not None, "a run has a table"
-        return self._table.index(f"{self.owner}/{place}", _links_name(layer))
+        return self._table.index(f"{self.owner}/{place}", LINKS)
 
-    def links(self, place: str, read: Read, layer: str) -> dict[str, Any]:
-        """Returns the attributes of a place's edges in one layer, by the place they lead to.
-
-        A layer without an edge in the scenario has none, and never gets any.
-        """
-        if self.changes and layer in self.layers:
-            links: dict[str, Any] = read(self.variable(place, layer))
+    def links(self, place: str, read: Read) -> dict[str, Any]:
+        """Returns the attributes of a place's edges, by the place they lead to."""
+        if self.changes:
+            links: dict[str, Any] = read(self.variable(place))
             return links
-        return self.layers.get(layer, {}).get(place, {})
+        return self.edges.get(place, {})
 
-    def near(self, place: str, read: Read, layer: str | None) -> Sequence[str]:
-        """Returns the places that an edge leads to, in one layer or any."""
-        layers = self.layers if layer is None else (layer,)
-        names = list({name: None for of in layers for name in self.links(place, read, of)})
+    def near(self, place: str, read: Read) -> Sequence[str]:
+        """Returns the places that an edge leads to."""
+        names = [*self.links(place, read)]
         if self._table is None or self.gone.keys().isdisjoint(names):
             return names
         read(self._table.index(MAP, WHEREABOUTS))
@@ -154,9 +148,8 @@ class World:
         first: dict[tuple[str, str], object] = {}
         shape, places = self.shape, list(self.shape.places)
         if isinstance(shape, Graph) and shape.changes:
-            for layer, by_place in shape.layers.items():
-                for place, links in by_place.items():
-                    first[f"{shape.owner}/{place}", _links_name(layer)] = links
+            for place, links in shape.edges.items():
+                first[f"{shape.owner}/{place}", LINKS] = links
         for agent in () if self.is_of_agents or not places else _agents(self.table):
             if state.agent(agent).get(POSITION) == "":  # a population is nowhere
                 first[f"agent/{agent}", POSITION] = chance(agent).choice(places)
@@ -244,7 +237,7 @@ class MapView(Protocol):
 class WorldMap:
     """The map of a world as one view sees it: `view.world_map`.
 
-    Distances are in steps: cells of a grid, edges of a network, of one `layer` if it is named.
+    Distances are in steps: cells of a grid, edges of a network.
     Each method raises ThenceError for a place or agent that is none.
     """
 
@@ -262,43 +255,43 @@ class WorldMap:
             return list(self._shape.places)
         return [name for name in self._shape.places if self.position(name)]
 
-    def neighbours(self, place: str, layer: str | None = None) -> list[str]:
+    def neighbours(self, place: str) -> list[str]:
         """Returns the places one step from a place."""
         self._world.check(place)
-        return list(self._shape.near(place, self._view.value, layer))
+        return list(self._shape.near(place, self._view.value))
 
-    def distance(self, start: str, goal: str, layer: str | None = None) -> int | None:
+    def distance(self, start: str, goal: str) -> int | None:
         """Returns the steps of a shortest way; None if there is none."""
         self._world.check(start, goal)
         if isinstance(self._shape, Grid):
             return self._shape.distance(start, goal)
-        return self._search(start, layer, goal=goal).get(goal, (None, ""))[0]
+        return self._search(start, goal=goal).get(goal, (None, ""))[0]
 
-    def path(self, start: str, goal: str, layer: str | None = None) -> list[str]:
+    def path(self, start: str, goal: str) -> list[str]:
         """Returns the places of a shortest way, both ends among them; [] if there is none."""
         self._world.check(start, goal)
         shape, way = self._shape, [goal]
         if isinstance(shape, Grid):
             while way[-1] != start:
-                near = shape.near(way[-1], self._view.value, layer)
+                near = shape.near(way[-1], self._view.value)
                 way.append(min(near, key=lambda cell: shape.distance(cell, start)))
             return way[::-1]
-        reached = self._search(start, layer, goal=goal)
+        reached = self._search(start, goal=goal)
         while way[-1] != start and goal in reached:
             way.append(reached[way[-1]][1])
         return way[::-1] if goal in reached else []
 
-    def within(self, place: str, steps: int, layer: str | None = None) -> list[str]:
+    def within(self, place: str, steps: int) -> list[str]:
         """Returns the places at most so many steps from a place, itself first, nearest first."""
         self._world.check(place)
-        return list(self._search(place, layer, steps=steps))
+        return list(self._search(place, steps=steps))
 
-    def attributes(self, start: str, goal: str, layer: str = "") -> Mapping[str, Any] | None:
+    def attributes(self, start: str, goal: str) -> Mapping[str, Any] | None:
         """Returns the attributes of an edge of a network; None if there is no such edge."""
         self._world.check(start, goal)
         if isinstance(self._shape, Grid):
             return None
-        return self._shape.links(start, self._view.value, layer).get(goal)
+        return self._shape.links(start, self._view.value).get(goal)
 
     def position(self, agent: str) -> str:
         """Returns the place of an agent, "" if it is nowhere, as who was removed."""
@@ -333,7 +326,6 @@ class WorldMap:
         steps: int,
         *,
         among: Iterable[str] | None = None,
-        layer: str | None = None,
     ) -> list[str]:
         """Returns the other agents at most so many steps from an agent, nearest first.
 
@@ -341,7 +333,7 @@ class WorldMap:
         are. An agent that is nowhere has none around it, and one that can't be seen is left out.
         """
         here = self.position(agent)
-        places = self.within(here, steps, layer) if here else []
+        places = self.within(here, steps) if here else []
         if among is None:
             names = [name for place in places for name in self.agents_at(place)]
         else:
@@ -364,34 +356,31 @@ class WorldMap:
         self._world.check(*[place] if place else ())
         self._view.put(self._world.table.index(f"agent/{agent}", POSITION), place)
 
-    def link(self, start: str, goal: str, layer: str = "", **attributes: Any) -> None:
+    def link(self, start: str, goal: str, **attributes: Any) -> None:
         """Adds an edge to a network that changes, or gives it other attributes, as `move` does."""
-        self._edit(start, goal, layer, {"layer": layer, **attributes} if layer else attributes)
+        self._edit(start, goal, attributes)
 
-    def unlink(self, start: str, goal: str, layer: str = "") -> None:
+    def unlink(self, start: str, goal: str) -> None:
         """Takes an edge away, if there is one, as `move` does."""
-        self._edit(start, goal, layer, None)
+        self._edit(start, goal, None)
 
     def _sees(self, agent: str) -> bool:
         """Reports whether the view sees where an agent is; all see the nodes of a network."""
         return self._world.is_of_agents or self._view.sees(f"agent/{agent}", POSITION)
 
-    def _edit(self, start: str, goal: str, layer: str, edge: Mapping[str, Any] | None) -> None:
+    def _edit(self, start: str, goal: str, edge: Mapping[str, Any] | None) -> None:
         self._world.check(start, goal)
         shape = self._shape
         if isinstance(shape, Grid) or not shape.changes:
             hint = "write a network with changes: true in spatial"
             raise _map_error("edge", f"{start} to {goal}", "no edge of this world changes", hint)
-        if layer not in shape.layers:
-            cause, hint = f"there is no layer {layer!r}", "give it an edge in the scenario"
-            raise _map_error("edge", f"{start} to {goal}", cause, hint)
         for a, b in shape.directions(start, goal):
-            links = shape.links(a, self._view.value, layer)
+            links = shape.links(a, self._view.value)
             links.pop(b, None)
-            self._view.put(shape.variable(a, layer), links | ({} if edge is None else {b: edge}))
+            self._view.put(shape.variable(a), links | ({} if edge is None else {b: edge}))
 
     def _search(
-        self, start: str, layer: str | None, *, steps: float = float("inf"), goal: str = ""
+        self, start: str, *, steps: float = float("inf"), goal: str = ""
     ) -> dict[str, tuple[int, str]]:
         """Returns the places reached, nearest first, with their distance and the place before.
 
@@ -403,7 +392,7 @@ class WorldMap:
             distance = reached[place][0] + 1
             if distance > steps:
                 break
-            for name in self._shape.near(place, self._view.value, layer):
+            for name in self._shape.near(place, self._view.value):
                 if name not in reached:
                     reached[name] = (distance, place)
                     frontier.append(name)
@@ -421,8 +410,7 @@ def shape_of(spatial: SpatialSettings, table: VariableTable | None = None) -> Gr
 def declared_by(spatial: SpatialSettings) -> dict[str, tuple[Declaration, ...]]:
     """Returns the variables that a world declares itself, for each agent and each place."""
     network = spatial.network
-    layers = Graph(spatial, network).layers if network and network.changes else ()
-    links = tuple([Declaration(name=_links_name(layer), kind="dict") for layer in layers])
+    links = (Declaration(name=LINKS, kind="dict"),) if network and network.changes else ()
     if network and network.nodes == "agents":
         return {"agent_vars": links, "place_vars": ()}
     position = (Declaration(name=POSITION, kind="str"),) if spatial.has_world else ()
@@ -467,31 +455,15 @@ def with_edges(
             message = f"edge {number} leads to {end!r}, which is none of the {network.nodes}"
             faults.append((path, message, f"the nearest is {nearest(end, names, likeness=0)[0]}"))
         pair = edge.ends if network.directed else frozenset(edge.ends)
-        if earlier.setdefault((edge.layer, pair), edge.attributes) != edge.attributes:
+        if earlier.setdefault(pair, edge.attributes) != edge.attributes:
             message = "edge {} leads from {!r} to {!r} again".format(number, *edge.ends)
-            faults.append((path, f"{message}, with other attributes", "give it another layer"))
+            faults.append((path, f"{message}, with other attributes", "leave one of them out"))
     network = msgspec.structs.replace(network, edges=edges)
     return msgspec.structs.replace(spatial, network=network), faults
 
 
-def plain_network(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a scenario with a graph of networkx, or one like it, as the section `network`."""
-    spatial = scenario.get("spatial")
-    graph = spatial.get("network") if isinstance(spatial, Mapping) else None
-    if not isinstance(spatial, Mapping) or graph is None or not hasattr(graph, "is_directed"):
-        return dict(scenario)
-    edges = [[str(a), str(b), dict(attributes)] for a, b, attributes in graph.edges(data=True)]
-    network = {"edges": edges, "directed": bool(graph.is_directed())}
-    places = [{"name": str(node)} for node in graph.nodes]  # some may have no edge
-    return {**scenario, "spatial": {"places": places, **spatial, "network": network}}
-
-
 def _agents(table: VariableTable) -> Iterator[str]:
     return (scope[6:] for scope in table.by_scope if scope.startswith("agent/"))
-
-
-def _links_name(layer: str) -> str:
-    return f"links_{layer}" if layer else "links"
 
 
 def _map_error(what: str, place: str, cause: str, hint: str) -> ThenceError:

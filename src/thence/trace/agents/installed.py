@@ -36,7 +36,8 @@ _TRAILER_NOTE = f"it adds the trailer {TRAILER} to commits of Claude Code and Co
 _TRAILER_HOOK = "prepare-commit-msg"
 _GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
 _TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
-_SCRIPT, _PLUGIN = map(Path(__file__).with_name, ("hook_script.sh", "opencode_plugin.js"))
+_FILES = ("hook_script.sh", "git_block.sh", "opencode_plugin.js")
+_SCRIPT, _BLOCK, _PLUGIN = map(Path(__file__).with_name, _FILES)
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
 _NEW_SCRIPT = "#!/bin/sh\n"
@@ -47,21 +48,6 @@ _FIRST_STEPS = {
     "codex": 'start codex once here, trust the folder and choose "Trust all and continue" of its'
     " hooks (later: /hooks): it runs no hook before, and `codex exec` does not ask",
 }
-# the script lies in the git folder, which no clone brings; the block does nothing without it
-_RUN = f"""\
-thence_hook="$(git rev-parse --git-common-dir)/{LOG}/{HELPER}"
-if [ -r "$thence_hook" ]; then
-    %s
-fi
-"""
-_CALL = 'sh "$thence_hook" git %s "$@" || :'
-# the lines on stdin are kept for what stands below
-_REWRITE = (
-    'thence_pairs="$(cat)"\n'
-    '    printf \'%%s\\n\' "$thence_pairs" | sh "$thence_hook" git %s "by=$1" || :\n'
-    "    exec <<THENCE_PAIRS\n$thence_pairs\nTHENCE_PAIRS"
-)
-
 # what a command of ours is, wherever its script lies
 _IS_OURS = re.compile(rf"sh \S.*/{LOG}/{re.escape(HELPER)}'? \S+ \|\| true")
 # makes a new text of a file's text; None stands for no file
@@ -467,8 +453,7 @@ def _with_block(path: Path, text: str | None) -> str:
     """
     is_huskys = path.parent.name == ".husky"
     plain = _without_block(text) or ("" if is_huskys else _NEW_SCRIPT)
-    call = (_REWRITE if path.name == "post-rewrite" else _CALL) % path.name
-    block = f"{_BEGIN}{_RUN % call}{_END}"
+    block = _BLOCK.read_text().replace("NAME", path.name)
     if is_huskys and not plain.startswith("#!"):  # husky runs it by sh
         return block + plain
     first, newline, rest = plain.partition("\n")

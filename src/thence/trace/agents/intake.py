@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -162,9 +162,21 @@ def open_agents_log(folder: Path) -> Log:
     return Log(folder, vocabulary, LogSettings(bodies_from=BODIES_FROM))
 
 
+def append_each(log: Log, groups: Sequence[list[HostEvent]]) -> list[ThenceError | None]:
+    """Appends groups of events, each alone where the log refuses one of them; returns why."""
+    try:
+        log._host_append([*chain.from_iterable(groups)])
+    except (InvalidEvent, EventTooLarge) as error:
+        if len(groups) == 1:
+            return [error]
+        return [why for group in groups for why in append_each(log, [group])]
+    return [None] * len(groups)
+
+
 def _judge(log: Log, roots: Iterable[str]) -> None:
     """Judges the new commits of some working trees, while git still has all of them."""
-    from thence.trace.agents.blame import CommitHistory  # without a commit they are not needed
+    # without a commit they are not needed
+    from thence.trace.agents.history import CommitHistory
     from thence.trace.agents.judged import Judgements, RecordedWork
 
     try:
@@ -280,15 +292,13 @@ class _Intake:
                 self._tell(f"{path.name}: a hook was killed before its input was written")
 
     def _append(self, events: dict[Path, list[HostEvent]]) -> int:
-        """Appends the events of files, each file's alone where the log refuses one of them."""
-        try:
-            count = len(self._log._host_append([*chain(*events.values())]))
-        except (InvalidEvent, EventTooLarge) as error:
-            if len(events) > 1:
-                return sum(self._append({path: own}) for path, own in events.items())
-            self._refuse(next(iter(events)), error)
-            return 0
-        for path, own in events.items():
+        """Appends the events of files; a file of which the log refuses one is refused."""
+        count, reasons = 0, append_each(self._log, [*events.values()])
+        for (path, own), why in zip(events.items(), reasons, strict=True):
+            if why is not None:
+                self._refuse(path, why)
+                continue
+            count += len(own)
             self._newest_id = max([self._newest_id, *(event.event_id or "" for event in own)])
             path.unlink(missing_ok=True)
             made = (event.payload for event in own if event.event_type == "commit")

@@ -28,20 +28,13 @@ from thence.core.event import Event
 from thence.core.ready import ready
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
+from thence.git.blame import BlamedLine, blame, lines_on_disk
 from thence.git.repository import asked
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_ids
 from thence.log.open import Log
-from thence.trace.agents.blame import (
-    BlamedLine,
-    CommitHistory,
-    CommitInfo,
-    blame,
-    hunks_of,
-    lines_on_disk,
-    uncommitted_hunks,
-)
 from thence.trace.agents.fired import SPOOL
+from thence.trace.agents.history import CommitHistory, CommitInfo, hunks_of, uncommitted_hunks
 from thence.trace.agents.judging import (
     AGENT,
     MAYBE,

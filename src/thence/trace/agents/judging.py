@@ -26,6 +26,25 @@ HALF = 0.5  # of the telling lines of an edit, or of a draft
 SEED_TOKENS = 5
 SEED_STEP = 2  # each second token of an edit begins a seed
 PLACES_MAX = 24  # the newest places of a seed that are looked at
+# what happened to a line since its edit in a path, or why its owner is not certain
+SINCE = {
+    "form": "indented or formatted since",
+    "moved": "moved from {path}",
+    "draft": "written as {path}",  # most of that text came to this path
+}
+_WROTE = "an agent wrote this text in {path}"
+UNSURE = {
+    "form": f"{_WROTE}, in another form",
+    "moved": f"{_WROTE}, and it was moved since",
+    "copied": "it is copied from {path}, where an agent wrote it",  # and which was committed
+    "part": f"{_WROTE}, and too little of it is here to be sure",
+    "again": f"{_WROTE}, and it is here more than once",
+    "whole": "an agent wrote all of {path}, and what stood there before is not known",
+    "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
+    "other": f"{_WROTE}, in another session than its commit names",
+    "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
+    "former": "it was moved or formatted, and its owner before that is unknown",
+}
 _TOKEN = re.compile(r"""\w+|[^\w\s,;()'"\\`]""")
 _IS_COMMON = re.compile(
     r"\s*(?:@|#!|#\s*include\b|import\b|from\s+\S+\s+import\b|use\s+\w+::|using\b)"
@@ -94,19 +113,7 @@ class CommitText(NamedTuple):
 class Said(NamedTuple):
     """What is said of an added line: AGENT, MAYBE (unknown) or NONE, with the edit's key.
 
-    `how` is what happened to the text since the edit, or why it is unknown:
-    - "" as the edit wrote it, or nothing for NONE;
-    - "form": indented or formatted since;
-    - "moved": to another path or tree;
-    - "draft": written to another path, most of whose text came to this one;
-    - "copied": repeated from text that was committed before (MAYBE);
-    - "part": too little of the edit to be sure (MAYBE);
-    - "again": a second time in the commit (MAYBE);
-    - "whole": by a write of a whole file whose text before is unknown (MAYBE);
-    - "other": by an edit of a session that the commit does not name (MAYBE);
-    - "tie": by edits of two sessions that fit alike (MAYBE);
-    - "beside": formatted or edited together with an agent's lines (MAYBE).
-
+    `how` is a key of SINCE or, of MAYBE, of UNSURE; "" of a line as the edit wrote it, and of NONE.
     `commit` is the one that brought the line first, where this one was made from it.
     """
 
@@ -167,6 +174,8 @@ class Judge:
         a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
+        # by a commit that this one was not made from
+        landed = self.landed.keys() - commit.again
         near = {
             hunk.path: self._near(commit, hunk.path, hunk.old_path, tree=commit.tree)
             for hunk in commit.hunks
@@ -174,24 +183,20 @@ class Judge:
         matches = [
             match
             for text in hunks
-            for match in self._stretches(text, {*near[text.hunk.path]}, commit)
+            for match in self._stretches(text, {*near[text.hunk.path]}, landed, commit.place)
         ]
         matches += [
             match._replace(is_draft=True)
-            for path, draft in [*self._drafts(matches, commit)]
+            for path, draft in [*self._drafts(matches, landed, commit)]
             for text in hunks
             if text.hunk.path == path
-            for match in self._stretches(text, draft, commit)
+            for match in self._stretches(text, draft, landed, commit.place)
             if match.is_aligned
         ]
         here = defaultdict[_Edit, set[int]](set)
         for match in matches:
             here[match.edit] |= match.edit_lines
-        at_hand = {
-            path: [edit for edit in edits if not self._has_landed(edit, commit)]
-            for path, edits in near.items()
-        }
-        best = self._best(matches, here, near, commit)
+        best = self._best(matches, here, near, landed, commit)
         self._land(commit, here)
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
@@ -219,7 +224,8 @@ class Judge:
                 beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
                 said |= {line: own.get(line, beside) for line in row}
             self._keep_former(text, said, text.added - old.keys(), removed, former)
-            _say_wordless(text, said, old, at_hand[text.hunk.path])
+            at_hand = [edit for edit in near[text.hunk.path] if edit.edit.key not in landed]
+            _say_wordless(text, said, old, at_hand)
             answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
             for line in text.added - old.keys():  # what is brought again is not there twice
                 if digest := text.digests[line]:
@@ -237,25 +243,18 @@ class Judge:
         own = (edit for edit in edits if edit.edit.tree == tree)
         return [edit for edit in own if edit.edit.begun < commit.place]
 
-    def _has_landed(self, edit: "_Edit", commit: CommitText) -> bool:
-        """Reports whether an edit has landed by a commit that this one was not made from."""
-        return edit.edit.key in self.landed and edit.edit.key not in commit.again
-
     def _stretches(
-        self,
-        text: "_HunkText",
-        near: set["_Edit"],
-        commit: CommitText,
+        self, text: "_HunkText", near: set["_Edit"], landed: Set[str], place: int
     ) -> Iterator["_Match"]:
-        """Yields the longest stretches that the hunk and an edit have in common.
+        """Yields the longest stretches that the hunk and an edit from before have in common.
 
         They begin at seeds of any edit, and at equal lines of those that are near.
         """
         begins = [
-            (at, place, edit)
+            (at, start, edit)
             for seed, at in text.seeds(1)
-            for edit, place in self._seeds.get(seed, ())
-            if edit.edit.begun < commit.place
+            for edit, start in self._seeds.get(seed, ())
+            if edit.edit.begun < place
         ]
         begins += [
             (text.starts[line], edit.starts[other], edit)
@@ -265,12 +264,12 @@ class Judge:
         ]
         ends: dict[tuple[_Edit, int], int] = {}  # of the last stretch on a diagonal
         tokens = text.tokens
-        for at, place, edit in sorted(begins, key=itemgetter(0)):
-            diagonal = (edit, at - place)
+        for at, other_at, edit in sorted(begins, key=itemgetter(0)):
+            diagonal = (edit, at - other_at)
             if ends.get(diagonal, -1) > at:
                 continue
             others = edit.tokens
-            start, end, shift = at, at, place - at
+            start, end, shift = at, at, other_at - at
             last = min(len(tokens), len(others) - shift)
             while end < last and tokens[end] == others[end + shift]:
                 end += 1
@@ -289,11 +288,11 @@ class Judge:
             if pairs:
                 here = edit.whole(start + shift, end - start)
                 own = frozenset(line for line in here if edit.newness[line])
-                fit = len(lines), end - start, edit in near and not self._has_landed(edit, commit)
-                yield _Match(text, edit, tuple(pairs), own, *fit)
+                is_aligned = edit in near and edit.edit.key not in landed
+                yield _Match(text, edit, tuple(pairs), own, len(lines), end - start, is_aligned)
 
     def _drafts(
-        self, matches: Sequence["_Match"], commit: CommitText
+        self, matches: Sequence["_Match"], landed: Set[str], commit: CommitText
     ) -> Iterator[tuple[str, set["_Edit"]]]:
         """Yields each path that half of a draft's pending telling lines came into, and its edits.
 
@@ -302,16 +301,13 @@ class Judge:
         came = defaultdict[tuple[str, str, str | None], set[int]](set)
         for match in matches:
             edit, path = match.edit, match.text.hunk.path
-            is_pending = not self._has_landed(edit, commit)
+            is_pending = edit.edit.key not in landed
             if is_pending and (path, commit.tree) != (edit.edit.path, edit.edit.tree):
                 telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
                 came[path, edit.edit.path, edit.edit.tree] |= telling
         for (path, draft, tree), lines in came.items():
-            edits = {
-                edit
-                for edit in self._near(commit, draft, tree=tree)
-                if not self._has_landed(edit, commit)
-            }
+            near = self._near(commit, draft, tree=tree)
+            edits = {edit for edit in near if edit.edit.key not in landed}
             pending = {edit.digests[line] for edit in edits for line in edit.telling}
             is_new = any(not self.counts[digest] for digest in lines)
             if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
@@ -322,6 +318,7 @@ class Judge:
         matches: list["_Match"],
         here: Mapping["_Edit", set[int]],
         near: Mapping[str, Collection["_Edit"]],
+        landed: Set[str],
         commit: CommitText,
     ) -> dict["_HunkText", dict[int, Said]]:
         """Returns the best that a match says of each line, the longest match first."""
@@ -339,7 +336,7 @@ class Judge:
             ]
             is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
             is_at_home, wanted = True, edit.telling or edit.new
-            is_landed = self._has_landed(edit, commit)
+            is_landed = edit.edit.key in landed
             rest = self.landed[edit.edit.key] if is_landed else set[int]()
             is_rest = all(edit.line_at(place) in rest for place, _, _ in match.pairs)
             if is_rest:  # a commit left it out

@@ -13,12 +13,13 @@ from typing import Literal, NamedTuple
 from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.errors import EventNotFound, GitFailed
+from thence.git.blame import BlamedLine
 from thence.git.repository import Repository
 from thence.log.open import Log
-from thence.trace.agents.blame import BlamedLine, CommitHistory, CommitInfo
+from thence.trace.agents.history import CommitHistory, CommitInfo
 from thence.trace.agents.installed import has_git_hooks
 from thence.trace.agents.judged import Judgements, RecordedWork
-from thence.trace.agents.judging import MAYBE, NOTHING, Said
+from thence.trace.agents.judging import MAYBE, NOTHING, SINCE, UNSURE, Said
 from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import text_of
 
@@ -39,26 +40,6 @@ _DOUBTS = {
     "processes": "the parents of its process could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started",
-}
-
-# what happened to a line since its edit, or why that is not certain
-_SINCE = {
-    "form": "indented or formatted since",
-    "moved": "moved from {path}",
-    "draft": "written as {path}",
-}
-_WROTE = "an agent wrote this text in {path}"
-_UNSURE = {
-    "form": f"{_WROTE}, in another form",
-    "moved": f"{_WROTE}, and it was moved since",
-    "copied": "it is copied from {path}, where an agent wrote it",
-    "part": f"{_WROTE}, and too little of it is here to be sure",
-    "again": f"{_WROTE}, and it is here more than once",
-    "whole": "an agent wrote all of {path}, and what stood there before is not known",
-    "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
-    "other": f"{_WROTE}, in another session than its commit names",
-    "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",
-    "former": "it was moved or formatted, and its owner before that is unknown",
 }
 
 _DISPUTED = "the hooks of two commits name it, one right after the other"
@@ -259,16 +240,16 @@ class Ownership:
     def _by_edit(self, said: Said, line: BlamedLine, owner: Owner) -> Owner:
         """Returns the owner by what was said of a line of an owner's commit."""
         if (recorded := self._edit(said.edit)) is None:
-            reason = "its edit is no longer in the log" if said.edit else _UNSURE["former"]
+            reason = "its edit is no longer in the log" if said.edit else UNSURE["former"]
             return Owner("unknown", owner.name, commit=owner.commit, reason=reason)
         edit, event = recorded
         path, by = edit.path, self._by_agent(event, edit.session)
         by = by._replace(commit=owner.commit, commit_event=owner.commit_event, via=owner.via)
         if said.rank == MAYBE:
-            reason = _UNSURE[said.how].format(path=path)
+            reason = UNSURE[said.how].format(path=path)
             author = self._author(line.commit)
             return Owner("unknown", author, commit=owner.commit, reason=reason, maybe=by)
-        step = _SINCE.get(said.how, "").format(path=path)
+        step = SINCE.get(said.how, "").format(path=path)
         if said.how in ("moved", "draft") and path in line.paths:
             step = "written in another working tree"
         elif said.how == "form" and edit.new.split("\n", 1)[0] == line.text.lstrip():

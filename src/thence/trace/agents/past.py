@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache, partial
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,15 +27,15 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
-from thence.errors import EventTooLarge, GitFailed, InvalidEvent
+from thence.errors import GitFailed
 from thence.files import file_lock
 from thence.git.objects import Objects
 from thence.git.repository import asked
 from thence.log.open import Log
+from thence.trace.agents import intake
 from thence.trace.agents.fired import SPOOL, log_of, repository
 from thence.trace.agents.hooked import Spooled, edits_in, events_of, map_of
 from thence.trace.agents.installed import settings_of
-from thence.trace.agents.intake import make_log, open_agents_log, stored_table, take_in
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
 
@@ -96,35 +96,26 @@ def take_in_past(
         sessions.setdefault(transcript.session, []).append(transcript)
     with ExitStack() as stack:
         if not is_dry_run:
-            take_in(folder)
-            make_log(folder)
+            intake.take_in(folder)
+            intake.make_log(folder)
             lock = folder / SPOOL / ".intake.lock"
             stack.enter_context(file_lock(lock, _LOCK_WAIT_S, mode=0o600))
-        log = stack.enter_context(open_agents_log(folder)) if folder.is_dir() else None
+        log = stack.enter_context(intake.open_agents_log(folder)) if folder.is_dir() else None
         past = _Past(log, _Texts(stack), taken)
         own = [of for of in sessions.values() if any(one.is_here for one in of)]
         for number, transcripts in enumerate(own):
             report(number, len(own))
             events = past.events_of(transcripts)
             while batch := [*islice(events, _BATCH_EVENTS)]:
-                _append(None if is_dry_run else log, batch, taken)
+                groups = [[event] for event in batch]
+                reasons = () if log is None or is_dry_run else intake.append_each(log, groups)
+                for event, why in zip_longest(batch, reasons):
+                    if why is not None:
+                        taken.left_out["events that the log refused"] += 1
+                        continue
+                    taken.counts.update(("events", event.event_type))
+                    taken.counts["edits"] += len((event.payload or {}).get("files", ()))
     return taken
-
-
-def _append(log: Log | None, events: list[HostEvent], taken: Taken) -> None:
-    """Appends events, each alone where the log refuses one of them, and counts them."""
-    try:
-        if log is not None:
-            log._host_append(events)
-    except (InvalidEvent, EventTooLarge):
-        for event in events if len(events) > 1 else ():
-            _append(log, [event], taken)
-        taken.left_out["events that the log refused"] += len(events) == 1
-        return
-    for event in events:
-        taken.counts["events"] += 1
-        taken.counts[event.event_type] += 1
-        taken.counts["edits"] += len((event.payload or {}).get("files", ()))
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
@@ -200,7 +191,7 @@ class _Past:
     """One taking in; of what several transcripts have, as a fork does, the first counts."""
 
     def __init__(self, log: Log | None, texts: "_Texts", taken: Taken) -> None:
-        self._table = SessionTable() if log is None else stored_table(log)
+        self._table = SessionTable() if log is None else intake.stored_table(log)
         self._texts, self._taken = texts, taken
         self._owners: dict[str, str] = {}  # the session of each call and prompt, by its id
         for name, session in self._table.sessions.items():
@@ -384,7 +375,8 @@ class _Texts:
             root, path = place[0], os.path.relpath(path, place[0])
         if root is None or os.path.isabs(path) or "\n" in path:
             return False
-        before, after = (_plain(text_of(file, name) or "") for name in ("removed", "added"))
+        sides = (text_of(file, name) or "" for name in ("removed", "added"))
+        before, after = (side.replace("\r\n", "\n") for side in sides)
         texts = chain(
             [after] if not before else [],
             [self._edited[root, path]] if (root, path) in self._edited else [],
@@ -403,7 +395,7 @@ class _Texts:
         for _, oid in reversed(commits[max(end - _COMMITS_ASKED, 0) : end]):
             with suppress(GitFailed):  # it had no such file
                 text = objects.blob(f"{oid}:{path}").decode("utf-8", "replace")
-                yield _plain(text if text.endswith("\n") else f"{text}\n")
+                yield (text if text.endswith("\n") else f"{text}\n").replace("\r\n", "\n")
 
     def _find_commits(self, root: str) -> tuple[list[tuple[int, str]], Any]:
         with suppress(GitFailed):
@@ -416,7 +408,3 @@ class _Texts:
             batch = repo.git.open_process("cat-file", "--batch", variables=variables)
             return commits, Objects(repo, self._stack.enter_context(batch))
         return [], None
-
-
-def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n")

@@ -16,6 +16,7 @@ import thence
 _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
 _BY = re.compile(r"by:([\w-]+)")
 _AGENT_ID = re.compile(r'(?:agent_id|"sessionId)\\*"\s*:\s*\\*"([\w-]+)')
+_LOST = re.compile("the hooks of two commits name it|the git hook did not record it")
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
 Row = tuple[str, object, object]  # what it is, what the log says, what is right
 
@@ -135,17 +136,28 @@ def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[s
                 answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
                 session, agent = story.owner_of(script)
                 rights = {"": (session, agent), "uncertain": (session, "not sure which")}
-                rights |= {"unwitnessed": "unknown"}
+                rights |= {"unwitnessed": "unknown", "raced": (session, agent)}
                 kind = owners.get(script, "")
-                yield "commit", (row[41:], _told(answer), rights.get(kind, kind))
+                right = "unknown" if _is_lost(kind, answer) else rights.get(kind, kind)
+                yield "commit", (row[41:], _told(answer), right)
         for name in stage.sh("git ls-files src", where).splitlines():
             for line in json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]:
                 for script in _BY.findall(line["text"]):
                     kind = owners.get(script, "uncertain")
-                    is_its = kind in ("uncertain", "unwitnessed")
+                    is_its = kind in ("uncertain", "unwitnessed", "raced")
                     right = story.owner_of(script) if is_its else kind
+                    right = "unknown" if _is_lost(kind, line) else right
                     yield "line", (f"{name}:{line['line']}", _told(line), right)
     yield from (("commit", (f"by:{script}", "not there", "a commit")) for script in unseen)
+
+
+def _is_lost(kind: str, answer: Mapping[str, Any]) -> bool:
+    """Reports whether the hook of one of two commits of a moment came after the other commit.
+
+    It asks for HEAD, so that both hooks name that one. Where git's time does not order the other
+    commit and its edit, the line is unknown too.
+    """
+    return kind == "raced" and _LOST.search(answer["reason"] or "") is not None
 
 
 def _told_by(tool: str, value: object) -> str:

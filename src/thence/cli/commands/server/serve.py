@@ -14,7 +14,7 @@ import click
 from thence.cli.commands.server.opened_server import unix_option
 from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
+from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository, runs
 from thence.cli.shared.logs import take_in_hooks
 from thence.errors import NotALog, ThenceError, needs_extra
 
@@ -69,8 +69,8 @@ def serve_command(
     """Serve the logs in a folder over HTTP, pages and API, on this machine only.
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output;
-    default: THENCE_ROOT or ./output, with the logs of this folder's repository. The address is the
-    first line on stdout. Ctrl-C ends it at once.
+    default: THENCE_ROOT or ./output, with the logs of this folder's repository; without any runs
+    there, this folder's logs. The address is the first line on stdout. Ctrl-C ends it at once.
 
     With --otlp programs of any language send their spans to it, over OTLP/HTTP. They become begun
     and ended steps in the log ROOT, which is created if it is missing.
@@ -148,15 +148,17 @@ def _taking_spans(folder: Path) -> "Iterator[SpanIntake]":
         yield intake
 
 
-def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, Path]]:
+def _served(out: Output, root: str | None, of_runs: Path) -> tuple[Path, dict[str, Path]]:
     """Returns the folder to serve, and the logs of its repository; raises NotALog."""
 
     def report(error: ThenceError) -> None:
         out.warn(f"thence: not served: {error}")
 
-    folder, served = (Path(), runs) if root is None else (Path(root), Path(root))
+    folder, served = (Path(), of_runs) if root is None else (Path(root), Path(root))
+    if root is None and not of_runs.is_dir() and (is_log(folder) or runs(folder)):
+        served = folder
     is_repository = (folder / ".git").exists() or (folder / ".kittify").is_dir()
-    has_logs = not is_log(runs) if root is None else is_repository
+    has_logs = not is_log(served) if root is None else is_repository
     places = logs_of_repository(folder, report) if has_logs else {}
     if root is not None and places and (folder / "output").is_dir():  # as from inside of it
         served = folder / "output"

@@ -23,9 +23,9 @@ from thence.core.json_values import is_utf8
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
+from thence.git.blame import BINARY_BYTES, contents, lines_of
 from thence.git.repository import Repository, asked
 from thence.log.open import Log
-from thence.trace.agents.blame import BINARY_BYTES, contents, lines_of
 from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
 
 PROMPT_LINES = 8

@@ -202,17 +202,13 @@ def setup_spec(
         reached(session, branch)  # others may have taken a number meanwhile
     with locked(session.project.shared_folder / PLANNING):
         session.refresh()
-        features = session.board.features.values()
-        same = [one.slug for one in features if one.title == title and not one.is_completed]
+        open_ones = (one for one in session.board.features.values() if not one.is_completed)
+        same = [one.slug for one in open_ones if one.title == title]
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
         names += plan_refs(session.refs)
         slug = _unrecorded_spec(session, title, branch) or new_slug(title, names)
-        payload = {
-            "feature_slug": slug,
-            "title": title,
-            "mission": _MISSION,
-            "target_branch": branch,
-        }
+        payload = {"feature_slug": slug, "title": title, "mission": _MISSION}
+        payload["target_branch"] = branch
         own = _files_of_first_use(session)
         session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         contents = {

@@ -1,4 +1,4 @@
-"""What git says of lines and commits: who wrote which, and what a commit came from.
+"""What git says of commits: who made each, when, and what it changed.
 
 Git is asked about many commits at once, and each answer is kept: commits never change. Whatever
 this clone lacks has no answer; nothing is guessed.
@@ -6,16 +6,15 @@ this clone lacks has no answer; nothing is guessed.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
+from thence.git.blame import text_of_line
 from thence.git.repository import Repository
 from thence.git.rows import path_of
 from thence.trace.agents.installed import TRAILER
 from thence.trace.agents.judging import Hunk
 
-BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f%b"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
 # what a reflog says of commits that were made here
@@ -24,9 +23,6 @@ _MADE = re.compile(
     r"continue|merge)\)|.*: Merge made by "
 )
 _MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
-# git reads all of them, also those that don't count here
-_SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
-_HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) (\d+) (\d+)(?: \d+)?")
 _ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SPAN = re.compile(rb"(@@+) ((?:-\d+(?:,\d+)? )+\+\d+(?:,\d+)?) @@")
 _DIFF = (
@@ -37,20 +33,6 @@ COMMITS_AT_ONCE = 50  # their diffs are in memory together
 _SESSION = re.compile(rf"^{TRAILER}: *(\S+)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
 _CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
-
-
-class BlamedLine(NamedTuple):
-    """A line of a file with the commit that brought it, "" while it is not committed.
-
-    `paths` are the file's path in that commit, and the one before it where git knows it; `at` is
-    the line's number there.
-    """
-
-    number: int
-    text: str
-    commit: str
-    paths: tuple[str, ...]
-    at: int
 
 
 class CommitInfo(NamedTuple):
@@ -92,74 +74,6 @@ class CommitInfo(NamedTuple):
         return self.author, self.author_email, self.author_time
 
 
-def blame(
-    repo: Repository, path: str, lines: tuple[int, int] | None = None, commit: str | None = None
-) -> list[BlamedLine]:
-    """Returns the lines of a file as they are on disk, or in a commit, with their commits.
-
-    `path` is relative to the top of the working tree, `lines` a span. The user's settings of blame
-    don't count: a list of commits to pass over would give their lines to others. Raises GitFailed.
-    """
-    span = (*((f"-L{lines[0]},{lines[1]}",) if lines else ()), *((commit,) if commit else ()))
-    plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--porcelain")
-    out = repo.git.run(*plain, *span, "--", path, hint=_SETTINGS_HINT)
-    paths: dict[str, tuple[str, ...]] = {}
-    blamed: list[BlamedLine] = []
-    name, previous = b"", b""
-    commit, at, number = "", 0, 0
-    for line in out.split(b"\n"):
-        if line.startswith(b"\t"):
-            if name:
-                both = (path_of(name), path_of(previous)) if previous else (path_of(name),)
-                paths[commit] = tuple(dict.fromkeys(both))
-            text = _text(line[1:])
-            is_new = not commit.strip("0")
-            blamed.append(BlamedLine(number, text, "" if is_new else commit, paths[commit], at))
-            name = previous = b""
-        elif header := _HEADER.fullmatch(line):
-            commit, at, number = header[1].decode(), int(header[2]), int(header[3])
-        elif line.startswith(b"filename "):
-            name = line[9:]
-        elif line.startswith(b"previous "):
-            previous = line.split(b" ", 2)[2]
-    return blamed
-
-
-def lines_of(repo: Repository, path: str, lines: tuple[int, int] | None = None) -> list[BlamedLine]:
-    """Returns what `blame` does; the lines of a file that no commit has are all new."""
-    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
-    is_added = is_listed and repo.git.commit_of("HEAD") is not None
-    if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
-        return blame(repo, path, lines)
-    texts = lines_on_disk(repo, path)
-    first, last = lines or (1, len(texts))
-    return [
-        BlamedLine(number, text, "", (path,), number)
-        for number, text in enumerate(texts[first - 1 : last], first)
-    ]
-
-
-def _text(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "replace")
-
-
-def contents(repo: Repository, path: str) -> bytes:
-    """Returns a file of a working tree, in UTF-8 where git keeps it so; raises OSError."""
-    data = (repo.folder / path).read_bytes()
-    if b"\0" in data[:BINARY_BYTES]:
-        out = repo.git.run("check-attr", "-z", "working-tree-encoding", "--", path)
-        with suppress(LookupError, UnicodeError):
-            encoding = out.split(b"\0")[2].decode().removesuffix("-BOM")
-            return data.decode(encoding).removeprefix("\ufeff").encode()
-    return data
-
-
-def lines_on_disk(repo: Repository, path: str) -> list[str]:
-    """Returns the lines of a file of a working tree; raises OSError."""
-    pieces = contents(repo, path).split(b"\n")
-    return [_text(piece) for piece in (pieces if pieces[-1] else pieces[:-1])]
-
-
 def hunks_of(repo: Repository, commits: Sequence[str]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     """Yields commits with the hunks that they changed; of a merge, those that it made itself."""
     for start in range(0, len(commits), COMMITS_AT_ONCE):
@@ -196,7 +110,7 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             texts = list[tuple[str, str]]()
             while any(remaining):
                 row = next(rest)
-                signs, text = row[:width], _text(row[width:])
+                signs, text = row[:width], text_of_line(row[width:])
                 if signs.startswith(b"\\"):  # a remark on a last line without its end
                     continue
                 is_gone = b"-" in signs
