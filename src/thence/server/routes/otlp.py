@@ -50,11 +50,7 @@ def routes_for(intake: SpanIntake) -> list[Route]:
 
     async def others(request: Request) -> Response:
         form = _form(request)
-
-        def drop(body: bytes) -> Response:
-            return _answer(form, 0, _NOT_KEPT)
-
-        return await _answered(request, drop)
+        return await _answered(request, lambda body: _answer(form, 0, _NOT_KEPT))
 
     return [
         Route("/v1/traces", traces, methods=["POST"]),
