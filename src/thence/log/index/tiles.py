@@ -320,7 +320,7 @@ def lanes(
     }
     ends_of = {}
     if axis == "order":
-        ends_of["ends"] = ids_at(view.connection, window_of(view, axis, *span)[-2:])
+        ends_of["ends"] = ids_at(view.connection, window_of(view, axis, span[0], span[1])[-2:])
     return {"lanes": nsmallest(LANES_MAX, rows, key=keys[sort]), **ends_of}
 
 
