@@ -158,7 +158,7 @@ def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
                     return file
-            file.close()  # it is the one at the path no more
+            file.close()  # it is no longer the one at the path
         except BlockingIOError:
             file.close()
             if time.monotonic() >= end_s or pause(pause_s) is True:

@@ -8,11 +8,9 @@ from tests.cli.installed import thence as command
 from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
 
 import thence
-from thence.core.vocabulary import PLAIN
 from thence.errors import NotALog
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import strays
-from thence.log.open import Log, LogSettings
 from thence.sim import EventWriter
 
 
@@ -26,18 +24,6 @@ def test_link_to_the_current_file_is_followed(folder):
     current(folder).symlink_to("elsewhere")
     append_after(folder)
     assert numbers(folder) == list(range(COUNT))
-
-
-@pytest.mark.parametrize("name", ["9999-12-31_23-59-59-999999", "2026-13-45_99-99-99-000000"])
-def test_segment_with_a_name_that_no_rotation_gave_is_read_and_hinders_no_rotation(folder, name):
-    foreign = b'{"event_id":"theirs","payload":{"n":99}}\n'
-    (folder / f"events_{name}.jsonl").write_bytes(foreign)
-    assert numbers(folder) == [99, *range(COUNT)]
-    with Log(folder, PLAIN, LogSettings(max_file_size=10)) as log:
-        appended = [log.append("after") for _ in range(3)]
-        assert set(appended) <= set(log.read())
-        assert codes(folder) == []
-    assert (folder / f"events_{name}.jsonl").read_bytes() == foreign
 
 
 def test_empty_file_is_an_empty_log(folder):
@@ -79,13 +65,6 @@ def test_command_with_an_empty_name_of_a_log_takes_not_the_working_folder(tmp_pa
     assert ended.code == 2
     assert ended.out == ""
     assert [event.event_type for event in thence.open(tmp_path).read()] == ["mine"]
-
-
-def test_name_that_is_no_utf8_is_a_folder_like_any_other(tmp_path):
-    folder = tmp_path / "odd\udcff"
-    with thence.open(str(folder)) as log:
-        log.append("a")
-    assert (folder / "events.jsonl").exists()
 
 
 def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(tmp_path):

@@ -276,11 +276,12 @@ def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
                 record = SessionRecord(name, open_folder / name, is_held, is_draft=not data)
                 is_whole = len(data) == RECORD_BYTES and data.startswith(MAGIC)
                 if is_whole and _CHECK.unpack_from(data, _CHECK_AT) == (crc32(data[:_CHECK_AT]),):
-                    mark, drained = _MARK.unpack_from(data, _MARK_AT), data[_DRAINED_AT:]
+                    mark = _MARK.unpack_from(data, _MARK_AT)
+                    drained = _DRAINED.unpack_from(data, _DRAINED_AT)
                     record = record._replace(
                         has_doubtful_values=_VALUES.unpack_from(data, _VALUES_AT) != (0,),
                         is_whole=True,
-                        has_queue=mark > _DRAINED.unpack_from(drained),
+                        has_queue=mark > drained,
                         durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
                     )
                 yield record

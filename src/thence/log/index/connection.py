@@ -476,7 +476,7 @@ class Index:
 def answered(
     function: Callable[Concatenate[Index, sqlite3.Connection, P], Answer],
 ) -> Callable[Concatenate[Index, P], Answer]:
-    """Has a function of an index be given the connection of `Index.answer`, and raise as that."""
+    """Gives a function of an index the connection of `Index.answer`, whose errors it raises."""
 
     @wraps(function)
     def asked(index: Index, /, *given: P.args, **named: P.kwargs) -> Answer:

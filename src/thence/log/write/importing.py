@@ -86,11 +86,11 @@ class Relay:
         redactions = read_redactions(self._disk, self._folder)
         for received in lines:
             line = without_body(received, redactions)
-            event_or_bad = parse(line, self._vocabulary)
-            if isinstance(event_or_bad, BadLine):
-                bad.append((line, event_or_bad))
+            content = parse(line, self._vocabulary)
+            if isinstance(content, BadLine):
+                bad.append((line, content))
             else:
-                events.append(event_or_bad)
+                events.append(content)
         held = look({event.event_id for event in events}) if events else Held(0, {})
         new, known_count, stored = self._sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
