@@ -286,7 +286,7 @@ def _write(event: Event) -> str:
         }
         if any(not _RAW.search(key) for key in told.keys() - {*OPERATION}):
             told = {key: value for key, value in told.items() if not _RAW.search(key)}
-        rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM), ())
+        rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM, *AGENT), ())
     if outcome == "failed":
         message, kind = payload.get("error_message"), line(str(payload.get("error_type") or ""))
         rest = kind.rpartition(".")[2] or spoken(payload).text

@@ -55,7 +55,7 @@ def tally(index: Index, connection: Connection, filter: Filter, by: By | None = 
     An event without a name, or without a time that can be read, is in no group. Raises
     `read_failed`.
     """
-    scan = scan_of(connection, filter)
+    scan = scan_of(index, connection, filter)
     if scan is None:
         return Tally(0, 0, {}, {}, {}, None, None)
     source, values = scan.source(), dict(scan.values)
@@ -178,7 +178,7 @@ def latest_steps(index: Index, connection: Connection, filter: Filter, last: int
     """
     begin_filter = structs.replace(filter, failed=None)
     (until_us,) = connection.execute("SELECT max(time_last) FROM zones").fetchone()
-    scan = scan_of(connection, begin_filter)
+    scan = scan_of(index, connection, begin_filter)
     if scan is None:
         return LatestSteps((), 0, until_us)
     values = dict(scan.values)

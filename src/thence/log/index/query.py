@@ -7,6 +7,7 @@ to. The matches of `where` are found by reading the candidates that the columns 
 `core.query.where` decides, and most lines are excluded by their bytes alone.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, tee
 from sqlite3 import Connection, Cursor
@@ -23,6 +24,7 @@ from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Stale
+from thence.log.index.spending import calls_of, said
 from thence.log.index.zones import Bounds, bounds_of
 
 T = TypeVar("T")
@@ -31,13 +33,14 @@ T = TypeVar("T")
 class Within(NamedTuple):
     """The events among which a filter chooses: with words, of a span of arrivals, of calls.
 
-    `words` is a question of `log.index.words`, which has to have followed; "" asks for none.
-    `calls` is SQL that selects arrivals, with the value of `:name`.
+    `words` is a question of `log.index.words`, which has to have followed. `calls` and `said` name
+    a row of the tables of `log.index.spending`. Of each "" asks for nothing.
     """
 
     words: str = ""
     arrivals: tuple[int, int] | None = None
-    calls: tuple[str, str] | None = None
+    calls: str = ""
+    said: str = ""
 
 
 ALL = Within()
@@ -89,10 +92,8 @@ def _answer(
     within: Within = ALL,
 ) -> tuple[tuple[T, ...], tuple[int, bool, str | None]]:
     """Returns what is read of a page's events, and what `PageRequest.end` returns of them."""
-    if within.words:
-        index.attach(connection, "words")
     snapshot, mark = event_count(connection), request.mark
-    scan = scan_of(connection, filter, request.descending, within)
+    scan = scan_of(index, connection, filter, request.descending, within)
     if scan is None:
         return (), request.end(0, None, snapshot, 0)
     if mark is not None:
@@ -319,6 +320,7 @@ class Scan(NamedTuple):
 
 
 def scan_of(
+    index: Index,
     connection: Connection,
     filter: Filter,
     descending: bool = False,
@@ -340,9 +342,13 @@ def scan_of(
         conditions["failed"] = f"failed = {int(filter.failed)}"
     sets: dict[str, str] = {}
     if within.words:
+        index.attach(connection, "words")
         sets["words"], values["words"] = _OF_WORDS, within.words
     if within.calls:
-        sets["calls"], values["name"] = within.calls
+        sets["calls"], values["name"] = calls_of(within.calls)
+    if within.said:
+        sets["said"] = "SELECT value FROM json_each(:said)"
+        values["said"] = json.dumps(said(index, connection).get(within.said, []))
     conditions |= {key: f"arrival IN ({sql})" for key, sql in sets.items()}
     ranges = {
         "turn": (filter.turn_first, filter.turn_last),

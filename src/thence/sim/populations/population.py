@@ -252,7 +252,7 @@ class Population(BaseAgent):
         for column, declared in columns.items():
             is_pair = isinstance(declared, tuple | list) and len(declared) == 2
             kind, first = declared if is_pair else (declared, None)
-            if not (str(column).isidentifier() and kind in TYPES):
+            if not (str(column).isidentifier() and isinstance(kind, str) and kind in TYPES):
                 cause = f"{column!r:.60} is declared as {declared!r:.60}"
                 words = f"give a name that Python allows, and a type of {', '.join(TYPES)}"
                 raise _unfit("columns", f"{cause}; {words}")

@@ -232,7 +232,10 @@ class SimulationOrchestrator:
             return self.result
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
-        """Plays the run to its end; a cancellation drains the log first."""
+        """Plays the run to its end; a cancellation drains the log first.
+
+        Raises ThenceError for a run that has begun.
+        """
         if self._simulation is not None:
             cause = "this run has begun" if self.result is None else "this run has ended"
             hint = "make another SimulationOrchestrator"
