@@ -11,7 +11,9 @@ from tests.docs.test_examples import FRAMEWORKS, examples
 
 ROOT = Path(__file__).parents[2]
 TEXT = FRAMEWORKS.read_text("utf-8")
-LOCK = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob("requirements-frameworks*")))
+# the common one first
+LOCKS = sorted(ROOT.glob("requirements-frameworks*.lock"), key=lambda path: len(path.name))
+LOCK = "".join(path.read_text("utf-8") for path in LOCKS)
 PACKAGES = {
     "pydantic-ai": "pydantic-ai-slim",
     "openai-agents": "openai-agents",

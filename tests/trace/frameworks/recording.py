@@ -36,8 +36,9 @@ ADDRESS = re.compile(r"127\.0\.0\.1:\d+|gen\d+@\w+|celery@\w+")
 
 
 def pinned(package: str) -> str:
-    """Returns a package's version in the locks."""
-    locks = "".join(map(Path.read_text, sorted(ROOT.glob("requirements-frameworks*.lock"))))
+    """Returns a package's version in the first lock that has it, the common one before others."""
+    paths = sorted(ROOT.glob("requirements-frameworks*.lock"), key=lambda path: len(path.name))
+    locks = "".join(map(Path.read_text, paths))
     match = re.search(rf"^{re.escape(package)}==(\S+)", locks, re.MULTILINE)
     assert match is not None, package
     return match[1]
