@@ -36,7 +36,7 @@ OF_ONE_CALLER: dict[str, int] = {
 }
 STARRED: dict[str, int] = {
     "cli": 5,
-    "log": 9,
+    "log": 8,
     "server": 5,
     "sim": 9,
     "trace": 6,

@@ -338,7 +338,7 @@ def _summed(
     if span[0] <= ends[0] and span[1] >= ends[1]:
         counts = _whole(view, axis, column, 0, count)
     else:
-        counts = count(window_of(view, axis, *span))
+        counts = count(window_of(view, axis, span[0], span[1]))
     return ((value, counts[value, 0], counts[value, 1]) for value, of in counts if not of)
 
 
