@@ -75,7 +75,7 @@ def is_locked(path: Path) -> bool:
 def read_private(path: Path, size_bytes_max: int) -> tuple[bytes, bool] | None:
     """Returns the bytes of a file of this user, and whether others may read or write it.
 
-    The result is None without a file. A symbolic link, what is no regular file, and a file of
+    Returns None if there is no file. A symbolic link, what is no regular file, and a file of
     another user are refused: somebody else would choose what is read. Raises ThenceError.
     """
     with _failures("could not read", path):

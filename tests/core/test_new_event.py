@@ -72,7 +72,7 @@ def test_text_in_place_of_a_collection_of_texts_is_refused(name):
     fields = {"subjects": {"order/1"}, "types": {"paid"}} | {name: "order/1"}
     with pytest.raises(InvalidEvent) as caught:
         Unchanged(Position(), **fields)
-    expected = f"could not guard the append field {name}: a text is not a collection of texts"
+    expected = f"could not guard the append field {name}: a string is not a collection of strings"
     assert str(caught.value) == expected
     assert caught.value.hint == f"pass {name}={{'order/1'}}"
 

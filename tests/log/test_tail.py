@@ -375,7 +375,7 @@ def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(made_of):
 
     unknown = (OutcomeUnknown, "could not take back half a line at the end of", str(path))
     hint = "retry(), or open the log again: the next append moves the half line aside"
-    theirs = "somebody else wrote to it without the lock"
+    theirs = "another program wrote to it without the lock"
     assert kept(OS_DISK, b"a\nhalf a line") == (0, (*unknown, theirs, hint))
     broken = Scripted(truncate=DiskError(errno.EIO, "as said"))
     assert kept(broken, b"a\nhalftheirs and more") == (2, (*unknown, "as said", hint))

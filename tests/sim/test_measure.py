@@ -189,7 +189,7 @@ def test_run_that_does_not_come_to_its_events_again_is_refused(folder):
 def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
     with thence.open(tmp_path / "plain") as log:
         event = log.append("order.placed", {"amount": 1})
-    with pytest.raises(NotALog, match="no simulation's run"):
+    with pytest.raises(NotALog, match="not a simulation's run"):
         measure(tmp_path / "plain", event.event_id)
     folder = siren_run(tmp_path, verbosity="MILESTONE")
     with pytest.raises(ThenceError, match="nothing that can be altered led to it") as raised:

@@ -134,7 +134,7 @@ class LogSummary(LogEntry):
     first: Moment | None = Field(description="The first event in total order.")
     last: Moment | None
     unverified: int = Field(ge=0, description="Events that another tool wrote.")
-    damaged_lines: int = Field(ge=0, description="Lines and files that are passed over.")
+    damaged_lines: int = Field(ge=0, description="Lines and files that are skipped.")
     damage: list[DamageFound] = Field(description="The first of them.")
 
 
@@ -231,5 +231,5 @@ class Health(BaseModel):
     logs: int = Field(ge=0, description="Those that are not simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
-    damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")
+    damaged_lines: int = Field(ge=0, description="Lines and files skipped, of all logs.")
     damaged_logs: int = Field(ge=0)

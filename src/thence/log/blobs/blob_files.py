@@ -457,7 +457,7 @@ def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
     """
     entries = event.body_entries
     if entries and bodies is None:
-        raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
+        raise missing_body(entries[0].digest, "only the line's own log keeps it")
     values = tuple(Body(entry.digest, bodies.value(*entry[1:])) for entry in entries if bodies)
     put_back(event.cut_payload, entries, DraftBodies(values), decoded, is_strict=True)
     return values

@@ -93,7 +93,9 @@ class _Tiles(PageFilter):
     axis: Axis = "order"
     level: Annotated[int, Field(ge=0, le=LEVEL_MAX), Number] = 0
     tile: _Position = 0
-    lanes: Annotated[str, Field(pattern=_TILE_LANES, description="At most 20, by commas.")] = ""
+    lanes: Annotated[
+        str, Field(pattern=_TILE_LANES, description="At most 20, separated by commas.")
+    ] = ""
 
 
 class _Marks(PageFilter):

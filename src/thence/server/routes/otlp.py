@@ -69,7 +69,7 @@ async def _answered(request: Request, work: Callable[[bytes], Response]) -> Resp
             raise too_large
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        raise HTTPException(415, "a body is sent as it is, or packed by gzip")
+        raise HTTPException(415, "a body is sent as it is, or compressed with gzip")
 
     def answer() -> Response:
         if encoding == "identity":

@@ -84,7 +84,7 @@ class Paging(Parameters):
     def checked(self) -> PageBounds:
         """Returns the bounds of the requested page; raises InvalidFilter for cursor and offset."""
         if self.cursor is not None and "offset" in self.model_fields_set:
-            raise invalid("offset", "the cursor knows where to go on", "leave one of them out")
+            raise invalid("offset", "the cursor knows where to continue", "leave one of them out")
         return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
     @property
@@ -104,7 +104,7 @@ class SimulationFilter(Parameters):
     agent_ids: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
     turn_start: Annotated[_Turn, Field(description="Inclusive.")] = None
     turn_end: Annotated[_Turn, Field(description="Inclusive.")] = None
-    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
+    failed: Annotated[_Flag, Field(description="Only failures; false: all others.")] = None
 
     def filter(self) -> Filter:
         """Returns the filter; raises InvalidFilter that names the parameter."""
@@ -129,7 +129,7 @@ class LogFilter(Parameters):
     since: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     until: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     turn: Annotated[_Text, Field(description="A turn, or a range: 3..7, 3.., ..7.")] = None
-    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
+    failed: Annotated[_Flag, Field(description="Only failures; false: all others.")] = None
     where: Annotated[
         _Names,
         Field(description="`path op value`, joined by `and`.", examples=[["payload.amount > 10"]]),
@@ -187,7 +187,7 @@ class Live(Parameters):
 
     last_event_id: Annotated[
         _Text,
-        Field(description="Begin after this event. The header, if sent, goes first."),
+        Field(description="Begin after this event. The header, if sent, takes precedence."),
     ] = None
     tail: Annotated[
         Annotated[int, Field(ge=0, le=LIMIT_MAX), Number] | SkipJsonSchema[None],

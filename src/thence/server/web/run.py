@@ -314,7 +314,7 @@ def _damage(summary: LogFacts) -> Html | None:
     ]
     is_one = summary.damaged_lines == 1
     verb = "line is not an event and is" if is_one else "lines are not events and are"
-    caption = f"{summary.damaged_lines:,} {verb} passed over"
+    caption = f"{summary.damaged_lines:,} {verb} skipped"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
     return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
@@ -414,7 +414,7 @@ def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> H
         )
     order = "newest first" if question.asked.order == "newest" else "in total order"
     part = f"{len(rows):,} of " if results.total > len(rows) else ""
-    behind = ", behind those of the pages before" if question.asked.cursor else ""
+    behind = ", after those of the previous pages" if question.asked.cursor else ""
     where = " in the window of the picture" if {"from", "to"} <= question.picture.keys() else ""
     caption = f"{part}{counted(results.total, 'event')}{where}, {order}{behind}"
     listing = table(caption, columns, rows)

@@ -299,7 +299,7 @@ class SimulationOrchestrator:
             elif simulation.models and (fault := simulation.models.useless_turn()):
                 place = f"after turn {simulation.recorder.turn}"
                 hint = "thence why @last-error shows one; change the prompt or the model"
-                raise ModelsUnavailable("could not go on", place=place, cause=fault, hint=hint)
+                raise ModelsUnavailable("could not continue", place=place, cause=fault, hint=hint)
             elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()

@@ -105,7 +105,7 @@ class SpanIntake:
         with self._lock:
             if len(self._waiting) + len(spans) > WAITING_MAX:
                 raise LogFull(
-                    "could not take spans",
+                    "could not receive spans",
                     place=self._log.folder,
                     cause=f"{len(self._waiting):,} wait for their parents",
                     hint="send them again later",

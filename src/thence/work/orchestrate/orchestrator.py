@@ -308,7 +308,7 @@ class Orchestrator:
         if waits_for := open_dependencies(self.shared.feature, package):
             return f"waits for {', '.join(waits_for)}"
         if history is None:
-            return f"is in {package.lane}, with {package.agent or 'somebody'}"
+            return f"is in {package.lane}, with {package.agent or 'someone'}"
         if self._is_given_up(wp_id):
             return f"was sent back {self.shared.times_sent_back(wp_id)} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"
