@@ -100,17 +100,10 @@ class InvalidFilter(ThenceError, ValueError):
     """
 
     def __init__(
-        self,
-        operation: str,
-        *,
-        key: str = "",
-        column: int = 0,
-        cause: object = "",
-        hint: str = "",
-        code: str = "",
+        self, operation: str, *, key: str = "", column: int = 0, **words: Unpack[Words]
     ) -> None:
-        place = f"{key}, column {column}" if column else key
-        super().__init__(operation, place=place, cause=cause, hint=hint, code=code)
+        words["place"] = f"{key}, column {column}" if column else key
+        super().__init__(operation, **words)
         self.key = key
         self.column = column
 

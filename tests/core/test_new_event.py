@@ -186,20 +186,6 @@ def test_position_holds_just_what_was_read_in_any_order(first, second, others):
     assert msgspec.json.decode(msgspec.json.encode(position), type=Position) == position
 
 
-@pytest.mark.promise("P1")
-def test_read_goes_on_behind_a_position(tmp_path):
-    with thence.open(tmp_path) as log:
-        first = [log.append("t", {"n": n}) for n in range(5)]
-        with (tmp_path / "events.jsonl").open("ab") as file:
-            file.write(b'{"event_id":"theirs","event_type":"x"}\n')
-        position = Position().after(log.read())
-        assert list(log.read(after=position)) == []
-        last = log.append("t", {"n": 5})
-        assert list(log.read(after=position)) == [last]
-        assert list(log.read(after=Position().after(first[1:]))) != [last]
-        assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
-
-
 def test_event_of_another_tool_is_held_by_its_id():
     theirs = [event_of(b'{"event_id":"a"}'), event_of(b'{"event_id":"b"}')]
     position = Position().after(theirs[:1])

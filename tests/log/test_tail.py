@@ -88,15 +88,6 @@ def test_line_cut_at_any_byte_is_moved_aside_and_told(log):
         assert_told(log, *notices, start, data[start:cut])
 
 
-def test_whole_event_that_lacks_only_its_newline_is_kept(log):
-    path = log / "events.jsonl"
-    path.write_bytes(path.read_bytes()[:-1])
-    _, notices = after_next_append(log)
-    assert notices == []
-    assert [line.event_type for line in thence.open(log).read()] == ["first", "second", "next"]
-    assert not (log / ".thence/quarantine").exists()
-
-
 @pytest.mark.parametrize(
     "tail",
     [
@@ -261,17 +252,6 @@ def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
         opened.append("next")
     types = [event.event_type for event in thence.open(log).read()]
     assert types == ["first", "second", "log.recovered", "log.write_failed", "next"]
-
-
-def test_reading_changes_nothing(log):
-    spoil(log, b"torn")
-    before = (log / "events.jsonl").read_bytes()
-    reader = thence.open(log)
-    assert len(list(reader.read())) == 2
-    (finding,) = reader.verify().findings
-    assert (finding.code, finding.severity, finding.length) == ("torn", "torn", 4)
-    assert reader.verify().ok
-    assert (log / "events.jsonl").read_bytes() == before
 
 
 @settings(max_examples=examples(40))

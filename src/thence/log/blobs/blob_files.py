@@ -336,9 +336,8 @@ class BodyWriter:
     def close(self) -> None:
         """Closes the file; a later `store` opens it again, and looks all up anew."""
         self._index, self._file, self._durable = PieceIndex(), NOWHERE, 0
-        if self._descriptor != CLOSED:
-            descriptor, self._descriptor = self._descriptor, CLOSED
-            self._disk.close_quietly(descriptor)
+        descriptor, self._descriptor = self._descriptor, CLOSED
+        self._disk.close_quietly(descriptor)
 
     def set_aside(self, mark: str = SUSPECT) -> None:
         """Makes the file an older one, if there is one, and begins the next."""

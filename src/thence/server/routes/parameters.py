@@ -4,13 +4,18 @@ An unknown parameter is refused: a misspelled filter must not be answered with a
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
+from starlette.exceptions import HTTPException
 
 from thence.core.query.filter import Filter, invalid, moments, names
+from thence.log.index import words
 from thence.log.index.page import PageBounds
+from thence.log.index.query import Within
+from thence.log.index.spending import Key
+from thence.server.logs.root import OpenLog
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000
@@ -18,6 +23,8 @@ CURSOR_CHARACTERS_MAX = 4_096
 NUMBER_MAX = 2**53 - 1
 DEPTH_MAX = 20
 DEPTH = 5
+# how long words for searches are added before an answer says how far that is
+WORDS_S = 1.5
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
@@ -141,6 +148,30 @@ class LogFilter(Parameters):
             failed=self.failed,
             where=self.where,
         )
+
+
+class PageFilter(LogFilter):
+    """What a page finds in a log: the filter, words, and a row of where it went.
+
+    `words` begin as words of an event do, `calls` are those of an agent, model, tool or type,
+    `said` is what failures said.
+    """
+
+    words: str = ""
+    calls: Annotated[str, Field(pattern=rf"(?s)^({'|'.join(get_args(Key))}):.+")] = ""
+    said: str = ""
+
+    def within(self, log: OpenLog) -> Within:
+        """Returns the events among which the filter chooses, once all words are there.
+
+        Raises HTTPException while they are being added.
+        """
+        if match := words.question(self.words):
+            had, events = words.follow(log.index, WORDS_S)
+            if had < events:
+                text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
+                raise HTTPException(503, text, {"Retry-After": "0"})
+        return Within(match, calls=self.calls, said=self.said)
 
 
 class SimulationPage(SimulationFilter, Paging):

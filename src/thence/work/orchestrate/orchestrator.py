@@ -169,6 +169,7 @@ class Orchestrator:
             hold_up = self._held_up.get(wp_id)
             if hold_up and hold_up.until_s == math.inf and hold_up.seen != package:
                 del self._held_up[wp_id]
+        shared.session.snapshot.planned(shared.feature)  # a file that can't be read holds up all
         shared.histories = attempt_histories(shared.session.snapshot.events, self.slug)
         self._journal_size = seen
 

@@ -66,7 +66,7 @@ def span_batches(
 
     named = names_events(conditions)
     with open_for_reading(out, log_name, counts_damage=False, has=named) as log:
-        spans = LogSpans(log.vocabulary)
+        spans = LogSpans()
         resource = {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
         for batch in batches(chosen()):
             yield trace_of(batch, resource, __version__), len(batch)
