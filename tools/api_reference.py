@@ -15,8 +15,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "api.md"
 
 _HEAD = """# The query API
 
-Generated from the OpenAPI document, which the server returns at `/openapi.json`: change the routes, then
-run `tools/api_reference.py`. [Query over HTTP](../guides/team/query-over-http.md) shows how to ask.
+Generated from the OpenAPI document, which the server returns at `/openapi.json`: change the routes,
+then run `tools/api_reference.py`. [Query over HTTP](../guides/team/query-over-http.md) shows how to
+ask.
 
 All requests are `GET`; `HEAD` returns the same without the body. An unlisted parameter is refused,
 and a list is a repeated parameter. The pages for browsers, from `/` and `/runs/{id}` on, are not

@@ -186,7 +186,7 @@ class Event:
 
     @property
     def event_id(self) -> str:
-        """The ULID by which the event is known everywhere."""
+        """The event's ULID, which is the same everywhere."""
         return self.header.event_id
 
     @property

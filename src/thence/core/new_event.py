@@ -87,7 +87,7 @@ def subtract(whole: Range, ranges: Sequence[Range]) -> Iterator[Range]:
 
 
 class Unchanged(msgspec.Struct, frozen=True):
-    """A guard, which holds as long as no event behind a position is about certain subjects.
+    """A guard, which holds as long as no event after a position is about certain subjects.
 
     `since` is the position that the caller has read, up to its last event in arrival order.
     `subjects` are compared with the event's subject; `types`, when given, limit the guard to

@@ -41,7 +41,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     the log, for the hosts whose every event is about something; `notice_members` are in all
     notices. `is_folder_stream` means that a log is one stream with its folder's name.
     `adds_subject_heads` means that an event names, besides other causes, the heads of its subject;
-    events of `remark_types` decide nothing, and are no heads for one that decides something.
+    events of `remark_types` decide nothing, and are not heads for one that decides something.
     `identifying` are the members at the top of a payload whose texts are never masked. Large
     values are cut from lines that hold `cuts_lines_with`, from none if it is None: other tools
     read these lines whole. `bodies` are those of one log.

@@ -483,7 +483,7 @@ class Log(Reader):
             )
 
     def environment(self, event: Cause) -> dict[str, str]:
-        """Returns the variable by which another process names an event as cause of its own.
+        """Returns the variable that lets another process name an event as a cause.
 
         `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
         and `thence append` find it. The event, and all that was emitted, is durable first.

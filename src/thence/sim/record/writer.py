@@ -283,7 +283,7 @@ class EventWriter:
         self._log.flush(timeout)
 
     def environment(self, event: Cause) -> dict[str, str]:
-        """Returns the variable by which another process names an event as cause of its own.
+        """Returns the variable that lets another process name an event as a cause.
 
         The event is made durable first. An event that was not written is replaced by the last
         one of the causes that it would have named. Raises EventNotFound if there is none.

@@ -57,7 +57,7 @@ _RESULT: Mapping[str, Any] = {
 def open_run(path: str | Path) -> "RecordedRun":
     """Opens the run in a folder for reading, while it grows as well as after its end.
 
-    Raises NotALog where there is no run of a simulation, `read_failed`.
+    Raises NotALog if there is no simulation run, `read_failed`.
     """
     return RecordedRun(path)
 

@@ -232,7 +232,7 @@ class RecordedView(msgspec.Struct, eq=False):
 
     @property
     def facts(self) -> Any:
-        """The engine's facts that never change, such as a map; they are no causes."""
+        """The engine's facts that never change, such as a map; they are not causes."""
         return self.ledger.facts
 
     @property

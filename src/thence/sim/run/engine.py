@@ -332,8 +332,8 @@ class BaseEngine:
     def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
-        The name of an agent stands for all variables of that one, so that a function of an agent's
-        neighbours will do. "neighbours" stands for all variables of the agent, of those one step
+        The name of an agent represents all its variables, so a function that returns an agent's
+        neighbours will do. "neighbours" represents all variables of the agent, of those one step
         from it in the world, of its place and the places next to it. When the agent does nothing,
         or something else, these variables depend on that too, in each turn: name no more than an
         action can change. None means all variables of the agent itself; override this if actions

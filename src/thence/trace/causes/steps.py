@@ -480,7 +480,7 @@ def step(
     `log` is an open log, or a function that returns one; without it the log of the step
     around is taken, and of a step in the same log its subject and actor, where none are given.
     Begin and end have the same subject, actor and stream. `async with` does the same and lets
-    other tasks run meanwhile.
+    other tasks run in the meantime.
 
     `with thence.step(…) as s:` gives the begin, which is a cause like any event; `s.set(tokens=8)`
     adds to the payload of the end, and after the block `s.ended` is the end. `retry_of` names an

@@ -140,7 +140,7 @@ class EventStore:
         return relayed
 
     def read(self) -> list[Event]:
-        """Returns all events of the project in total order; none where there is no journal."""
+        """Returns all events of the project in total order; none if there is no journal."""
         return self.log.events() if self.is_there else []
 
     def arrived(self) -> list[Event]:
