@@ -44,9 +44,13 @@ soak: ## the attacks that take hours; ARGS=kills runs one part of tests/crash/so
 real-agents: setup-dev ## real coding agents against the hooks; ARGS=windows plays one scenario
 	@$(VENV)/python -m tests.trace.agents.real $(ARGS)
 
-frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene
-	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall \
-		.venv/wheels/*.whl
+# each in an environment of its own, where its pins fit no other
+FRAMEWORKS := frameworks frameworks-adk frameworks-crewai frameworks-llama-index
+frameworks: setup-dev $(FRAMEWORKS:%=.venv-%/ready) ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene
+	@for place in $(FRAMEWORKS); do \
+		.venv-$$place/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall \
+			.venv/wheels/*.whl || exit 1; \
+	done
 	@mkdir -p .venv-frameworks/node
 	@cp tests/trace/frameworks/node/* .venv-frameworks/node/
 	@test -d .venv-frameworks/node/node_modules || \
@@ -104,6 +108,6 @@ release: setup-dev .venv-release/ready ## build sdist and wheel into dist/, twic
 	@$(VENV)/python -m tools.release $(FOR)
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench .venv-frameworks .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-frameworks* .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -73,7 +73,7 @@ def test_agent_that_is_run_again_asks_nothing(tmp_path: Path) -> None:
 def test_example_of_hooks_tells_why_a_file_was_edited(tmp_path: Path) -> None:
     lines = run("hooks", tmp_path)
     flight, why = " ".join(" ".join(lines).split()).split("why was pay.py edited? ")
-    assert flight.count("may still go on") == 4
+    assert flight.count("may still be running") == 4
     assert why.startswith("1 claude-code began a session")
     assert 'the user asked: "Let orders be paid"' in why
     assert "claude-code/coder edited pay.py" in why

@@ -42,6 +42,8 @@ lock requirements-mutants.lock $thence --group mutants --constraints "$place/req
     --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"
 lock requirements-release.lock --group release "$@"
-lock requirements-frameworks.lock pyproject.toml --extra otel --group frameworks "$@"
+for group in frameworks frameworks-adk frameworks-crewai frameworks-llama-index; do
+    lock "requirements-$group.lock" pyproject.toml --extra otel --group "$group" "$@"
+done
 mv "$place"/requirements*.lock .
 "$place/env/bin/python" -m tools.lock_table

@@ -33,12 +33,7 @@ if TYPE_CHECKING:
     from thence.sim.record.event_filter import EventFilter
     from thence.trace.causes.log_records import LogHandler, StructlogProcessor
     from thence.trace.causes.outcomes import CallOutcome, outcome, outcome_async
-    from thence.trace.causes.propagation import (
-        CauseMiddleware,
-        carried,
-        carry,
-        propagate,
-    )
+    from thence.trace.causes.propagation import CauseMiddleware, carried, carry, propagate
     from thence.trace.causes.steps import because, step
 
 __version__ = "0.2.0"

@@ -71,7 +71,7 @@ class ThenceError(Exception):
 
 
 class SuppressCodes:
-    """Passes over a ThenceError of the enclosed block that has one of these codes."""
+    """Suppresses a ThenceError with one of these codes in the enclosed block."""
 
     def __init__(self, *codes: str) -> None:
         self._codes = codes
@@ -100,17 +100,10 @@ class InvalidFilter(ThenceError, ValueError):
     """
 
     def __init__(
-        self,
-        operation: str,
-        *,
-        key: str = "",
-        column: int = 0,
-        cause: object = "",
-        hint: str = "",
-        code: str = "",
+        self, operation: str, *, key: str = "", column: int = 0, **words: Unpack[Words]
     ) -> None:
-        place = f"{key}, column {column}" if column else key
-        super().__init__(operation, place=place, cause=cause, hint=hint, code=code)
+        words["place"] = f"{key}, column {column}" if column else key
+        super().__init__(operation, **words)
         self.key = key
         self.column = column
 
@@ -146,7 +139,7 @@ class GitFailed(ThenceError):
 
 
 class CyclicDependencyError(ThenceError, ValueError):
-    """Error: events name each other as causes in a circle, so that they have no order."""
+    """Error: events name each other as causes in a cycle, so that they have no order."""
 
 
 class SyncRefused(ThenceError):
@@ -171,11 +164,11 @@ class SyncRefused(ThenceError):
 
 
 class NotLoggedIn(SyncRefused):
-    """Error: there is no login for this server, or the server does not accept it any more."""
+    """Error: there is no login for this server, or the server no longer accepts it."""
 
 
 class RunDiverged(ThenceError):
-    """Error: a run that is played again came to another event than the recorded one.
+    """Error: a replayed run produced another event than the recorded one.
 
     `step` is that of the first such event. Nothing was appended.
     """
@@ -188,7 +181,7 @@ class EventNotFound(ThenceError, LookupError):
 
 
 class NotALog(ThenceError):
-    """Error: a path is no folder with a log in it."""
+    """Error: a path is not a log folder."""
 
 
 class VocabularyMismatch(ThenceError):

@@ -75,7 +75,7 @@ def is_locked(path: Path) -> bool:
 def read_private(path: Path, size_bytes_max: int) -> tuple[bytes, bool] | None:
     """Returns the bytes of a file of this user, and whether others may read or write it.
 
-    The result is None without a file. A symbolic link, what is no regular file, and a file of
+    Returns None if there is no file. A symbolic link, what is no regular file, and a file of
     another user are refused: somebody else would choose what is read. Raises ThenceError.
     """
     with _failures("could not read", path):
@@ -151,22 +151,6 @@ def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int
     """Returns the file at the path, locked. Raises OSError, and FileBusy behind the wait."""
     end_s = time.monotonic() + wait_s
     pause_s = _PAUSE_MIN_S
-    while (file := _locked(path, mode)) is None:
-        if time.monotonic() >= end_s or pause(pause_s) is True:
-            raise FileBusy(
-                "could not lock",
-                place=path,
-                cause=f"another process has held it for {wait_s:g} s"
-                if wait_s
-                else "another process holds it",
-                hint="wait for that process or end it, then try again",
-            )
-        pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-    return file
-
-
-def _locked(path: Path, mode: int) -> FileIO | None:
-    """Returns the file at the path with its lock, None while somebody else has that."""
     while True:
         file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, mode), "r+")
         try:
@@ -174,13 +158,21 @@ def _locked(path: Path, mode: int) -> FileIO | None:
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
                     return file
+            file.close()  # it is no longer the one at the path
         except BlockingIOError:
             file.close()
-            return None
+            if time.monotonic() >= end_s or pause(pause_s) is True:
+                how_long = f"has held it for {wait_s:g} s" if wait_s else "holds it"
+                raise FileBusy(
+                    "could not lock",
+                    place=path,
+                    cause=f"another process {how_long}",
+                    hint="wait for that process or end it, then try again",
+                ) from None
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
         except BaseException:
             file.close()
             raise
-        file.close()
 
 
 @contextmanager

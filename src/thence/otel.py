@@ -8,6 +8,7 @@ the extra `otel`.
 import sys
 import weakref
 from collections import OrderedDict
+from contextlib import nullcontext
 from threading import RLock
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -184,7 +185,15 @@ class SpanProcessor(SdkSpanProcessor):
         members = {"caused_by": ids, "begins": True, "inferred_causes": asked.inferred}
         new = self._new(span, "begun", payload, words, **members)
         outer = span_around()
-        event = self._under(token_of(parent), passed, new)
+        token, block = token_of(parent), None
+        if passed and not token:  # causes in other logs are named with these
+            block = CauseScope(current_causes(), passed=(*passed, *current_passed()))
+        try:
+            with carried({TRACESTATE: token}) if token else nullcontext():
+                event = self._appended(new)
+        finally:
+            if block is not None:
+                block.leave()
         trace = (payload["trace_id"], "")
         begin_id, log_id = event.event_id, self._log.log_id
         cause = PassedCause(begin_id, event.lamport_clock, log_id) if log_id else None
@@ -199,19 +208,6 @@ class SpanProcessor(SdkSpanProcessor):
             self._open[key] = opened
             if len(self._open) > SPANS_MAX:
                 self._open.popitem(last=False)
-
-    def _under(self, token: str, passed: list[PassedCause], new: HostEvent) -> Event:
-        """Appends the begin of a span; causes in other logs are named with these."""
-        if token:
-            with carried({TRACESTATE: token}):
-                return self._appended(new)
-        if not passed:
-            return self._appended(new)
-        block = CauseScope(current_causes(), passed=(*passed, *current_passed()))
-        try:
-            return self._appended(new)
-        finally:
-            block.leave()
 
     def _end(self, span: ReadableSpan) -> None:
         key = key_of(span.get_span_context())

@@ -183,7 +183,7 @@ def test_damaged_and_foreign_lines_are_told_and_passed_over_as_by_every_command(
     )
     ended = warm("diff", "orders", "other/events.jsonl", "--json", cwd=tmp_path)
     assert ended.code == 3
-    assert "1 damaged line is passed over" in ended.err
+    assert "1 damaged line is skipped" in ended.err
     assert "the last line is unfinished" in ended.err
     assert [event["event_id"] for event in ended.json["only_b_events"]] == ["bbbbbb", "aaaaaa"]
     assert warm("diff", "other", "other", "-q", cwd=tmp_path).code == 0

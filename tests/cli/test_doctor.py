@@ -158,6 +158,6 @@ def test_events_that_a_program_lost_are_counted(tmp_path):
     done = thence("doctor", "--log", tmp_path / "log", "--json", cwd=tmp_path)
     events = by_name(done)["events"]
     assert (done.code, events["ok"]) == (0, True)
-    assert "3 events of a program not taken in, the last at 20" in events["detail"]
+    assert "3 events of a program not recorded, the last at 20" in events["detail"]
     assert "No space left on device" in events["detail"]
     assert "thence log --failed" in events["hint"]

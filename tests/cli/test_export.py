@@ -178,11 +178,11 @@ def test_device_keeps_its_name(tmp_path, orders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "one of --csv, --parquet and --otlp is needed"),
-        (["--csv", "--parquet"], "no more than one"),
+        ([], "give exactly one of --csv, --parquet and --otlp"),
+        (["--csv", "--parquet"], "give exactly one"),
         (["--csv", "--json"], "--json goes with --output"),
         (["--csv", "--limit", "0"], "'--limit'"),
-        (["--csv", "--columns", "a,,b"], "a key is missing beside a comma"),
+        (["--csv", "--columns", "a,,b"], "a key is missing next to a comma"),
         (["--csv", "--columns", "actor"], "'actor' is a column of its own"),
     ],
 )

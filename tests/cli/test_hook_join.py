@@ -85,7 +85,7 @@ def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: Use
     refused = ada("hook", "join", server.url, cwd=folder)
     assert refused.code == 1
     assert is_three_lines(refused.err)
-    assert "masking of secrets is off" in refused.err
+    assert "secret masking is off" in refused.err
     assert not (agents / ".thence" / "sync").exists()
     settings.write_text("[redact]\n")
     ada.done("hook", "join", server.url, cwd=folder)

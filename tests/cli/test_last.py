@@ -77,7 +77,7 @@ def test_unfinished_lists_what_began_by_whom_since_when_and_whether_it_lives(tmp
         ran(program, tmp_path / "orders", check=False)
     line = " ".join(text.strip() for text in alive.lines)
     assert line.startswith(f"{pay.timestamp}  till: order/1 pay began")
-    assert line.endswith("; may still go on")
+    assert line.endswith("; may still be running")
     dead = unfinished()
     assert "night began" in dead.out
     assert "its process has ended" in " ".join(text.strip() for text in dead.lines)

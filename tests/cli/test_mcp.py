@@ -74,7 +74,7 @@ def test_agent_asks_why_what_followed_and_what_is_open(tmp_path: Path, log: then
     assert "order.placed" in query
     assert json.loads(show)["event_type"] == "order.failed"
     assert "night began" in unfinished
-    assert unfinished.endswith("; may still go on")
+    assert unfinished.endswith("; may still be running")
     assert log.current_file.read_bytes() == before
 
 

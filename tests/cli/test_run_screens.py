@@ -1,4 +1,4 @@
-"""What a simulation shows on a terminal and in a pipe, and how Ctrl-C ends it."""
+"""What a simulation shows on a terminal and in a pipe, and how Ctrl-C stops it."""
 
 import re
 import shlex

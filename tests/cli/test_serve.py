@@ -41,7 +41,7 @@ def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None
     address = process.stdout.readline().strip()
     told = process.stderr.readline()
     assert told.endswith(f"try: curl {address}/simulations\n")
-    assert process.stderr.readline() == "Ctrl-C ends it\n"
+    assert process.stderr.readline() == "Ctrl-C stops it\n"
     example = told.split("try: ")[1].split()
     answer = subprocess.run([*example, "-s"], capture_output=True, check=True).stdout
     assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
@@ -180,7 +180,7 @@ def test_folder_of_runs_that_is_missing_is_not_called_served(tmp_path: Path) -> 
     log = tmp_path / ".git" / "thence" / "agents"
     thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
     process = begin(THENCE, "serve", "--port", "0", cwd=tmp_path)
-    lines = [*iter(process.stderr.readline, "Ctrl-C ends it\n")]
+    lines = [*iter(process.stderr.readline, "Ctrl-C stops it\n")]
     ended(process, signal.SIGINT)
     assert [re.match(r"serving ([^;\n]+)", line)[1] for line in lines] == [str(log)]
 

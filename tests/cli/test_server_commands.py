@@ -121,7 +121,7 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
     assert only.json["team"] == "red", "the only team there is"
     removed = server("user", "remove", "ann", *here, cwd=tmp_path)
     assert removed.code == 0
-    assert "still takes their pushes" in removed.err
+    assert "still accepts their pushes" in removed.err
     assert server("team", "add", "blue", *here, cwd=tmp_path).code == 0
     ended = server("user", "add", "ann", *here, cwd=tmp_path)
     assert (ended.code, "there are blue, red" in ended.err) == (2, True)

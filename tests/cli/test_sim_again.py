@@ -80,7 +80,7 @@ def test_resume_of_a_completed_run_says_so_and_plays_nothing(root):
     result = (root / "output" / "first" / "result.json").read_bytes()
     ran = warm("sim", "resume", "first", cwd=root)
     assert (ran.code, ran.err) == (0, "")
-    assert "run first is completed: max_turns 6 reached; nothing is left to play" in ran.out
+    assert "run first is completed: max_turns 6 reached; nothing is left to run" in ran.out
     ran = warm("sim", "resume", "first", "--json", cwd=root)
     assert (ran.code, json.loads(ran.out)) == (0, json.loads(result))
     assert (root / "output" / "first" / "result.json").read_bytes() == result

@@ -187,7 +187,7 @@ def test_what_was_not_taken_is_told(agent):
     assert (ended.code, ended.lines) == (0, ["2 events of 1 span"])
     assert "refused 1 record: a span that is not a map" in ended.err
     assert "refused 1 record: a line that is not JSON" in ended.err
-    assert "1 span with a parent that is nowhere here" in ended.err
+    assert "1 span with a parent that is not here" in ended.err
 
 
 @pytest.mark.promise("A4e")

@@ -42,7 +42,7 @@ def test_other_commands_pass_damage_over_and_say_so(tmp_path, orders):
     ended = warm("log", "--log", "orders", cwd=tmp_path)
     assert ended.code == 0
     assert len(ended.lines) == 3
-    assert "1 damaged line is passed over" in ended.err
+    assert "1 damaged line is skipped" in ended.err
     assert warm("log", "--log", "orders", "-q", cwd=tmp_path).err == ""
 
 

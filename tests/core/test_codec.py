@@ -284,15 +284,6 @@ def test_first_and_last_clock_are_read(clock):
     assert alone.lamport_clock == clock
 
 
-@pytest.mark.parametrize("place", range(3))
-def test_one_changed_line_among_many_is_noticed(place):
-    lines = [line_of({"n": n})[:-1] for n in range(3)]
-    assert codec.have_valid_crcs(lines)
-    lines[place] = lines[place].replace(b'"n":', b'"m":')
-    assert not codec.have_valid_crcs(lines)
-    assert codec.have_valid_crcs([])
-
-
 def test_line_may_be_nested_as_deep_as_told_and_no_deeper():
     assert isinstance(parse(nested(LINE_DEPTH_MAX), PLAIN), Event)
     too_deep = "it is nested deeper than 200 levels"
@@ -336,10 +327,6 @@ def test_form_of_a_line_is_told_by_its_id_and_checksum():
     others = (FOREIGN, line[1:], line[:-1], line_of(event_id="x" * 25)[:-1], b"X" + line[1:], short)
     for other in others:
         assert not codec.is_framed(other), other
-
-
-def test_numbers_of_another_tools_line_are_not_guessed():
-    assert codec.numbers(FOREIGN) is None
 
 
 def test_draft_reads_as_the_event_that_it_will_be_without_numbers():

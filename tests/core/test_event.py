@@ -32,15 +32,6 @@ def test_what_an_event_gives_is_the_callers_own(asked):
 
 
 @pytest.mark.promise("P1")
-def test_payload_is_plain_dicts_and_lists():
-    payload = {"a": {"b": [1, [{"c": None}], {}]}}
-    given = event_of(line_of(payload)).payload
-    assert json.dumps(given) == json.dumps(payload)
-    assert type(given["a"]) is dict
-    assert type(given["a"]["b"][1]) is list
-
-
-@pytest.mark.promise("P1")
 @pytest.mark.parametrize("host", ["plain", "sim", "work"])
 @pytest.mark.parametrize("is_read", [True, False])
 @pytest.mark.parametrize(

@@ -206,14 +206,14 @@ def test_subject_with_a_star_is_a_name_like_any_other():
 
 
 NO_NAME = "leave it out to ask for all"
-TEXTS = "pass a text, or several"
+TEXTS = "pass a string, or several"
 STEPS = "ask in several steps"
 TIMES = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
 FROM_NOW = f"{TIMES}; a command and Python also take 1h and yesterday"
 IN_A_URL = f"{TIMES}; in a URL + is written %2B"
 AWARE = "pass an aware datetime, such as datetime.now(timezone.utc)"
 TURNS = "write a number from 0, such as 5, or a range: 3..7, 3.. or ..7"
-EXCHANGE = "exchange the two"
+EXCHANGE = "swap the two"
 NO_TURN = "is not an integer from 0 to 2^63-1"
 NO_ZONE = datetime.fromisoformat("2026-11-20T07:13")
 MANY = [f"a = {n} and b = 1" for n in range(51)]
@@ -222,8 +222,8 @@ MANY = [f"a = {n} and b = 1" for n in range(51)]
 @pytest.mark.parametrize(
     ("asked", "cause", "hint"),
     [
-        ({"type": ""}, "an empty text names nothing", NO_NAME),
-        ({"actor": ["ada", ""]}, "an empty text names nothing", NO_NAME),
+        ({"type": ""}, "an empty string names nothing", NO_NAME),
+        ({"actor": ["ada", ""]}, "an empty string names nothing", NO_NAME),
         ({"subject": "\ud800"}, "a lone surrogate is not a character", NO_NAME),
         ({"stream": 5}, "5 is not text", TEXTS),
         ({"stream": [None]}, "None is not text", TEXTS),
@@ -232,7 +232,7 @@ MANY = [f"a = {n} and b = 1" for n in range(51)]
         ({"type": ["A"] * (NAMES_MAX + 1)}, "it holds more than 1,000 texts", STEPS),
         ({"where": MANY}, "there are more than 100 comparisons in all", STEPS),
         ({"type": [["A"]]}, "['A'] is not text", TEXTS),
-        ({"where": ""}, "an empty text names nothing", NO_NAME),
+        ({"where": ""}, "an empty string names nothing", NO_NAME),
         ({"where": 7}, "7 is not text", TEXTS),
         ({"since": ""}, "'' is not a time", FROM_NOW),
         ({"since": "yesterday"}, "'yesterday' is not a time", FROM_NOW),

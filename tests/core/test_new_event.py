@@ -72,7 +72,7 @@ def test_text_in_place_of_a_collection_of_texts_is_refused(name):
     fields = {"subjects": {"order/1"}, "types": {"paid"}} | {name: "order/1"}
     with pytest.raises(InvalidEvent) as caught:
         Unchanged(Position(), **fields)
-    expected = f"could not guard the append field {name}: a text is not a collection of texts"
+    expected = f"could not guard the append field {name}: a string is not a collection of strings"
     assert str(caught.value) == expected
     assert caught.value.hint == f"pass {name}={{'order/1'}}"
 
@@ -184,20 +184,6 @@ def test_position_holds_just_what_was_read_in_any_order(first, second, others):
         for (_, last), (first, _) in pairwise(intervals):
             assert last + 1 < first
     assert msgspec.json.decode(msgspec.json.encode(position), type=Position) == position
-
-
-@pytest.mark.promise("P1")
-def test_read_goes_on_behind_a_position(tmp_path):
-    with thence.open(tmp_path) as log:
-        first = [log.append("t", {"n": n}) for n in range(5)]
-        with (tmp_path / "events.jsonl").open("ab") as file:
-            file.write(b'{"event_id":"theirs","event_type":"x"}\n')
-        position = Position().after(log.read())
-        assert list(log.read(after=position)) == []
-        last = log.append("t", {"n": 5})
-        assert list(log.read(after=position)) == [last]
-        assert list(log.read(after=Position().after(first[1:]))) != [last]
-        assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
 
 
 def test_event_of_another_tool_is_held_by_its_id():

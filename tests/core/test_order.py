@@ -76,7 +76,7 @@ def test_circle_of_causes_is_refused(ids, tail):
         topological_sort(map(event_of, lines))
     assert caught.value.place in ids
     assert caught.value.cause == "it is a cause of itself, through the events that it names"
-    assert caught.value.hint == "leave out one of the causes that close the circle"
+    assert caught.value.hint == "leave out one of the causes that close the cycle"
 
 
 def test_long_chain_of_causes_is_sorted_without_recursion():

@@ -137,14 +137,6 @@ def test_member_that_does_not_fit_is_told_by_its_field(vocabulary, members, told
     assert caught.value.hint == "leave it out, or pass what the field holds"
 
 
-def test_words_of_a_host_are_read_off_its_members():
-    made = drafted("0" * 26, "t", {"stream": "s", "subject": "o", "actor": "a"})
-    event = parse(stamped(made, 1, 1)[:-1], PLAIN)
-    assert (event.stream, event.subject, event.actor) == ("s", "o", "a")
-    sim = parse(stamped(made, 1, 1)[:-1], SIM)
-    assert (sim.stream, sim.subject, sim.actor) == (None, None, None)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

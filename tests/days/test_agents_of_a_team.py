@@ -145,7 +145,7 @@ def test_member_learns_which_agent_of_another_wrote_a_line_and_never_a_secret(
     held = server.client("ada").pull(_log_name(ada))[0]
     refused = cleo.join(server)
     assert (refused.code, is_three_lines(refused.err)) == (1, True)
-    assert "masking of secrets is off" in refused.err
+    assert "secret masking is off" in refused.err
     assert server.client("ada").pull(_log_name(ada))[0] == held
     settings.write_text("[redact]\n")
     assert cleo.join(server).code == 0

@@ -13,7 +13,7 @@ BOX = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SEEN = {
     "thence hook install claude-code": "next: ",
     "thence hook install git": "post-commit",
-    "thence hook past": "taken in: 0 sessions",
+    "thence hook past": "imported: 0 sessions",
     "thence why README.md:1": "unknown",
     "thence sim run negotiation": "completed: 5 turns",
     "thence why agent/south/claim": "In turn 5 agent/south/claim went from 16 to 15",

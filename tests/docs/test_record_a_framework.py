@@ -11,7 +11,9 @@ from tests.docs.test_examples import FRAMEWORKS, examples
 
 ROOT = Path(__file__).parents[2]
 TEXT = FRAMEWORKS.read_text("utf-8")
-LOCK = (ROOT / "requirements-frameworks.lock").read_text("utf-8")
+# the common one first
+LOCKS = sorted(ROOT.glob("requirements-frameworks*.lock"), key=lambda path: len(path.name))
+LOCK = "".join(path.read_text("utf-8") for path in LOCKS)
 PACKAGES = {
     "pydantic-ai": "pydantic-ai-slim",
     "openai-agents": "openai-agents",
@@ -27,6 +29,14 @@ def pinned(package):
     match = re.search(rf"^{re.escape(package)}==(\S+)", LOCK, re.MULTILINE)
     assert match, package
     return match[1]
+
+
+def test_rows_have_the_versions_that_are_run():
+    rows = dict(re.findall(r"^\| ([\w-]+) (\d+\.\d+) \| `", TEXT, re.MULTILINE))
+    assert len(rows) == 11
+    del rows["traceloop-sdk"]  # in no lock: one of its requirements has no wheel
+    for package, version in rows.items():
+        assert pinned(package.lower()).startswith(f"{version}."), package
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -58,7 +58,7 @@ def test_server_of_a_page_answers_on_a_port_of_its_own_and_is_ended(tmp_path: Pa
     text = page(
         "console\n$ thence append --log orders a.b > id.txt\n"
         "$ thence serve . &\nhttp://127.0.0.1:8377\n"
-        "serving ~/shop; try: curl http://127.0.0.1:8377/simulations\nCtrl-C ends it\n"
+        "serving ~/shop; try: curl http://127.0.0.1:8377/simulations\nCtrl-C stops it\n"
         "$ curl -sf http://127.0.0.1:8377/health | head -c 14\n"
         '{"status":"ok"\n$ kill %1\n$ curl -s http://127.0.0.1:8377/health || echo gone\ngone'
     )

@@ -17,7 +17,7 @@ FIELD_TERMS = {
     "Disowned": "a duplicate",
     "Exchange": "ExchangeResult, SyncService",
     "Hull": "bounds",
-    "Numbered": "EventNumbers",
+    "Numbered": "RequiredFields",
     "Pace": "RateLimiter",
     "PendingAppend": "AppendFuture",
     "Ranking": "the order of duplicates",

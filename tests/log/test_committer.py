@@ -8,7 +8,6 @@ import pytest
 from tests.disks import GatedDisk, Scripted
 from tests.log.committers import Reports, StartedThreads, held, types, until
 from tests.log.faults import WAIT_S
-from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -30,17 +29,6 @@ def test_emitted_and_appended_events_stand_in_the_order_of_their_calls(tmp_path)
                 log.append("t", {"n": number})
         log.flush()
         assert [event.payload["n"] for event in log.read()] == list(range(300))
-
-
-@pytest.mark.promise("P1")
-def test_flush_returns_when_what_was_emitted_is_in_the_file(tmp_path):
-    with thence.open(tmp_path) as log:
-        for number in range(2_000):
-            log.emit("t", {"n": number})
-        log.flush()
-        assert len(lines(tmp_path)) == 2_000
-        log.flush()
-        assert len(lines(tmp_path)) == 2_000
 
 
 @pytest.mark.promise("W5")
@@ -148,17 +136,6 @@ def test_close_on_a_slow_disk_returns_false_and_drains_on(tmp_path):
     assert log.close(WAIT_S) is True
     assert types(tmp_path) == ["first", *["t"] * 5]
     assert log.failed_count == 0
-
-
-@pytest.mark.promise("P1")
-def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
-    started = StartedThreads()
-    log = thence.open(tmp_path)
-    log.emit("a")
-    assert log.close()
-    assert log.close()
-    assert types(tmp_path) == ["a"]
-    assert not started()
 
 
 def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path):

@@ -38,7 +38,7 @@ def test_guard_refuses_when_the_subject_has_moved(log):
     log.append("noted", subject="WP02")
     log.append("done", subject="WP01", guard=guard)
     size = log.current_size
-    with pytest.raises(HeadsMoved, match="about WP01 came in between") as caught:
+    with pytest.raises(HeadsMoved, match="about WP01 arrived in between") as caught:
         log.append("done", subject="WP01", guard=guard)
     assert caught.value.recoverable
     assert log.current_size == size

@@ -32,20 +32,6 @@ def test_event_type_that_is_no_short_text_is_refused(log, event_type):
     )
 
 
-def test_event_appended_alone_or_among_many_stands_in_the_log_with_all_its_words(tmp_path):
-    words = {"subject": "s/1", "actor": "ada"}
-    with thence.open(tmp_path) as log:
-        root = log.append("root")
-        (many,) = log.append_many(
-            [{"event_type": "t", "payload": {"n": 1}, "caused_by": [root.event_id], **words}]
-        )
-        assert [(e.subject, e.actor, e.payload, e.caused_by) for e in (many,)] == [
-            ("s/1", "ada", {"n": 1}, (root.event_id,))
-        ]
-        (bare,) = log.append_many([{"event_type": "t"}])
-        assert (bare.subject, bare.actor, bare.payload) == (None, None, {})
-
-
 @pytest.mark.parametrize(
     ("count", "notices"), [(CAUSES_MAX - 1, 0), (CAUSES_MAX, 0), (CAUSES_MAX + 1, 2)]
 )

@@ -19,7 +19,6 @@ from tests.tiers import examples
 import thence
 from thence.core.new_event import Position
 from thence.core.vocabulary import PLAIN
-from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log, LogSettings
 from thence.log.read import reader
@@ -48,18 +47,6 @@ def waited(follower):
 
 
 @pytest.mark.promise("P1")
-def test_events_of_any_opening_come_in_arrival_order_each_once(tmp_path):
-    stop = Signal()
-    with thence.open(tmp_path) as log, thence.open(tmp_path) as other:
-        stream = log.follow(stop=stop)
-        for number in range(40):
-            event = (log, other)[number % 2].append("t", {"n": number})
-            assert next(stream) == event
-        stop.set()
-        assert list(stream) == []
-
-
-@pytest.mark.promise("P1")
 @pytest.mark.xdist_group("heavy")
 def test_events_of_rotating_processes_are_followed_and_resumed_anywhere(tmp_path):
     seed = random.randrange(2**32)
@@ -83,17 +70,6 @@ def test_events_of_rotating_processes_are_followed_and_resumed_anywhere(tmp_path
     for name in "ab":
         assert [e.payload["n"] for e in seen if e.payload["writer"] == name] == list(range(300))
     assert len(list(tmp_path.glob("events_*.jsonl"))) > 10
-
-
-@pytest.mark.promise("P1")
-def test_follow_begins_behind_an_event_an_id_or_a_position(tmp_path):
-    with thence.open(tmp_path) as log:
-        events = [log.append("t") for _ in range(4)]
-        for after in (events[1], events[1].event_id, Position().after(events[:2])):
-            assert list(islice(log.follow(after=after), 2)) == events[2:]
-        assert list(islice(log.follow(), 4)) == events
-        with pytest.raises(EventNotFound):
-            next(log.follow(after="0" * 26))
 
 
 @pytest.mark.promise("P1")
@@ -143,18 +119,6 @@ def test_half_a_line_is_served_when_it_is_whole(tmp_path, follower, cut):
     with path.open("ab") as file:
         file.write(second[cut:])
     assert waited(follower) == [event_of(second)]
-
-
-def test_torn_tail_that_is_cut_and_written_over_is_read_right(tmp_path, follower):
-    with thence.open(tmp_path) as log:
-        log.append("a")
-    path = tmp_path / "events.jsonl"
-    with path.open("ab") as file:
-        file.write(b'{"event_id":"torn')
-    assert len(list(follower.events())) == 1
-    with thence.open(tmp_path) as log:
-        log.append("b")
-    assert [event.event_type for event in waited(follower)] == ["log.recovered", "b"]
 
 
 def test_torn_tail_written_over_to_the_same_size_is_read_right(tmp_path, follower):

@@ -79,14 +79,6 @@ def test_opening_without_create_makes_nothing(tmp_path):
     assert (tmp_path / ".thence/log.json").exists()
 
 
-def test_file_in_the_way_is_told(tmp_path):
-    (tmp_path / "a").write_text("x")
-    with pytest.raises(NotALog, match=r"could not make a log"):
-        thence.open(tmp_path / "a")
-    with pytest.raises(NotALog):
-        thence.open(tmp_path / "a" / "b")
-
-
 def test_log_in_a_folder_that_may_not_be_written_is_read(tmp_path):
     denied = Scripted(write=DiskError(errno.EACCES, "Permission denied"))
     (tmp_path / "events.jsonl").write_bytes(line_of())

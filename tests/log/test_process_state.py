@@ -30,23 +30,6 @@ def told(folder):
     return [event.event_type for event in found]
 
 
-@pytest.mark.promise("P1")
-def test_parent_and_child_both_append(tmp_path):
-    log = thence.open(tmp_path)
-    log.append("before")
-
-    def child():
-        for _ in range(20):
-            log.append("child")
-        log.emit("child's last")
-        log.close()
-
-    in_child(child)
-    for _ in range(20):
-        log.append("parent")
-    assert told(tmp_path) == ["before", *["child"] * 20, "child's last", *["parent"] * 20]
-
-
 @pytest.mark.promise("W9")
 def test_fork_leaves_the_append_lock_with_the_parent_that_holds_it(tmp_path):
     disk = Scripted()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.codes import raises_code
 from tests.disks import BROKEN, Scripted, raising
 from tests.events import NODE, causal_graphs, event_of, line_of
-from tests.log.faults import SteppingDisk, StruckDisk
+from tests.log.faults import StruckDisk
 from tests.log.processes import APPEND, descriptors, started
 from tests.tiers import examples
 
@@ -127,30 +127,9 @@ def test_line_too_long_for_an_event_is_measured_and_not_kept(tmp_path):
     assert [event.line + b"\n" for event in read(tmp_path)] == [before, after]
 
 
-def test_largest_event_is_read(tmp_path):
-    event = line_of({"a": "x" * (1024 * 1024 - 300)})
-    written(tmp_path, [[line_of(), event, line_of()]])
-    assert read(tmp_path)[1].line + b"\n" == event
-
-
 def test_folder_without_segments_has_no_events(tmp_path):
     assert read(tmp_path) == []
     assert read(tmp_path / "gone") == []
-
-
-@pytest.mark.promise("W8")
-@pytest.mark.parametrize("call", range(1, 12))
-def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp_path, call):
-    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
-    for _ in range(6):  # the current file has room for more: a reader must look again
-        log.append("t")
-
-    disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
-    seqs = [line.content.seq for line in reader.lines(disk, tmp_path, PLAIN)]
-    assert disk.looks > call
-    assert seqs == list(range(1, len(seqs) + 1))
-    assert len(seqs) >= 6
-    log.close()
 
 
 def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_path):

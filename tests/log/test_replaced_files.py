@@ -1,20 +1,16 @@
 """Files of a log that are deleted, replaced, or not what their names say; names of no folder."""
 
-import os
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.installed import thence as command
 from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
-from tests.log.processes import ran
 
 import thence
-from thence.core.vocabulary import PLAIN
-from thence.errors import NotALog, ThenceError
-from thence.log.files.disk import OS_DISK, AppendLock
+from thence.errors import NotALog
+from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import strays
-from thence.log.open import Log, LogSettings
 from thence.sim import EventWriter
 
 
@@ -23,72 +19,11 @@ def folder(tmp_path):
     return made(tmp_path / "log")
 
 
-def test_lock_file_deleted_while_another_process_holds_it_tears_no_line(folder):
-    held = AppendLock(OS_DISK, folder / ".thence" / "lock")
-    held.acquire()
-    (folder / ".thence" / "lock").unlink()
-    code = """
-import sys, thence
-with thence.open(sys.argv[1]) as log:
-    log.append("theirs")
-"""
-    ran(code, folder)
-    held.release()
-    held.close()
-    append_after(folder)
-    assert codes(folder) == []
-
-
-@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "loop"])
-@pytest.mark.whole(rows=2)
-def test_thing_in_the_place_of_the_current_file_is_refused_and_nothing_hangs(folder, kind):
-    path = current(folder)
-    path.rename(folder / "aside")
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to("nowhere" if kind == "dangling link" else "events.jsonl")
-    for words in (["verify"], ["log"], ["append", "note"], ["doctor"]):
-        ended = command(*words, "--log", "log", cwd=folder.parent)
-        assert ended.code in (0, 1, 3, 4), words
-        assert "Traceback" not in ended.err
-        if ended.code in (1, 4) and words != ["doctor"]:
-            assert is_three_lines(ended.err), ended.err
-    if kind in ("folder", "pipe", "loop"):
-        with pytest.raises(ThenceError):
-            thence.open(folder).append("t")
-
-
 def test_link_to_the_current_file_is_followed(folder):
     current(folder).rename(folder / "elsewhere")
     current(folder).symlink_to("elsewhere")
     append_after(folder)
     assert numbers(folder) == list(range(COUNT))
-
-
-@pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_thing_with_the_name_of_an_older_segment_is_refused_by_name(folder, kind):
-    path = folder / "events_2020-01-01_00-00-00-000000.jsonl"
-    path.mkdir() if kind == "folder" else os.mkfifo(path)
-    for words in (["verify"], ["log"]):
-        ended = command(*words, "--log", "log", cwd=folder.parent)
-        assert ended.code == 1
-        assert path.name in ended.err
-        assert is_three_lines(ended.err)
-
-
-@pytest.mark.parametrize("name", ["9999-12-31_23-59-59-999999", "2026-13-45_99-99-99-000000"])
-def test_segment_with_a_name_that_no_rotation_gave_is_read_and_hinders_no_rotation(folder, name):
-    foreign = b'{"event_id":"theirs","payload":{"n":99}}\n'
-    (folder / f"events_{name}.jsonl").write_bytes(foreign)
-    assert numbers(folder) == [99, *range(COUNT)]
-    with Log(folder, PLAIN, LogSettings(max_file_size=10)) as log:
-        appended = [log.append("after") for _ in range(3)]
-        assert set(appended) <= set(log.read())
-        assert codes(folder) == []
-    assert (folder / f"events_{name}.jsonl").read_bytes() == foreign
 
 
 def test_empty_file_is_an_empty_log(folder):
@@ -130,13 +65,6 @@ def test_command_with_an_empty_name_of_a_log_takes_not_the_working_folder(tmp_pa
     assert ended.code == 2
     assert ended.out == ""
     assert [event.event_type for event in thence.open(tmp_path).read()] == ["mine"]
-
-
-def test_name_that_is_no_utf8_is_a_folder_like_any_other(tmp_path):
-    folder = tmp_path / "odd\udcff"
-    with thence.open(str(folder)) as log:
-        log.append("a")
-    assert (folder / "events.jsonl").exists()
 
 
 def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(tmp_path):

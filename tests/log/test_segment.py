@@ -35,8 +35,13 @@ def test_name_is_the_utc_time_of_the_rotation():
     assert rotated_name(wall_ns, []) == "events_2026-11-20_07-13-05-123456.jsonl"
 
 
-def test_name_of_a_day_that_never_was_stops_no_rotation():
-    names = ["events_2026-11-20_07-13-05-123456.jsonl", "events_2026-99-99_99-99-99-999999.jsonl"]
+def test_name_of_a_day_that_never_was_or_of_the_last_one_stops_no_rotation():
+    moments = (
+        "2026-11-20_07-13-05-123456",
+        "2026-99-99_99-99-99-999999",
+        "9999-12-31_23-59-59-999999",
+    )
+    names = [f"events_{moment}.jsonl" for moment in moments]
     assert rotated_name(0, names) == "events_2026-11-20_07-13-05-123457.jsonl"
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,50 +150,6 @@ sys.stdin.readline()
     process.communicate()
     appended(tmp_path)
     assert len(told(tmp_path)) == 1
-
-
-MIXED = """
-import os, random, sys, threading
-import thence
-log = thence.open(sys.argv[1], max_queue_size=500)
-chance = random.Random(int(sys.argv[2]))
-noted = [os.open(f"{sys.argv[1]}.{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
-
-def work(place):
-    number = 0
-    while True:
-        log.emit("t", {"by": place})
-        number += 1
-        os.pwrite(noted[place], b"%12d" % number, 0)
-        if chance.random() < 0.05:
-            log.append_many([{"event_type": "between"}] * 3)
-
-for place in range(3):
-    threading.Thread(target=work, args=(place,), daemon=True).start()
-while not os.fstat(noted[0]).st_size:
-    pass
-print(flush=True)
-sys.stdin.readline()
-"""
-
-
-@pytest.mark.promise("W12")
-def test_emits_among_appends_are_never_lost_untold(tmp_path):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    for number in range(6):
-        folder = tmp_path / str(number)
-        process = started(MIXED, folder, chance.randrange(2**32))
-        assert process.stdout.readline() == "\n", process.communicate()[1]
-        threading.Event().wait(chance.random() * 0.2)  # the kill comes at any moment
-        process.kill()
-        process.communicate()
-        appended(folder)
-        kept = [e.payload["by"] for e in thence.open(folder).read() if e.event_type == "t"]
-        emitted = [int(Path(f"{folder}.{place}").read_bytes() or 0) for place in range(3)]
-        lost = sum(max(0, emitted[place] - kept.count(place)) for place in range(3))
-        assert bool(lost) <= len(told(folder)) <= 1
 
 
 def test_emit_beside_close_is_written_or_refused_and_leaves_nothing(tmp_path):

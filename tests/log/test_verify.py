@@ -235,7 +235,7 @@ def test_two_contents_of_an_id_name_it(tmp_path):
     event_id = new_id()
     lines = [line_of({"n": n}, event_id=event_id, seq=n, lamport_clock=n) for n in (1, 2)]
     finding = only(found(tmp_path, *lines))
-    assert finding.reason == f"the id {event_id} stands for two different events"
+    assert finding.reason == f"the id {event_id} belongs to two different events"
     assert (finding.code, finding.severity) == ("inconsistent", "damaged")
     assert (finding.node_id, finding.seq, finding.offset) == (NODE, 2, len(lines[0]))
 

@@ -25,7 +25,7 @@ def test_guard_that_no_longer_holds_says_what_came_in_between(log, tmp_path):
         HeadsMoved,
         "could not append to",
         str(tmp_path),
-        f"claimed {event.event_id} about WP01 came in between",
+        f"claimed {event.event_id} about WP01 arrived in between",
         "read the log again, decide again, then append with a new guard",
     )
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.log.faults import WAIT_S, ShortDisk, SmallDisk, StruckDisk
 from tests.log.processes import descriptors, lines, ran
 
 import thence
-from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, DiskError
@@ -57,13 +55,6 @@ def test_restart_counts_the_bytes_that_are_there(tmp_path):
             log.append("t")
         assert len(older_names(OS_DISK, tmp_path)) == expected
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4, 5]
-
-
-def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
-        for _ in range(3):
-            log.append("t", {"a": "x" * 100})
-    assert len(older_names(OS_DISK, tmp_path)) == 2
 
 
 def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
@@ -169,17 +160,6 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
         synced.clear()
         log.append("c")
         assert tmp_path in synced
-
-
-def test_file_of_another_writer_is_read_on_from_and_its_rotation_followed(tmp_path):
-    first = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
-    second = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
-    seqs = [log.append("t").seq for _ in range(10) for log in (first, second)]
-    assert seqs == list(range(1, 21))
-    first.close()
-    second.close()
-    stamps = [numbers(line) for line in lines(tmp_path)]
-    assert all(after[1] == before[1] + 1 for before, after in pairwise(stamps))
 
 
 @pytest.mark.parametrize("change", ["unlink", "rename", "truncate"])

@@ -25,14 +25,10 @@ EVENTS = "/simulations/first/events"
         ("/nothing", {}, 404, "not_found"),
         ("/api/v1/token", {}, 404, "not_found"),
         ("/simulations/", {}, 404, "not_found"),
-        (EVENTS, {"limit": "0"}, 422, "invalid_parameter"),
-        (EVENTS, {"limit": "10001"}, 422, "invalid_parameter"),
         (EVENTS, {"limit": "1_0"}, 422, "invalid_parameter"),
         (EVENTS, {"limit": ["1", "x"]}, 422, "invalid_parameter"),
-        (EVENTS, {"offset": "-1"}, 422, "invalid_parameter"),
         (EVENTS, {"offset": "9" * 400}, 422, "invalid_parameter"),
         (EVENTS, {"turn_start": "one"}, 422, "invalid_parameter"),
-        (EVENTS, {"turn_end": "-1"}, 422, "invalid_parameter"),
         (EVENTS, {"start_timestamp": "soon"}, 422, "invalid_parameter"),
         (EVENTS, {"end_timestamp": "2026-13-01"}, 422, "invalid_parameter"),
         (EVENTS, {"event_types": ""}, 422, "invalid_parameter"),
@@ -107,7 +103,7 @@ def test_nothing_that_a_header_or_a_parameter_holds_is_a_failure_of_the_server(s
             f"/simulations/{value}",
             f"/runs/first?where={value}",
             f"/runs/first/events/{value}",
-            f"/runs/first/diff?other={value}",
+            f"/runs?run=first&run={value}",
         ):
             with shop.server.client.stream("GET", path) as answer:
                 assert answer.status_code in (200, 303, 404, 422), (path, answer.read())

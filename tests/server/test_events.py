@@ -47,14 +47,6 @@ def test_why_is_told_as_data_and_in_sentences(shop: Shop) -> None:
     assert (told["event_id"], told["truncated"]) == (events[-1].event_id, False)
 
 
-@pytest.mark.promise("Q4", "Q5")
-@pytest.mark.parametrize("depth", ["0", "21", "-1", "x", "1.5", ""])
-def test_depth_out_of_bounds_is_refused(shop: Shop, depth: str) -> None:
-    event = stored(shop.root / "first")[0]
-    path = f"/simulations/first/causality/{event.event_id}"
-    assert shop.server.code(path, depth=depth) == (422, "invalid_parameter")
-
-
 def test_id_with_slashes_of_another_tool_is_found(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     lines = foreign(1, event_id="a/b") + foreign(2, event_id="c/", caused_by=["a/b"])

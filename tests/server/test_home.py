@@ -207,13 +207,13 @@ def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
     (tmp_path / "memo.json").write_text("{}")
     (tmp_path / "empty").mkdir()
     with serving(tmp_path) as server:
-        (choice,) = [c for c in page(server, "/runs/first").all("select") if c["id"] == "other"]
+        (choice,) = [c for c in page(server, "/runs/first").all("select") if c["id"] == "run"]
         assert choice
         options = [option["value"] for option in page(server, "/runs/first").all("option")]
         assert "second" in options
         assert not {"memo.json", "empty", "fish", "first"} & set(options)
     with serving(tmp_path / "first") as server:
-        assert "other" not in [c["id"] for c in page(server, "/runs/first").all("select")]
+        assert "run" not in [c["id"] for c in page(server, "/runs/first").all("select")]
 
 
 @pytest.mark.whole
@@ -282,5 +282,5 @@ def test_sparkline_shows_each_count_that_is_none() -> None:
     assert sparkline([], "x") is None
     assert sparkline([0, 0], "x") is None
     chart = str(sparkline([1, 0, 1_000_000], "<x>"))
-    assert 'd="M0 20v-1h1.6v1zM4 20v-20h1.6v20z"' in chart
+    assert 'd="M0 20v-1h1.6V20zM4 20v-20h1.6V20z"' in chart
     assert 'aria-label="&lt;x&gt;"' in chart

@@ -169,7 +169,7 @@ def test_client_that_vanishes_leaves_its_place_to_another(tmp_path: Path, run: P
             found = frames(answer)
             assert next(found).data == arrived(run)[0]
             assert server.code(LIVE) == (503, "unavailable")
-        for address in (LIVE, "/simulations/run/growth"):
+        for address in (LIVE, "/logs/run/growth"):
             until(lambda address=address: server.client.head(address).status_code == 200)
         unknown = {"last_event_id": "none"}  # a refused stream holds no place
         until(lambda: server.code(LIVE, **unknown) == (404, "event_not_found"))
@@ -300,15 +300,3 @@ def test_run_that_another_takes_the_place_of_ends_the_stream(
         assert list(found) == []
     assert server.code(LIVE, last_event_id=ids[-1]) == (404, "event_not_found")
     assert len(heard(server, LIVE, 5)) == 5
-
-
-@pytest.mark.promise("Q9")
-def test_empty_log_that_another_takes_the_place_of_ends_the_stream(
-    server: Serving, tmp_path: Path
-) -> None:
-    with open_log(tmp_path / "run"):
-        pass
-    with server.client.stream("GET", LIVE) as answer:
-        (tmp_path / "run").rename(tmp_path / "gone")
-        make_run(tmp_path, "run", count=3)
-        assert list(frames(answer)) == []

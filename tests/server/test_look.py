@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.server.conftest import Shop
 from tests.server.listening import frames
-from tests.server.runs import foreign, make_orders, make_run, remove, stored
+from tests.server.runs import foreign, make_orders, stored
 from tests.server.serving import Serving, serving
 
+from thence.core.failures import is_failure
 from thence.core.markup import path
 from thence.log.open import open_log
 from thence.sim import Event as SimEvent
@@ -26,11 +27,10 @@ HOSTILE = "<script>alert(1)</script>\"'\u202e\x00"
 
 def test_routes_are_those_of_simulations_and_of_other_logs(shop: Shop) -> None:
     for route in ROUTES:
-        told = shop.server.get(f"/logs/first/{route}").json()
-        assert told == shop.server.get(f"/simulations/first/{route}").json(), route
-        for log, code in (("simulations/orders", "simulation_not_found"), ("logs/no", "not_found")):
-            answer = shop.server.get(f"/{log}/{route}")
-            assert (answer.status_code, answer.json()["code"]) == (404, code), route
+        for log in ("first", "orders"):
+            assert shop.server.get(f"/logs/{log}/{route}").status_code == 200, (log, route)
+        answer = shop.server.get(f"/logs/no/{route}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), route
     event_id = shop.orders[2]
     assert shop.server.json(f"/logs/orders/path/{event_id}")["path"][0::4] == [3, 1, 2]
     assert shop.server.code("/logs/orders/path/nobody") == (404, "event_not_found")
@@ -38,9 +38,8 @@ def test_routes_are_those_of_simulations_and_of_other_logs(shop: Shop) -> None:
 
 def test_document_names_them_as_not_promised(shop: Shop) -> None:
     paths = shop.server.json("/openapi.json")["paths"]
-    for kind in ("logs", "simulations"):
-        for route in (*ROUTES[:-1], "path/{event_id}", "series", "growth"):
-            assert paths[f"/{kind}/{{id}}/{route}"]["get"]["tags"] == ["not promised"], route
+    for route in (*ROUTES[:-1], "path/{event_id}", "series", "growth"):
+        assert paths[f"/logs/{{id}}/{route}"]["get"]["tags"] == ["not promised"], route
 
 
 def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
@@ -70,6 +69,39 @@ def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
     assert (told["arrival"], told["event_id"]) == (3, shop.orders[2])
     assert shop.server.json("/logs/orders/failures", after=3)["arrival"] is None
     assert shop.server.json("/logs/orders/failures", before=4)["arrival"] == 3
+
+
+def test_pictures_are_of_what_a_filter_of_the_page_finds(shop: Shop) -> None:
+    def shown(**asked: object) -> dict[str, Any]:
+        told = shop.server.json("/logs/orders/look", **asked)
+        return {name: count for _, name, count in told["types"] if count}
+
+    assert shown(type="order.*", failed=0) == {"order.placed": 1, "order.paid": 1}
+    assert shown(words="sto") == {"order.failed": 1}
+    assert shown(where="amount >= 12", actor="ben") == {"order.paid": 1}
+    rows = shop.server.json("/logs/orders/lanes", where="amount >= 12")["lanes"]
+    assert [row[1:] for row in rows] == [["ada", 1, 0], ["ben", 1, 0]]
+    bounds = {"from": 0, "to": 4}
+    assert shop.server.json("/logs/orders/marks", type="note", **bounds)["marks"][::4] == [4]
+    assert (
+        shop.server.json("/logs/orders/marks", type="note", ids=1, **bounds)["ids"] == shop.orders
+    )
+    assert shop.server.json("/logs/orders/failures", actor="ada")["arrival"] is None
+    for bad in ("look?where=%3E", "tiles?calls=colour:red", "overview?order=newest"):
+        assert shop.server.get(f"/logs/orders/{bad}").status_code == 422, bad
+
+
+def test_a_lane_has_one_event_in_a_turn_that_says_most(shop: Shop) -> None:
+    events = stored(shop.root / "first")
+    lanes = shop.server.json("/logs/first/lanes", axis="turn", **{"from": 2, "to": 3})["lanes"]
+    for lane, _, count, failures in lanes:
+        told = shop.server.json("/logs/first/failures", lane=lane, at=2)
+        event = events[told["arrival"] - 1]
+        assert count
+        assert (event.turn_number, event.event_id) == (2, told["event_id"])
+        assert is_failure(event) == bool(failures)
+        none = shop.server.json("/logs/first/failures", lane=lane, at=2, type="nothing")
+        assert none["arrival"] is None
 
 
 @pytest.mark.parametrize(
@@ -146,15 +178,6 @@ def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Ser
     assert server.code("/logs/nothing/growth") == (404, "not_found")
 
 
-def test_growth_ends_with_its_log(grown: tuple[Path, Serving]) -> None:
-    root, server = grown
-    with server.client.stream("GET", "/logs/orders/growth") as answer:
-        told = frames(answer)
-        next(told)
-        remove(root / "orders")
-        assert list(told) == []
-
-
 def test_hostile_lanes_and_odd_logs_have_pictures(tmp_path: Path) -> None:
     root = tmp_path / "root"
     odd = [
@@ -208,7 +231,7 @@ def test_series_of_a_variable_by_lane(tmp_path: Path) -> None:
                 )
                 assert writer.emit(event)
     with serving(root) as server:
-        told = server.json("/simulations/run/series", variable="money")
+        told = server.json("/logs/run/series", variable="money")
         assert (told["every"], len(told["lanes"])) == (1, 200)
         names = {name: told["lanes"][lane] for lane, name in told["names"].items()}
         assert names["agent/a2"][0::3] == [0, 1, 2, 3, 4, 5]
@@ -216,8 +239,8 @@ def test_series_of_a_variable_by_lane(tmp_path: Path) -> None:
         events = stored(root / "run")
         for arrival, value in zip(names["agent/a1"][2::3], names["agent/a1"][1::3], strict=True):
             assert events[arrival - 1].payload["new_value"] == value
-        assert server.json("/simulations/run/series", variable="name")["lanes"] == {}
-        assert server.json("/simulations/run/series", variable="nothing")["lanes"] == {}
+        assert server.json("/logs/run/series", variable="name")["lanes"] == {}
+        assert server.json("/logs/run/series", variable="nothing")["lanes"] == {}
 
 
 def test_part_of_a_page_is_its_main_element(shop: Shop) -> None:
@@ -232,18 +255,3 @@ def test_part_of_a_page_is_its_main_element(shop: Shop) -> None:
         assert part.text in whole.text
         assert part.headers["content-security-policy"] == whole.headers["content-security-policy"]
         assert part.headers["content-type"] == "text/html; charset=utf-8"
-
-
-def test_numbers_fit_a_run_that_goes_on(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    make_run(root, "run", count=20)
-    with serving(root) as server:
-        before = server.json("/logs/run/look")
-        make_run(root, "run", count=30)
-        after = server.json("/logs/run/look")
-        assert (before["events"], after["events"]) == (20, 50)
-        assert before["generation"] == after["generation"]
-        numbers = {name: id for id, name, _ in before["types"]}
-        assert {name: id for id, name, _ in after["types"]} | numbers == {
-            name: id for id, name, _ in after["types"]
-        }

@@ -108,5 +108,5 @@ def test_bounds_of_numbers_in_the_document_are_the_bounds(shop: Shop) -> None:
                 assert answer.status_code == (200 if is_taken else 422), (path, name, value)
     assert played == {
         *("limit", "offset", "turn_start", "turn_end", "depth", "tail"),
-        *("from", "to", "level", "tile", "after", "before"),
+        *("from", "to", "level", "tile", "after", "before", "lane", "at"),
     }

@@ -175,12 +175,13 @@ def shown(found: Parsed, name: str) -> list[str]:
 def test_form_asks_what_the_query_asks(shop: Shop) -> None:
     found = page(shop.server, "/runs/first?type=ACTION&actor=ada&turn=0..8&since=")
     asked = {"type": "ACTION", "actor": "ada", "turn": "0..8"}
+    own = {"run": "first"}  # of the form that compares
     wanted = shop.server.json("/logs/first/events", **asked)["events"]
     assert shown(found, "first") == [event["event_id"] for event in wanted]
     assert wanted
     assert {
         field["name"]: field["value"] for field in found.all("input") if field["value"]
-    } == asked
+    } == asked | own
     assert "No event matches." in page(shop.server, "/runs/first?type=none").text
 
 
@@ -312,26 +313,17 @@ def test_empty_root_and_empty_log_say_so(tmp_path: Path) -> None:
         assert "There are no events yet." in page(server, "/runs/run").text
 
 
-def test_two_runs_are_compared(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.DETAIL) as writer:
-            for turn in range(3):
-                said = {"number": HOSTILE if (name, turn) == ("two", 1) else turn}
-                step = f"{turn}.act.ada.0"
-                writer.emit(create_action_event("run", turn, "ada", "move", said, step=step))
-    with serving(tmp_path) as server:
-        assert "other" in {field["name"] for field in page(server, "/runs/one").all("select")}
-        sent = server.get("/runs/one/diff", params={"other": "two"})
-        assert (sent.status_code, sent.headers["location"]) == (303, "/runs/one/diff/two")
-        found = page(server, "/runs/one/diff/two")
-        assert HOSTILE in found.text
-        assert len([each for each in found.links if "/events/" in each]) >= 2
-        assert "Two runs compared" in found.text
-        with thence.open(tmp_path / "plain") as log:
-            log.append("noted")
-        assert "Two logs compared" in page(server, "/runs/one/diff/plain").text
-        assert "Both logs have the same content." in page(server, "/runs/one/diff/one").text
-        page(server, "/runs/one/diff/none", 404)
+def test_two_runs_are_compared(shop: Shop) -> None:
+    run = page(shop.server, "/runs/first")
+    assert "run" in {field["name"] for field in run.all("select")}
+    (own,) = [field["value"] for field in run.all("input") if field["name"] == "run"]
+    sent = shop.server.get("/runs", params={"run": [own, "second"]})
+    assert (sent.status_code, sent.headers["location"]) == (303, "/runs/first/diff/second")
+    assert "Two runs compared" in page(shop.server, "/runs/first/diff/second").text
+    assert "Two logs compared" in page(shop.server, "/runs/first/diff/orders").text
+    same = page(shop.server, "/runs/first/diff/first")
+    assert "Both logs have the same content." in same.text
+    page(shop.server, "/runs/first/diff/none", 404)
 
 
 def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_parting(
@@ -351,6 +343,7 @@ def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_pa
         found = page(server, "/runs/one/diff/two")
         html = server.get("/runs/one/diff/two").text
         assert found.paragraphs("verdict") == ["part in turn 1 at ada's action; 4 roots"]
+        assert HOSTILE in found.text
         tables = html.split("<table")[1:]
         rows = [
             [*re.findall(r"<td[^>]*>(.*?)</td>", one, re.DOTALL)]
@@ -439,9 +432,3 @@ def test_script_and_style_stand_under_a_digest_and_need_no_token(tmp_path: Path)
         for missing in ("../layout.py", "%2e%2e/layout.py", "layout.py", ""):
             assert server.get(f"{folder}/{missing}").status_code in (401, 404)
         assert server.get("/static/0123456789abcdef/style.css").status_code == 404
-
-
-def test_filter_keeps_the_window_of_the_picture(shop: Shop) -> None:
-    found = page(shop.server, "/runs/orders?axis=time&from=3&to=9&type=order.paid")
-    kept = {one["name"]: one["value"] for one in found.all("input") if one.get("type") == "hidden"}
-    assert kept == {"axis": "time", "from": "3", "to": "9"}

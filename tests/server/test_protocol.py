@@ -37,7 +37,7 @@ def test_head_without_end_is_refused_and_the_server_goes_on(tmp_path, begin, fil
     with serving(tmp_path) as server:
         found = answered(server.client.base_url.port, begin, filler)
         assert found.startswith(b"HTTP/1.1 400 ")
-        assert found.endswith(b"The head of the request is too long.")
+        assert found.endswith(b"The headers of the request are too long.")
         assert server.get("/simulations/run/events").status_code == 200
 
 

@@ -232,8 +232,8 @@ def test_file_that_can_not_be_shown_says_why(tmp_path: Path) -> None:
     played.log.close()
     with serving(played.top) as server:
         for name, text in (
-            ("logo.png", "logo.png can't be shown: it is a binary file, or no text in UTF-8"),
-            ("latin.txt", "latin.txt can't be shown: it is a binary file, or no text in UTF-8"),
+            ("logo.png", "logo.png can't be shown: it is a binary file, or not text in UTF-8"),
+            ("latin.txt", "latin.txt can't be shown: it is a binary file, or not text in UTF-8"),
             ("gone.txt", "gone.txt can't be shown: it can't be read: No such file or directory"),
         ):
             assert text in page(server, f"/runs/agents/files/{name}", status=422).text

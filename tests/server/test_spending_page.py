@@ -7,6 +7,7 @@ from tests.server.test_pages import page
 
 import thence
 from thence.core.new_event import HostEvent
+from thence.core.sentences.events import counted
 
 
 def call(log: thence.Log, kind: str, actor: str, **payload: object) -> None:
@@ -41,7 +42,7 @@ def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
             ("calls=type%3Apay.begun", 4),
         ):
             address, *_ = [one for one in found.links if wanted in one]
-            assert f"{events} events" in page(server, address.partition("#")[0]).text, wanted
+            assert counted(events, "event") in page(server, address.partition("#")[0]).text, wanted
         failed = [one for one in found.links if "failed=1" in one and "calls=actor%3Aben" in one]
         assert "4 events" in page(server, failed[0].partition("#")[0]).text
         page(server, "/runs/calls?calls=colour:red", status=422)
@@ -58,8 +59,8 @@ def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path) -> None:
         found = page(server, "/runs/agents/spending")
         assert "Bash51" in found.text.replace("\n", "")
         assert "hammer" not in found.text
-        (long,) = [one for one in found.links if "where=error+~" in one]
-        assert "1 events" in page(server, long.partition("#")[0]).text
+        (long,) = [one for one in found.links if "said=xxx" in one]
+        assert "1 event, in" in page(server, long.partition("#")[0]).text
 
 
 def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path: Path) -> None:
@@ -73,6 +74,29 @@ def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path: Path) -> N
         shown = {one.partition("%3A")[2].partition("#")[0] for one in actors}
         assert {"p00", "p11", "p17", "p18"} <= shown
         assert f"{len(shown)} of 20, with the most of each column" in found.text
+
+
+def test_failures_that_differ_in_names_and_numbers_are_one_row(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "calls") as log:
+        for turn in range(8):
+            call(log, "act", f"p{turn % 2}", error=f"turn {turn}: p{turn % 2} has no answer")
+        call(log, "act", "ada", error="turn 9: ada has no answer")
+        for status in (503, 404, 503):
+            call(log, "pay", "ben", error=f"HTTP {status}")
+        call(log, "pay", "ben", error={"code": 7})
+    with serving(tmp_path) as server:
+        found = page(server, "/runs/calls/spending")
+        rows = {"turn …: … has no answer": 9, "HTTP 503": 2, "HTTP 404": 1, "(error (code 7))": 1}
+        for said, count in rows.items():
+            assert f"{said}{count}" in found.text.replace("\n", ""), said
+        links = [link for link in found.links if "said=" in link]
+        assert len(links) == len(rows)
+        for link, count in zip(links, rows.values(), strict=True):
+            assert counted(count, "event") in page(server, link.partition("#")[0]).text, link
+        (more,) = [link for link in links if "turn" in link]
+        both = page(server, f"{more.partition('#')[0]}&calls=actor:ada")
+        assert "1 event, in" in both.text
+        assert {"calls", "said"} <= {field.get("name") for field in both.all("input")}
 
 
 def test_log_without_calls_says_so(tmp_path: Path) -> None:

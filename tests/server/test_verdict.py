@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.runs import foreign, make_large, make_orders, make_run
+from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, TURNED, Parsed, page, shown
 from tests.sim.models.endpoint import Endpoint
@@ -56,10 +56,7 @@ def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(
         assert [one for one in found.all("span") if one.get("class") == "status-failed"]
     assert "completed, 4 turns; 4 of 12 decisions failed" in verdict(page(server, "/runs/partly"))
     well = page(server, "/runs/well")
-    assert (
-        "completed, 4 turns; 0 of 12 decisions failed, 0 actions rejected; 300 tokens"
-        in verdict(well)
-    )
+    assert "completed, 4 turns; 0 of 12 decisions failed; 300 tokens" in verdict(well)
     assert not [one for one in well.all("span") if one.get("class") == "status-failed"]
 
 
@@ -166,14 +163,6 @@ def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path) -> None:
     assert told.endswith("; 1 session, 1 prompt, 1 commit")
 
 
-def test_verdict_of_a_large_indexed_run_is_that_of_its_lines(tmp_path: Path) -> None:
-    folder = make_run(tmp_path, "large", count=30)
-    make_large(folder)
-    with serving(tmp_path) as server:
-        assert server.json("/simulations/large")["failures"] == 0
-        assert verdict(page(server, "/runs/large")).startswith("completed, 4 turns; 0 failures")
-
-
 def test_status_with_failed_decisions_is_decided_at_one_place() -> None:
     assert run_status("completed", {}) == ("completed", True, "")
     fine = run_status("completed", {"decisions": 72, "decisions_failed": 0})
@@ -214,7 +203,7 @@ def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path) -> None:
         links.sort(key=len)
         assert len(links) == 2
         texts = [page(server, one).text for one in links]
-    assert all("1 events, in total order" in text for text in texts)
+    assert all("1 event, in total order" in text for text in texts)
     assert "agent/ada/money" in texts[0]
     assert HOSTILE[:20] in texts[1]
 

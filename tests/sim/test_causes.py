@@ -234,8 +234,8 @@ def test_retry_names_the_rejection_and_its_decision_names_the_retry():
 
     given = config(turns=1, validator={"retries": 1})
     events, simulation = played(given, [Doer("ada", answer)], validator=Small())
-    assert events["1.reject.ada.0"].error_type == "action_rejected"
-    assert events["1.retry1.ada.0"].error_type == "action_retried"
+    assert events["1.reject.ada.0"].details["error_type"] == "action_rejected"
+    assert events["1.retry1.ada.0"].details["error_type"] == "action_retried"
     assert causes(events, "1.reject.ada.0") == {"1.decide.ada.0"}
     assert causes(events, "1.retry1.ada.0") == {"1.reject.ada.0"}
     assert causes(events, "1.decide1.ada.0") == {"1.turn_start.-.0", "1.retry1.ada.0"}

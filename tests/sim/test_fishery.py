@@ -70,7 +70,7 @@ def test_each_kind_of_fisher_decides_in_its_own_way():
 
 def test_fisher_over_the_quota_is_refused_and_goes_out_for_as_long_as_allowed():
     run = Run(scenario(QUOTA), 3)
-    kinds = [each.error_type for each in run.events if each.event_type == "SYSTEM"]
+    kinds = [each.details["error_type"] for each in run.events if each.event_type == "SYSTEM"]
     assert kinds.count("action_rejected") == kinds.count("action_retried") > 20
     catches = [
         each.new_value for each in run.events if each.details.get("variable_name") == "catch"

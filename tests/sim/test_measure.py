@@ -1,8 +1,6 @@
 """Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
 
-import asyncio
 import json
-import threading
 from itertools import pairwise
 
 import pytest
@@ -14,7 +12,7 @@ from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
 from thence.errors import NotALog, RunDiverged, ThenceError
-from thence.sim import LLMAgent, SimulationOrchestrator, Verdict, measure, replay
+from thence.sim import LLMAgent, SimulationOrchestrator, Verdict, measure
 from thence.sim.results.measure import wilson
 from thence.sim.run.agents import BaseValidator
 
@@ -62,25 +60,6 @@ def siren_run(root, run_id="run", **settings):
 
 def measured(folder, event, **options):
     return measure(folder, event, agents=people(), engine=Siren(), **options)
-
-
-def test_each_loop_of_run_replay_and_measure_is_made_where_ctrl_c_leaves_no_half_of_one(
-    tmp_path, monkeypatch
-):
-    threads, make = [], asyncio.new_event_loop
-
-    def noted():
-        threads.append(threading.current_thread())
-        return make()
-
-    monkeypatch.setattr(asyncio, "new_event_loop", noted)
-    folder = siren_run(tmp_path)
-    assert len(threads) == 1
-    replay(folder, agents=people(), engine=Siren())
-    assert len(threads) == 2
-    measured(folder, at(folder, ALARM), runs=1)
-    assert len(threads) > 2
-    assert threading.main_thread() not in threads
 
 
 def measured_of(folder, step, agents, engine=None, validator=None, runs=64, **given):
@@ -210,7 +189,7 @@ def test_run_that_does_not_come_to_its_events_again_is_refused(folder):
 def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
     with thence.open(tmp_path / "plain") as log:
         event = log.append("order.placed", {"amount": 1})
-    with pytest.raises(NotALog, match="no simulation's run"):
+    with pytest.raises(NotALog, match="not a simulation's run"):
         measure(tmp_path / "plain", event.event_id)
     folder = siren_run(tmp_path, verbosity="MILESTONE")
     with pytest.raises(ThenceError, match="nothing that can be altered led to it") as raised:

@@ -107,7 +107,7 @@ ROWS = [
         ),
         ("ben,", "", ("people.csv", 3, "agents[1].from", "4 values in 5 columns")),
         ("north", '"north', ("people.csv", 3, "agents[1].from", "no CSV: unexpected end of data")),
-        ("full", "id", ("people.csv", 1, "agents[1].from", "columns need names, each its own")),
+        ("full", "id", ("people.csv", 1, "agents[1].from", "columns need names, all different")),
         (TABLE, "", ("folk.yaml", 6, "agents[1].from", "people.csv has 0 rows, 0 bytes")),
         (TABLE, "id,age\n", ("folk.yaml", 6, "agents[1].from", "people.csv has 0 rows, 7 bytes")),
     ],
@@ -126,7 +126,7 @@ def test_problem_of_a_row_behind_a_text_of_several_lines_has_its_first_line(read
     [
         ("{full}", "{ful}", 9, "the table has no column 'ful'"),
         ("{full}", "{full", 9, "a brace has no end"),
-        ('"{id}"', "{id}", 7, "a placeholder is a text"),
+        ('"{id}"', "{id}", 7, "a placeholder is text"),
         ("people.csv", "people.txt", 6, "people.txt is not a table"),
         ("people.csv", "none.csv", 6, "none.csv can't be read: No such file or directory"),
         ("    age:", "    agee: 1\n    age:", 10, "this key is not known"),

@@ -115,7 +115,7 @@ def test_history_holds_a_million_values_and_counts_all_states():
         history.append(Wide(100_000))
         assert held(history) <= 1_000_000
     assert (len(history), len(list(history))) == (25, 10)
-    with pytest.raises(IndexError, match="after turn 14 is kept no more; see open_run"):
+    with pytest.raises(IndexError, match="after turn 14 is no longer kept; see open_run"):
         history[14]
     with pytest.raises(IndexError, match="no state after turn 25 yet"):
         history[25]

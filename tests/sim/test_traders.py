@@ -38,7 +38,7 @@ class TestEconomy:
         assert len([each for each in bought if each.turn_number > 30]) >= 20
 
     def test_traders_are_refused_and_ask_for_less(self, run):
-        kinds = [each.error_type for each in run.events if each.event_type == "SYSTEM"]
+        kinds = [each.details["error_type"] for each in run.events if each.event_type == "SYSTEM"]
         assert {"action_rejected", "action_retried"} <= set(kinds)
 
     def test_what_a_trader_gets_is_what_it_pays_for(self, given):

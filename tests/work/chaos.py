@@ -36,7 +36,7 @@ LIMIT_S = 900.0
 BETWEEN_S = (0.05, 0.4)
 YEAR_S = 31_536_000
 DISK = "512m"
-HELD = "is at work on it, and has been for"
+HELD = "is working on it, and has been for"
 STASH = re.compile(r"git stash push --include-untracked -- [^;\n]*")
 
 

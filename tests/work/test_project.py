@@ -151,7 +151,7 @@ def test_worktree_of_a_git_folder_that_lies_elsewhere_is_its_own_root(tmp_path):
 
 def test_path_with_a_line_end_is_refused(tmp_path):
     repo = named(tmp_path / "new\nline")
-    with pytest.raises(GitFailed, match="its path holds a line end"):
+    with pytest.raises(GitFailed, match="its path contains a line end"):
         find_project(repo)
 
 

@@ -118,7 +118,7 @@ def test_day_file_is_made_anew_in_its_place_and_what_comes_again_goes_too(repo, 
         file.write(b"\n" + secret.line)
     done(repo, "status")
     assert holding(repo) == []
-    assert "passed over" not in work(repo, "status").err
+    assert "skipped" not in work(repo, "status").err
     done(repo, "add-history", "WP01", "on")
     assert sorted(view_lines(repo)) == sorted(journal(repo))
 

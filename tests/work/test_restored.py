@@ -1,4 +1,4 @@
-"""A project whose journal was put back from an old copy: it goes on under another node."""
+"""A project whose journal was put back from an old copy: it continues under another node."""
 
 import json
 import shutil

@@ -76,13 +76,13 @@ def test_torn_line_is_closed_before_ours_and_told_once_it_is_whole(repo):
     day = view(repo)
     with day.open("a") as file:
         file.write('{"event_id": "01KA')
-    assert "passed over" not in work(repo, "status").err, "somebody may be writing it"
+    assert "skipped" not in work(repo, "status").err, "somebody may be writing it"
     done(repo, "add-history", "WP01", "on")
     lines = view_lines(repo)
     assert lines[2] == '{"event_id": "01KA'
     assert "on" in lines[3]
-    assert "passed over" in work(repo, "status").err
-    assert "passed over" not in work(repo, "status").err
+    assert "skipped" in work(repo, "status").err
+    assert "skipped" not in work(repo, "status").err
 
 
 def test_last_line_without_its_newline_is_taken_and_kept_apart(repo):

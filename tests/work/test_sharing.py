@@ -75,9 +75,9 @@ def test_nothing_is_sent_before_somebody_asked_and_the_asking_is_said_once(remot
     assert git(remote, "branch", "--list", BOARD) == ""
     assert "not shared yet: thence sync now" in sync(ada, "status").out
     first = sync(ada, "now")
-    assert "the board is shared from now on, on origin/thence-board" in first.err
+    assert "the board is now shared on origin/thence-board" in first.err
     assert git(remote, "branch", "--list", BOARD) != ""
-    assert "shared from now on" not in sync(ada, "now").err
+    assert "now shared on" not in sync(ada, "now").err
 
 
 @pytest.mark.promise("P7")
@@ -116,7 +116,7 @@ def test_disabled_board_is_private_until_somebody_asks_again(remote, tmp_path):
     synced(ada)
     assert f"what was sent stays on origin/{BOARD}" in sync(ada, "disable").err
     assert "not shared yet" in sync(ada, "status").out
-    assert "shared from now on" in sync(ada, "now").err
+    assert "now shared on" in sync(ada, "now").err
 
 
 def test_board_is_never_newer_than_the_code_that_comes_with_it(remote, tmp_path):
@@ -268,7 +268,7 @@ def test_take_over_asks_first_and_is_sent_at_once(pair, remote):
     claim(ada)
     with Session(bob) as session:
         told = implement(session, "WP01", takes_over=True)
-    assert "what ada has not pushed of it is not in this branch" in told.lines
+    assert "anything ada has not pushed is not in this branch" in told.lines
     assert '"WPAssigned"' in shared_lines(remote)[-1], "before its worktree is made"
     synced(ada)
     assert agents(ada) == [("WP01", "bob")]
@@ -303,7 +303,7 @@ def test_claim_goes_on_offline_and_says_so_in_one_line(pair, remote, tmp_path):
     for folder in pair:
         ended = done(folder, "implement", "WP01")
         (note,) = [line for line in ended.err.splitlines() if line.startswith("note: ")]
-        assert note.startswith("note: not asked whether somebody else has claimed it: could not")
+        assert note.startswith("note: not asked whether someone else has claimed it: could not")
         settled(folder)
     (tmp_path / "away.git").rename(remote)
     for folder in (ada, bob, ada):

@@ -270,7 +270,7 @@ def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
     (kittify / "2025-01-04.jsonl").write_bytes(b'\xff\xfe{"error_id":"\xff"}\n\x00\n[]\n')
     told = []
     assert errors.recent(report=told.append) == [kept]
-    assert [words.partition(" was passed over: ")[0][-16:-6] for words in told] == [
+    assert [words.partition(" was skipped: ")[0][-16:-6] for words in told] == [
         "2025-01-03",
         "2025-01-02",
         "2025-01-01",

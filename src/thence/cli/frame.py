@@ -254,34 +254,34 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "tail": "Show the last events in the order of their arrival, and follow.",
         "show": "Show everything that one event holds.",
         "last": "Show the last event, and what was open when the log ended.",
-        "unfinished": "List steps that began and never ended, and whether their processes live.",
-        "stats": "Count the events of a log, with the tokens and cost of models.",
+        "unfinished": "List steps that never ended, and whether their processes are alive.",
+        "stats": "Count a log's events, with model tokens and cost.",
         "timeline": "Draw steps as bars over time.",
         "diff": "Show where two logs diverge, and what followed.",
     },
     "Record": {
         "hook": "Record what coding agents do, through their hooks.",
         "append": "Append one event, durable when the command ends.",
-        "import": "Import spans of OpenTelemetry into a log, as begun and ended steps.",
-        "mcp": "Answer an agent's questions about a log by MCP, on stdin and stdout.",
+        "import": "Import OpenTelemetry spans into a log, as begun and ended steps.",
+        "mcp": "Answer an agent's questions about a log over MCP, on stdin and stdout.",
     },
     "Simulate": {"sim": "Run simulations and look at their runs."},
-    "Coordinate": {"work": "Cut features into work packages, and move them to done."},
+    "Coordinate": {"work": "Split features into work packages, and move them to done."},
     "Share": {
         "serve": "Serve the logs in a folder over HTTP, pages and API, on this machine only.",
         "sync": "Share a board through its git remote, or any log through a server.",
-        "server": "Run the server that syncs the logs of a team.",
+        "server": "Run the server that syncs a team's logs.",
     },
     "Look after": {
         "doctor": "Check the machine, the folder, and the state of a log.",
         "verify": "Check every line of a log; nothing is changed.",
         "prune": "Remove a log's oldest files, or move them to an archive.",
         "redact": "Remove an event's payload for good; the rest of the event stays.",
-        "rebuild": "Rebuild the index of a log from its lines.",
-        "export": "Write events as a table, CSV or Parquet, or as spans of OTLP.",
+        "rebuild": "Rebuild a log's index from its lines.",
+        "export": "Write events as a table, CSV or Parquet, or as OTLP spans.",
     },
     "About": {
-        "demo": "Play a killed agent, a simulation and a board, and ask why.",
+        "demo": "Run a killed agent, a simulation and a board, and ask why.",
         "docs": "Show a page of the documents, or list them all.",
         "completion": "Write the script that completes thence in a shell.",
     },
@@ -334,7 +334,7 @@ def root(context: click.Context, is_version: bool, is_json: bool) -> None:
         value = {"version": __version__, "python": python, "platform": system}
         current().result(value, [f"thence {__version__} (Python {python}, {system})"])
     elif is_json:
-        raise click.UsageError("--json belongs behind the name of a command", context)
+        raise click.UsageError("--json goes after the command name", context)
     elif context.invoked_subcommand is None:
         click.echo(context.get_help())
     elif sys.platform == "win32":

@@ -44,7 +44,7 @@ class Body(NamedTuple):
 class BodyEntry(NamedTuple):
     """What a line says of one body: its place in the payload (RFC 6901), digest and bytes.
 
-    A text in parts has an entry for each, one behind the other.
+    Text in parts has an entry for each, in order.
     """
 
     pointer: Annotated[str, msgspec.Meta(pattern="^/")]

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import cache, partial
 from operator import itemgetter
 from sys import byteorder
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -434,19 +434,7 @@ def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
 _header_fields = cache(partial(msgspec.structs.fields, EventHeader))
 
 
-class EventNumbers(Protocol):
-    """The decoded members of a line, including its numbers."""
-
-    @property
-    def seq(self) -> int:
-        """The number in its node's own journal."""
-
-    @property
-    def lamport_clock(self) -> int:
-        """Lamport's logical clock."""
-
-
-T = TypeVar("T", bound=EventNumbers)
+T = TypeVar("T", bound=EventHeader | RequiredFields)
 _AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
 _DEEP_BRACKETS = b"[" * LINE_DEPTH_MAX

@@ -4,7 +4,7 @@ A member is declared in `EventFields`, in the order of the file, and in `EventHe
 read. What is digested follows from `EventFields`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Protocol
 
@@ -157,6 +157,7 @@ class Reading(Protocol):
 
 # what an event gets from whoever appends it, and what a redacted line lacks or has instead
 _STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "nonce", "crc"))
+_OF_A_LOG = (BODIES_KEY, "crc")
 _TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "bodies", "body_sha256"))
 
 
@@ -322,11 +323,7 @@ class Event:
 
         Without `bodies` and checksum: no log holds such a line. Raises what `payload` raises.
         """
-        if not self.body_entries:
-            return self.line
-        return msgspec.json.encode(
-            self._members_of_no_log() | {self.vocabulary.payload_key: self.payload}
-        )
+        return self._line_with(self.payload) if self.body_entries else self.line
 
     @property
     def readable_line(self) -> bytes:
@@ -335,13 +332,16 @@ class Event:
         Such a value is its beginning, and the member `unreadable` is the list of the pointers to
         these in the payload. Raises `read_failed`.
         """
-        entries = self.body_entries
-        if not entries:
+        if not self.body_entries:
             return self.line
-        members = self._members_of_no_log()
-        payload = members.get(self.vocabulary.payload_key)
-        values = payload if isinstance(payload, dict) else {}
-        unreadable = put_back(values, entries, self.vocabulary.bodies, decoded)
+        payload, unreadable = self.readable_payload
+        return self._line_with(payload, unreadable)
+
+    def _line_with(self, payload: dict[str, Any], unreadable: Sequence[str] = ()) -> bytes:
+        """Returns the line with another payload, as no log holds it."""
+        members = {key: value for key, value in self.members.items() if key not in _OF_A_LOG}
+        if payload:
+            members[self.vocabulary.payload_key] = payload
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
 
     def _repr_html_(self) -> str:
@@ -361,9 +361,6 @@ class Event:
         pairs = [("time", moment(self.timestamp)), ("who", self.actor), ("about", self.subject)]
         heading = words(f"{self.event_type} {self.header.step or self.event_id}")
         return joined(el("p", el("strong", heading)), facts([*pairs, *texts]))
-
-    def _members_of_no_log(self) -> dict[str, Any]:
-        return {key: value for key, value in self.members.items() if key not in (BODIES_KEY, "crc")}
 
     @property
     def is_foreign(self) -> bool:
@@ -405,14 +402,6 @@ class Event:
 
     def __repr__(self) -> str:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
-
-
-def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
-    """Returns stored lines as `Event.readable_line` does; raises `read_failed`."""
-    return [
-        Event(line, None, vocabulary).readable_line if BODIES_SIGN in line else line
-        for line in lines
-    ]
 
 
 def decoded(line: bytes | msgspec.Raw) -> Any:

@@ -105,7 +105,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 raise InvalidEvent(
                     "could not guard the append",
                     place=f"field {name}",
-                    cause="a text is not a collection of texts",
+                    cause="a string is not a collection of strings",
                     hint=f"pass {name}={{{getattr(self, name)!r}}}",
                 )
 

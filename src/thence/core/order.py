@@ -87,7 +87,7 @@ def topological_sort(events: Iterable[Event]) -> list[Event]:
                 "could not order the events",
                 place=ordered[place].event_id,
                 cause="it is a cause of itself, through the events that it names",
-                hint="leave out one of the causes that close the circle",
+                hint="leave out one of the causes that close the cycle",
             )
     return [ordered[place] for place in order]
 

@@ -81,7 +81,7 @@ def digests(line: bytes) -> Digests:
         if match is None:
             raise _refused(line, f"its {BODY_DIGEST} is not a SHA-256 in 64 hex digits")
         if body:
-            raise _refused(line, f"it has a body beside {BODY_DIGEST}")
+            raise _refused(line, f"it has a body besides {BODY_DIGEST}")
         digest = bytes.fromhex(match[1].decode())
     head = b",".join([text for key, text in members.items() if key not in _NOT_IN_HEAD])
     content = sha256(b"thence content 1\n%b\n%b" % (head, digest.hex().encode())).digest()

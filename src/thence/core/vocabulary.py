@@ -71,7 +71,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.name not in _NAMES:
-            raise TypeError(f"there are the vocabularies {', '.join(_NAMES)} alone")
+            raise TypeError(f"the only vocabularies are {', '.join(_NAMES)}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickles a vocabulary by its name: PLAIN, SIM, WORK."""
@@ -177,7 +177,7 @@ def _key(key: str | None, value: object, word: str) -> str:
 
 def _reserved(word: str, value: str) -> InvalidEvent:
     hint = "choose another name; types that begin with 'log.' are the log's own"
-    return _refused(word, f"{value!r} is what the log alone writes about itself", hint)
+    return _refused(word, f"{value!r} is what only the log writes about itself", hint)
 
 
 def _refused(

@@ -151,7 +151,7 @@ def _attempt(
         raise _later(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
     still_staged = status.half_staged()
     if staged := [path for path in half_staged if path in still_staged]:
-        cause = f"what is staged of {', '.join(staged)} is not what lies there"
+        cause = f"what is staged of {', '.join(staged)} is not what is there"
         raise _later(repo, cause, "commit or unstage it: git restore --staged PATH")
     paths = [
         path

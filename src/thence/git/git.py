@@ -60,7 +60,7 @@ _OURS = {
 # no git that is asked fetches what a partial clone lacks: no protocol is left to it
 _ASKED = {"GIT_ALLOW_PROTOCOL": ""}
 _LACKED = "from promisor remote"
-_FETCH_ALL = "git fetch --refetch --no-filter, which brings all that this clone was made without"
+_FETCH_ALL = "git fetch --refetch --no-filter, which fetches everything that this clone lacks"
 # for the user's own hooks: git's messages stay English; locale, paths and locks are the user's
 _USERS = {**SILENT, "LANGUAGE": "en"}
 _SETTINGS = (

@@ -140,7 +140,7 @@ def merge(
     raise failure(
         moving,
         repo.folder,
-        f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
+        f"someone else moved it {ATTEMPTS_MAX} times in the meantime",
         "see which program moves it, then try again",
         is_retryable=True,
     )

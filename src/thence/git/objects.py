@@ -129,7 +129,7 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
             new_tree = git.run("write-tree", variables=variables, operation=operation)
     except OSError as error:  # the folder of temporary files has no room
         cause = f"{error.filename or 'a temporary file'}: {error.strerror or error}"
-        hint = disk_hint(cause) or "see what is so of that folder; TMPDIR names another one"
+        hint = disk_hint(cause) or "check that folder; TMPDIR names another one"
         raise failure(operation, repo.folder, cause, hint) from error
     return new_tree.decode().strip()
 

@@ -97,7 +97,7 @@ def repository(folder: Path) -> Repository:
         raise failure(
             "could not find the repository of",
             folder,
-            "its path holds a line end, by which git parts what it answers",
+            "its path contains a line end, which git puts between its answers",
             "move the repository to a path of one line",
         )
     top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None

@@ -282,7 +282,7 @@ def _make_empty(
             return tree.head or "", False
         elif is_here or tree.branch == branch:
             cause = f"{tree.branch or 'no branch'} is checked out at {tree.path}"
-            elsewhere = "go on there, or check out another branch there"
+            elsewhere = "continue there, or check out another branch there"
             hint = f"git -C {path} checkout {branch}" if is_here else elsewhere
             raise failure(_MAKING, path, cause, hint)
     if not _is_free(path):

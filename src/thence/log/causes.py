@@ -491,7 +491,7 @@ class Origin:
         cause = self.handed_on(event)
         if cause is None:
             raise InvalidEvent(
-                "could not hand on the event",
+                "could not pass on the event",
                 place=event.event_id,
                 cause="its log has no id and can't be given one, or its own id is out of form",
                 hint="give this user the right to write to the log's folder",

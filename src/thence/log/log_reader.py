@@ -129,7 +129,10 @@ class Reader:
         return totally_ordered(self.arrived())
 
     def position(self) -> Position:
-        """Returns the position behind all that is there; take it before what depends on it."""
+        """Returns the position after everything now in the log.
+
+        Take it before what depends on it.
+        """
         from thence.log.index import arrivals
 
         return arrivals.position(self.index(), self._own_nodes)

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
 from thence.errors import needs_extra
 from thence.server.logs.root import Root
 from thence.settings import from_environment
 
 with needs_extra("server", "thence.server.app"):
-    from fastapi import FastAPI, Query, Request
+    from fastapi import APIRouter, FastAPI, Query, Request
     from starlette.middleware.cors import CORSMiddleware
     from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
     from starlette.responses import Response
@@ -64,30 +64,13 @@ def create_app(
         with closing(state):
             yield
 
-    refusals: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 422: {"model": Problem}}
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app, problem_page)
-    app.add_api_route(
-        "/health",
-        _health,
-        name="health",
-        tags=["health"],
-        response_model=Health,
-        responses={422: refusals[422]},
-    )
-    app.add_api_route(
-        "/schemas",
-        _schemas,
-        name="schemas",
-        tags=["schemas"],
-        response_model=Schemas,
-        responses=refusals,
-    )
+    app.include_router(_router)
     for kind in logs.KINDS:
         app.include_router(logs.routes_of(kind))
-        app.include_router(look.routes_of(kind))
-    app.add_api_route("/openapi.json", _document, include_in_schema=False)
+    app.include_router(look.router)
     app.include_router(pages.router)
     app.include_router(documents.router)
     app.router.routes.append(static_route())
@@ -111,10 +94,7 @@ def create_app(
 
 
 def create_team_app(
-    database: str | Path,
-    *,
-    data: Path | None = None,
-    allowed_hosts: Collection[str] | None = None,
+    database: str | Path, *, data: Path | None = None, allowed_hosts: Collection[str] | None = None
 ) -> FastAPI:
     """Returns an app at which the logs of a team meet, by the routes of wire.md.
 
@@ -168,12 +148,17 @@ def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
     app.add_middleware(HeadWithoutBody)
 
 
+_router = APIRouter(responses={422: {"model": Problem}})
+
+
+@_router.get("/openapi.json", include_in_schema=False)
 async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
     return logs.answer(await app_state(request).workers.run(app.openapi))
 
 
+@_router.get("/health", name="health", tags=["health"], response_model=Health)
 async def _health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Reports that the server answers, with the totals of the logs that were asked for so far.
 
@@ -183,6 +168,13 @@ async def _health(request: Request, parameters: Annotated[Parameters, Query()]) 
     return logs.answer({"status": "ok", "version": request.app.version, **totals})
 
 
+@_router.get(
+    "/schemas",
+    name="schemas",
+    tags=["schemas"],
+    response_model=Schemas,
+    responses={401: {"model": Problem}},
+)
 async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the JSON Schema of each event type of simulations and of work."""
 

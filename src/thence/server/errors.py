@@ -5,7 +5,7 @@ query API answers `{code, message}`, the wire `{error, problem}` as wire.md says
 how a refusal is spelled, not which one it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from sqlite3 import Error as SqliteError
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import msgspec
 from apsw import Error as ApswError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -165,7 +166,9 @@ def wire_refusal(error: Exception, path: str = "") -> Refusal:
 def refusal(scope: Scope, error: Exception) -> Refusal:
     """Returns what a client of the query API is told of an error."""
     if isinstance(error, RequestValidationError):
-        return _invalid_parameter(scope, error)
+        models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
+        names = [key for model in models for key in getattr(model, "model_fields", ())]
+        return Refusal(422, "invalid_parameter", parameter_problem(error, names))
     told = wire_refusal(error, scope["path"])
     if isinstance(error, HTTPException):
         is_of_api = told.status in (404, 405) and not is_page(scope["path"])
@@ -210,16 +213,15 @@ def _framework_refusal(error: HTTPException, path: str) -> Refusal:
     return Refusal(status, _CODES.get(status, "invalid_parameter"), message, hint, headers)
 
 
-def _invalid_parameter(scope: Scope, error: RequestValidationError) -> Refusal:
-    """Returns what is told of the first parameter that can't be read."""
-    first: dict[str, Any] = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+def parameter_problem(error: RequestValidationError | ValidationError, names: Iterable[str]) -> str:
+    """Returns what is told of the first parameter that can't be read, of those with some names."""
+    first: Any = error.errors()[0]
+    is_of_request = isinstance(error, RequestValidationError)  # there "query" comes first
+    name = ".".join(str(part) for part in first["loc"][is_of_request:]) or "the request"
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
-        names = [key for model in models for key in getattr(model, "model_fields", ())]
-        reason = f"there is no such parameter{did_you_mean(name, names)}"
-    return Refusal(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
+        reason = f"there is no such parameter{did_you_mean(name, [*names])}"
+    return f"{name[:_NAME_CHARACTERS_MAX]}: {reason}"
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

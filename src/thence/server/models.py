@@ -92,7 +92,7 @@ class SimulationEntry(Entry):
 
 
 class SimulationList(BaseModel):
-    """The simulations under the root."""
+    """The simulations under the root, by id."""
 
     simulations: list[SimulationEntry]
 
@@ -104,7 +104,7 @@ class LogEntry(Entry):
 
 
 class LogList(BaseModel):
-    """The logs under the root that are no simulations."""
+    """The logs under the root that are no simulations, by id."""
 
     logs: list[LogEntry]
 
@@ -127,19 +127,19 @@ class Moment(BaseModel):
 
 
 class LogSummary(LogEntry):
-    """The summary of a log."""
+    """The summary of a log: its events and its damage."""
 
     by_type: dict[str, int]
     by_actor: dict[str, int]
     first: Moment | None = Field(description="The first event in total order.")
     last: Moment | None
     unverified: int = Field(ge=0, description="Events that another tool wrote.")
-    damaged_lines: int = Field(ge=0, description="Lines and files that are passed over.")
+    damaged_lines: int = Field(ge=0, description="Lines and files that are skipped.")
     damage: list[DamageFound] = Field(description="The first of them.")
 
 
 class SimulationSummary(LogSummary):
-    """The summary of a simulation."""
+    """The summary of a simulation: its events, its status, its damage."""
 
     turns: int = Field(ge=0, description="The number of the last turn.")
     status: str = Field(description=STATUS)
@@ -182,27 +182,19 @@ class Differing(BaseModel):
     b: Any = None
 
 
-class RootOfDifference(BaseModel):
-    """An event that differs and that nothing different led to; null where a log has none."""
+class DifferingEvent(BaseModel):
+    """An event that differs; null where a log has none."""
 
     a: StoredEvent | None
     b: StoredEvent | None
     differs: list[Differing]
 
 
-class Divergence(RootOfDifference):
+class Divergence(DifferingEvent):
     """The first difference of two logs; null for the side that has no such event."""
 
     follow_a: int = Field(ge=0, description="How many later events follow from it.")
     follow_b: int = Field(ge=0)
-
-
-class ChangedEvent(BaseModel):
-    """An event that is in both logs with different content."""
-
-    a: StoredEvent
-    b: StoredEvent
-    differs: list[Differing]
 
 
 class DiffAnswer(BaseModel):
@@ -216,8 +208,8 @@ class DiffAnswer(BaseModel):
     notices_b: int = Field(ge=0)
     roots: int = Field(ge=0, description="Events that differ and that nothing different led to.")
     first: Divergence | None
-    root_events: list[RootOfDifference]
-    changed_events: list[ChangedEvent]
+    root_events: list[DifferingEvent] = Field(description="Nothing different led to them.")
+    changed_events: list[DifferingEvent]
     only_a_events: list[StoredEvent]
     only_b_events: list[StoredEvent]
     truncated: bool
@@ -239,5 +231,5 @@ class Health(BaseModel):
     logs: int = Field(ge=0, description="Those that are not simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
-    damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")
+    damaged_lines: int = Field(ge=0, description="Lines and files skipped, of all logs.")
     damaged_logs: int = Field(ge=0)

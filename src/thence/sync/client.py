@@ -69,7 +69,7 @@ _FAILURES = (
     OSError,
     ValueError,
 )
-_CERTIFICATE = "for a certificate that this system does not know, name its file by SSL_CERT_FILE"
+_CERTIFICATE = "for a certificate that this system does not know, name its file in SSL_CERT_FILE"
 _LATER = "nothing is lost; check the address and the network, then try again"
 _OTHER = "check the address: another program answers there, or a newer server"
 _ASK = "ask an admin of the server; `thence sync status` shows the target"
@@ -127,7 +127,7 @@ class HttpAnswer(NamedTuple):
         is_secret = issubclass(kind, Secret)
         text = "…" if is_secret else self.words(self.body.decode(errors="replace"))
         if content_type.split(";")[0].strip().lower() != "application/json":
-            raise bad_answer(self.server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
+            raise bad_answer(self.server, f"it is {content_type[:40]!r}, not JSON: {text!r}")
         try:
             return msgspec.json.decode(self.body, type=ready(kind))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -153,7 +153,7 @@ class HttpAnswer(NamedTuple):
         elif status == 401:
             kind, code, hint = NotLoggedIn, "not_logged_in", f"thence sync login {self.server}"
         elif status == 409 and refusal.problem.get("code") == "cursor_unknown":
-            code, hint = "cursor_unknown", "the next round begins anew by itself"
+            code, hint = "cursor_unknown", "the next round starts again by itself"
         elif status in (403, 409, 412, 413) or (404 != status >= 400 and refusal.error):
             code, hint = "sync_refused", self.words(refusal.problem.get("hint", "")) or _ASK
         else:
@@ -456,10 +456,10 @@ class SyncClient:
             return PulledPage((), "", False)
         if page is _NO_PAGE:
             raise SyncRefused(
-                "could not go on with the log at",
+                "could not continue with the log on",
                 place=self._target.server,
-                cause="the server has no such log any more",
-                hint="the next round begins anew by itself",
+                cause="the server no longer has this log",
+                hint="the next round starts again by itself",
                 code="cursor_unknown",
             )
         return PulledPage(self._lines_of(page.events), page.next, page.more)
@@ -597,7 +597,7 @@ class SyncClient:
     def _exchange(self, refresh: str) -> Tokens:
         answer = self._connection.ask("token/refresh/", msgspec.json.encode(Refresh(refresh)))
         if answer.status in _UNWELCOME:
-            raise not_logged_in(self._login, "the server does not accept the login any more")
+            raise not_logged_in(self._login, "the server no longer accepts the login")
         return _tokens(answer)
 
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
@@ -611,7 +611,7 @@ def client_to(target: SyncTarget, store: CredentialStore) -> SyncClient:
     """Returns the client of a target with the login of its user; raises NotLoggedIn."""
     login = store.login(target.server, target.user)
     if login.has_ended:
-        raise not_logged_in(login, "the server did not accept the login any more")
+        raise not_logged_in(login, "the server no longer accepted the login")
     return SyncClient(target, login, store)
 
 

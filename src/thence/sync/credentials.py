@@ -173,7 +173,7 @@ class CredentialStore:
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:
     """Returns the error of a login that the server accepts no more."""
     return NotLoggedIn(
-        f"could not go on as {login.username} at",
+        f"could not continue as {login.username} at",
         place=login.server,
         cause=cause,
         hint=f"log in again: thence sync login {login.server} --username {login.username}",

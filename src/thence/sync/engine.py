@@ -54,7 +54,7 @@ BATCH_PAUSE_S = 5.0
 # how long a command's claim on the next turn is waited for
 _QUEUE_S = 0.5
 _TOO_NEW = "its clock is too far ahead of the log's"
-_NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
+_NO_ROOM = "too many lines came from elsewhere under this log's node; it is accepted tomorrow"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 BACKOFF_MIN_S = 0.5
@@ -379,9 +379,9 @@ def run_round(
     def pause(pause_s: float) -> None:
         if wait is not None and (wait(pause_s) or is_locked(own_folder / QUEUE)):
             raise _GaveWay(
-                "could not go on with the round",
+                "could not continue with the round",
                 cause="the service was stopped, or another process waits for its turn",
-                hint="the next round goes on",
+                hint="the next round continues",
             )
 
     report = SyncReport()

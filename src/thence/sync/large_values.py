@@ -97,7 +97,7 @@ class LargeValues:
             piece = self._waiting.pop(name, None) or self._asked(digest, name)
             data = data_of(piece)
             if piece.end != end or not 0 < len(data) <= end:
-                raise missing_body(digest, "a piece that the server gave is none of it")
+                raise missing_body(digest, "a piece that the server gave is not part of it")
             parts.append(data)
             name, end = piece.before, end - len(data)
         value = b"".join(reversed(parts))

@@ -28,7 +28,7 @@ from thence.sync.wire.messages import MirroredLog, TeamLog
 _WAIT_S = 60.0
 # codes of errors after which a login may read none of a team's logs
 _WITHDRAWN = ("sync_refused", "not_logged_in")
-_GONE = "the team has no such log any more"
+_GONE = "the team no longer has this log"
 
 # called with the name of a log and the lines that were pulled into it so far
 Progress = Callable[[str, int], None]
@@ -142,7 +142,7 @@ def _pull(
         raise SyncRefused(
             "could not mirror all of",
             place=folder,
-            cause=f"the log can't take {report.parked:,} lines, which are kept beside it",
+            cause=f"the log can't take {report.parked:,} lines, which are kept next to it",
             hint="the next pass tries them again",
         )
     write_state(mirror_path(folder), current)

@@ -110,10 +110,10 @@ def check_right(log: Log, event: Event, right: NodeOwner | None, *, is_synced: b
         cause = f"node {event.node_id} wrote it, and the server was not asked whose that is"
         raise _refused(event, cause, "try again when the server can be reached")
     if not right.may_redact:
-        whose = f"{right.owner}'s" if right.owner else "nobody's yet"
+        whose = f"{right.owner}'s" if right.owner else "no one's yet"
         raise _refused(
             event,
-            f"node {event.node_id} wrote it, which is {whose}, and you are no admin of the team",
+            f"node {event.node_id} wrote it, which is {whose}, and you are not an admin",
             "ask who wrote it, or an admin of the team, to redact it",
         )
 

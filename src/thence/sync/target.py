@@ -35,7 +35,7 @@ RECONNECT_FAILURES_MAX = 10
 _NO_ANSWER = ("server_unreachable", "server_busy", "bad_answer")
 _NOT_TAKEN = ("not_logged_in", "sync_refused", "cursor_unknown")
 RESTORED = (
-    "this log was put back from an old copy, or another log writes under its node: it goes on"
+    "this log was restored from an old copy, or another log writes under its node: it continues"
     " under another node"
 )
 _T = TypeVar("_T")

@@ -97,7 +97,7 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(repo):
     before = left(repo)[3:]
 
     ended = done(repo, "status", "--json")
-    assert ended.err.startswith(f"note: a line of .kittify/events/{day.name} was passed over: ")
+    assert ended.err.startswith(f"note: a line of .kittify/events/{day.name} was skipped: ")
     assert ended.err.endswith(", and 4 more\n")
     slugs = [each["feature_slug"] for each in ended.json["features"]]
     assert slugs == [SLUG, "030-log"], "the line of the other tool is taken in"

@@ -302,5 +302,5 @@ def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states
     case = CASES["move"]
     ended = warm(*words(case), cwd=project)
     assert ended.code == 0, ended.err
-    assert "kept by its branch alone" in ended.err
+    assert "only its branch keeps what went to review" in ended.err
     is_whole(project, case)

@@ -52,7 +52,7 @@ def test_branch_that_another_clone_pushed_is_merged(clones):
     )
     refused = work(ada, "merge", "WP01")
     assert refused.code == 1
-    assert f"git fetch, if somebody else did it (they push it: git push -u origin {BRANCH})" in (
+    assert f"git fetch, if someone else did it (they push it: git push -u origin {BRANCH})" in (
         refused.err
     )
     pushed(bob, ada)

@@ -133,7 +133,7 @@ def test_landed_package_is_cleared_away_after_a_dry_run_has_told_so(project):
     assert git(project, "branch", "--list", BRANCH) == ""
     assert f"refs/thence/reviewed/{SLUG}/WP03" in git(project, "for-each-ref")
     assert done(project, "status")["here"]["landed"][0]["state"] == "landed"
-    assert work(project, "merge")[1]["error"]["cause"].startswith("nothing is there to merge")
+    assert work(project, "merge")[1]["error"]["cause"].startswith("there is nothing to merge")
     assert git(project, "status", "--porcelain") == ""
 
 

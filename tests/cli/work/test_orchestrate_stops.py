@@ -61,7 +61,7 @@ def test_agent_of_a_killed_orchestrator_keeps_its_package_until_it_ends_or_is_pa
     process.kill()
     process.communicate()
     agents = [int(pid.read_text()) for pid in pids]
-    first = f"process {agents[0]}, or one that it started, is at work on it"
+    first = f"process {agents[0]}, or one that it started, is working on it"
     shown = warm("work", "status", cwd=project.folder).out
     assert f"WP01  Do WP01  (coder; {first})" in shown
     claims = done(project.folder, "status")["here"]["claims"]
@@ -76,7 +76,7 @@ def test_agent_of_a_killed_orchestrator_keeps_its_package_until_it_ends_or_is_pa
     ended = orchestrate(project)
     assert ended.code == 1
     assert f"note       WP02: process {agents[1]}, or one" in ended.err
-    assert f"WP02 stays: process {agents[1]}, or one that it started, is at work on it" in ended.out
+    assert f"WP02 stays: process {agents[1]}, or one that it started, is working on it" in ended.out
     assert "WP01 stays: is in doing, with ada" in ended.out
     assert all(map(is_alive, agents))
     go.touch()
@@ -96,7 +96,7 @@ def test_package_that_is_taken_over_from_a_live_orchestrator_is_not_judged_by_it
     done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
     go.touch()
     out, err = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, b"ada took it over meanwhile" in err) == (1, True), err
+    assert (process.returncode, b"ada took it over in the meantime" in err) == (1, True), err
     assert b"WP01 stays: is in doing, with ada" in out
     assert len(project.events("WPStatusChanged", wp_id="WP01")) == 1
 

@@ -59,7 +59,7 @@ def test_board_that_changed_between_look_and_append_is_looked_at_again(project, 
         failures = logged(project)
     error = json.loads(process.communicate()[0])["error"]
     assert (process.returncode, error["guard"]) == (1, "moved_meanwhile")
-    assert error["cause"] == "somebody else was faster: WP01 went from planned to doing, with ada"
+    assert error["cause"] == "someone else was faster: WP01 went from planned to doing, with ada"
     *known, event = logged(project)
     assert known == failures
     last = done(project, "status")["here"]["refused"][0]
@@ -74,7 +74,7 @@ def test_package_that_another_command_is_at_work_on_is_left_to_it(project, tmp_p
         ended, told = work(project, "move-task", "WP01", "--to", "rejected", "--actor", "bob")
     assert (ended.code, told["error"]["guard"]) == (1, "moved_meanwhile")
     who = f"process {process.pid}, or one that it started,"
-    assert told["error"]["cause"] == f"{who} is at work on it right now"
+    assert told["error"]["cause"] == f"{who} is working on it right now"
     process.stdout.close()
     assert process.returncode == 0
     assert len(moves(project)) == 1

@@ -68,7 +68,7 @@ def test_filesystem_is_what_df_says(folder):
 
 
 TERABYTE = "1,099,511,627,776 bytes free"
-REMOTE = "which lies over the network: durability is unproven there"
+REMOTE = "which is on the network: durability is unproven there"
 LOCAL = "keep the log on a local disk: `df -hlT` lists them"
 
 

@@ -78,56 +78,6 @@ def test_batches_of_any_lines_in_any_order_give_what_reading_the_log_gives(
             assert told(index) == followed
 
 
-def test_many_late_events_come_at_once(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    ends = [line_of(event_id=IDS[0], lamport_clock=1), line_of(lamport_clock=9_000, causes=IDS[:1])]
-    add(folder, ends)
-    with index_of(folder) as index:
-        index.refresh()
-        add(folder, [line_of(lamport_clock=clock, causes=IDS[:1]) for clock in range(2, 1_500)])
-        fits(index, folder)
-
-
-def test_lines_with_and_without_clocks_keep_their_order(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    line = b'{"event_id":"%s%04d","event_type":"x","node_id":"n","lamport_clock":%d}\n'
-    with index_of(folder) as index:
-        add(folder, [line % (b"a", 0, 0), line % (b"b", 0, 3), line_of(lamport_clock=2)])
-        add(folder, [line_of(lamport_clock=4)])
-        index.refresh()
-        for number in range(1, 30):
-            add(folder, [line % (b"b", 1000 - number, 3), line % (b"a", number, 0)])
-            index.refresh()
-        fits(index, folder)
-
-
-def test_another_tools_lines_come_between_ours_again_and_again(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    with index_of(folder) as index:
-        for number in range(40):
-            foreign = b'{"event_id":"f%03d","event_type":"x"}\n' % number
-            add(folder, [line_of(lamport_clock=number + 1), foreign])
-            index.refresh()
-        fits(index, folder)
-        for number in range(1_500):
-            add(folder, [b'{"event_id":"g%04d","event_type":"x"}\n' % number])
-        fits(index, folder)
-
-
-def test_a_better_line_of_an_id_is_served_from_then_on(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    foreign = b'{"event_id":"%s","event_type":"foreign","caused_by":["x"]}\n' % IDS[1].encode()
-    add(folder, [line_of(lamport_clock=1), foreign, line_of(lamport_clock=5, causes=IDS[1:2])])
-    with index_of(folder) as index:
-        fits(index, folder)
-        add(folder, [line_of(event_id=IDS[1], lamport_clock=7, causes=IDS[1:3])])
-        fits(index, folder)
-        add(folder, [line_of(event_id=IDS[2], lamport_clock=3)])
-        fits(index, folder)
-        index.rebuild()
-        fits(index, folder)
-
-
 def test_the_first_thousand_bad_lines_are_kept_and_all_are_counted(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     with index_of(folder) as index:

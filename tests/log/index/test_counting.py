@@ -154,20 +154,6 @@ def test_failure_that_is_written_with_escapes_is_the_last_error(tmp_path):
         assert lookup.find(index, "@last-error").event_id == "b"
 
 
-@pytest.mark.promise("A7")
-@pytest.mark.parametrize("is_indexed", [False, True])
-def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
-    with thence.open(tmp_path) as log:
-        log.append("order.placed", subject="o/1", actor="ada")
-        log.append("order.paid", subject="o/1", actor="ben")
-        if is_indexed:
-            log.rebuild()
-        counts = log.stats(by="subject", type="order.p*")
-        assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
-        assert counts.groups == (Group("o/1", 2),)
-        assert log.end() == plain_order.log_end(log.read())
-
-
 def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):
     def counts(folder):
         with index_of(folder) as index:

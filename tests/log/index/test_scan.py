@@ -219,7 +219,7 @@ def plan(index: Index, filter: Filter) -> tuple[str | None, str]:
     """Returns which column leads, and what SQLite makes of the question."""
 
     def work(connection: sqlite3.Connection) -> tuple[str | None, str]:
-        scan = query.scan_of(connection, filter)
+        scan = query.scan_of(index, connection, filter)
         assert scan is not None
         sql = f"EXPLAIN QUERY PLAN SELECT arrival FROM {scan.in_order()} ORDER BY lamport, stamp"
         return scan.driving_column, "\n".join(

@@ -16,11 +16,13 @@ from tests.tiers import examples
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
+from thence.core.query.filter import Filter
 from thence.core.redaction import redacted
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.log.index import causality, tiles
 from thence.log.index.bars import ROWS_MAX, bars
+from thence.log.index.query import ALL
 from thence.log.index.tiles import POSITION_MAX, Axis, Kept, TileView
 
 AXES: tuple[Axis, ...] = ("order", "turn", "time")
@@ -36,6 +38,15 @@ HOSTILE = (
     "50%",
 )
 TYPES = ("noted", "order.failed", "moved", "a\nb", "<b>")
+ASKED: tuple[dict[str, Any], ...] = (
+    {"type": ["noted", "o*"]},
+    {"failed": True},
+    {"failed": False, "turn": "3..20"},
+    {"actor": "ada"},
+    {"subject": "order/7", "where": "status = success"},
+    {"type": "nothing"},
+    {"since": "1900-01-01", "until": "2100-01-01"},
+)
 
 
 class Drawn:
@@ -48,6 +59,7 @@ class Drawn:
         self.seqs = dict.fromkeys(NODES, 0)
         self.index = index_of(folder)
         self.kept: Kept = {}
+        self.filter = Filter()
 
     def line(self, event_id: str, **members: Any) -> bytes:
         chance = self.chance
@@ -86,7 +98,12 @@ class Drawn:
         add(self.folder, lines)
 
     def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
-        return tiles.read(self.index, self.kept, work)
+        return tiles.read(self.index, self.kept, work, (self.filter, ALL))
+
+    def shown(self) -> list[tuple[int, Event]]:
+        """The events that pictures show, with their arrivals."""
+        events = enumerate(read(self.folder), 1)
+        return [(at, event) for at, event in events if self.filter.matches(event)]
 
     def lanes(self) -> dict[str, int]:
         sql = "SELECT name, number FROM lane_names"
@@ -111,12 +128,14 @@ def triples(flat: Sequence[int], of: int) -> list[tuple[int, ...]]:
 
 
 def fits(log: Drawn) -> None:
-    """Asserts that overview, lanes and tiles are a plain count of the lines."""
-    events = list(enumerate(read(log.folder), 1))
+    """Asserts that overview, lanes and tiles are a plain count of the lines that are shown."""
+    every, events = list(enumerate(read(log.folder), 1)), log.shown()
     facts = log.ask(tiles.look)
-    assert facts["events"] == len(events)
+    assert (facts["events"], facts["shown"]) == (len(every), len(events))
+    assert facts["failures"] == sum(is_failure(event) for _, event in events)
+    assert not facts["is_wide"]
     types = {name: id for id, name, _ in facts["types"]}
-    assert [row[1:] for row in facts["types"]] == [
+    assert [row[1:] for row in facts["types"] if row[2]] == [
         [name, count]
         for name, count in sorted(
             Counter(event.event_type for _, event in events).items(),
@@ -124,18 +143,22 @@ def fits(log: Drawn) -> None:
         )
     ]
     numbers = log.lanes()
-    assert numbers.keys() >= {lane_of(event) for _, event in events}
+    assert numbers.keys() >= {lane_of(event) for _, event in every}
     for axis in AXES:
+        places = [position(axis, arrival, event) for arrival, event in every]
+        known = [at for at in places if at is not None]
+        assert (axis in facts["ends"]) == bool(known or axis == "order")
         placed = [
-            (at, arrival, event)
+            (places[arrival - 1], arrival, event)
             for arrival, event in events
-            if (at := position(axis, arrival, event)) is not None
+            if places[arrival - 1] is not None
         ]
-        assert (axis in facts["ends"]) == bool(placed or axis == "order")
         if not placed:
             continue
         first, end = facts["ends"][axis]
-        assert (first, end) == (0 if axis == "order" else min(placed)[0], max(placed)[0] + 1)
+        assert (first, end) == (0 if axis == "order" else min(known), max(known) + 1)
+        if log.filter == Filter():
+            levels_fit(log, axis, placed)
         overview_fits(log, axis, placed, types)
         lanes_fit(log, axis, placed, numbers, (0, POSITION_MAX))
         for _ in range(3):
@@ -151,8 +174,6 @@ def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, in
             patch.setattr(tiles, "OVERVIEW_BUCKETS_MAX", buckets)
             told = log.ask(lambda view: tiles.overview(view, axis))
         assert told["buckets"] <= buckets
-        finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
-        assert not told["level"] or max(finer) - min(finer) >= buckets, "not the least level"
         counts = Counter(
             ((at - told["first"]) >> told["level"], types[event.event_type])
             for at, _, event in placed
@@ -163,6 +184,13 @@ def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, in
         )
         assert dict(triples(told["failures"], 2)) == failed
         assert all(0 <= bucket < told["buckets"] for bucket, _ in counts)
+
+
+def levels_fit(log: Drawn, axis: Axis, placed: list[Any]) -> None:
+    """Asserts that an overview is as fine as its buckets allow."""
+    told = log.ask(lambda view: tiles.overview(view, axis))
+    finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
+    assert not told["level"] or max(finer) - min(finer) >= tiles.OVERVIEW_BUCKETS_MAX
 
 
 def lanes_fit(
@@ -233,6 +261,18 @@ def causes_fit(log: Drawn) -> None:
         assert path["arrival"] == arrival
         assert not path["truncated"]
     bars_fit(log, events, arrivals, first, end)
+    marks_fit(log, first, end)
+
+
+def marks_fit(log: Drawn, first: int, end: int) -> None:
+    """Asserts that marks without ids and the walk over failures are of what is shown."""
+    told = log.ask(lambda view: tiles.marks(view, first, end, with_ids=False))
+    inside = [(at, event) for at, event in log.shown() if first < at <= end]
+    assert told["marks"][::4] == [at for at, _ in inside]
+    assert told["failures"] == [at for at, event in inside if is_failure(event)]
+    behind = [at for at, event in log.shown() if at > first and is_failure(event)]
+    told = log.ask(lambda view: tiles.failure(view, first, True))
+    assert told["arrival"] == next(iter(behind), None)
 
 
 def bars_fit(
@@ -240,11 +280,13 @@ def bars_fit(
 ) -> None:
     """Asserts that the bars of a window are its steps, and that none covers another."""
     ends = {event.ends: arrivals[event.event_id] for event in reversed(events) if event.ends}
-    steps = {}
+    steps, shown = {}, {arrival for arrival, _ in log.shown()}
     for event in events:
         begin, last = arrivals[event.event_id], ends.get(event.event_id)
         if event.begins and begin <= end and (last is None or last > first + 1):
             failed = is_failure(events[last - 1]) if last else is_failure(event)
+            if shown.isdisjoint((begin, last)):
+                continue
             steps[begin] = (last or 0, failed)
     told = log.ask(lambda view: bars(view, "order", first, end))
     found = triples(told["bars"], 8)
@@ -275,6 +317,24 @@ def test_counts_are_a_plain_count_of_the_lines(
         log.grow(log.chance.choice([1, 3, 50, 200]))
         fits(log)
         causes_fit(log)
+
+
+@pytest.mark.parametrize("held_max", [0, 10**6])
+def test_with_a_filter_all_counts_are_of_what_matches(
+    log: Drawn, monkeypatch: pytest.MonkeyPatch, held_max: int
+) -> None:
+    monkeypatch.setattr(tiles, "_HELD_MAX", held_max)
+    for asked in log.chance.sample(ASKED, len(ASKED)):
+        log.filter = Filter.of(**asked)
+        for _ in range(2):  # the second time of what was kept, and of what came since
+            log.grow(log.chance.choice([3, 50]))
+            fits(log)
+            causes_fit(log)
+    monkeypatch.setattr(tiles, "CHOSEN_MAX", 1)
+    log.filter = Filter.of(subject="order/7")
+    facts = log.ask(tiles.look)
+    assert facts["is_wide"]
+    assert facts["shown"] == facts["events"]
 
 
 @pytest.mark.whole

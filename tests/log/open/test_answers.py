@@ -10,10 +10,7 @@ from tests.tiers import examples
 
 import thence
 from thence.core.query.why import Concurrent
-from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.log.files.disk import OS_DISK
-from thence.log.index.connection import Index
 
 
 @pytest.mark.promise("P1")
@@ -45,45 +42,6 @@ def test_log_tells_the_latest_cause_that_events_share(log):
     assert log.common_cause(packed, other) is None
     with pytest.raises(EventNotFound):
         log.common_cause(packed, "0" * 26)
-
-
-def asked(log, events):
-    """Ask a log everything, and return all that it answers."""
-    answers = [
-        log.resolve("@last"),
-        log.resolve("@last-error"),
-        log.heads("order/1"),
-        log.heads("x"),
-    ]
-    for event in events:
-        found = log.concurrent_with(event, limit=3)
-        answers += [log.get(event.event_id), log.resolve(event.event_id[:24]), log.why(event)]
-        answers += [log.effects(event.event_id), found, log.common_cause(event, events[-1])]
-        answers.append(log.common_cause(events[0], event, events[2]))
-    for ask in (log.get, log.resolve, log.why, log.effects, log.concurrent_with):
-        with pytest.raises(EventNotFound, match="no event of the log") as raised:
-            ask("0" * 26)
-        answers.append(str(raised.value))
-    return answers
-
-
-@pytest.mark.promise("P1")
-def test_log_answers_by_its_index_what_it_answers_by_being_read(log, tmp_path):
-    first = log.append("order.placed", subject="order/1")
-    events = [first]
-    for number in range(20):
-        causes = events[-3::2] if number % 4 else []
-        kind = "order.failed" if number == 7 else "order.noted"
-        subject = "order/1" if number % 3 else None
-        events.append(log.append(kind, {"n": number}, subject=subject, caused_by=causes))
-    read = asked(log, events)
-    assert not (tmp_path / ".thence" / "index.db").exists()
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.refresh()
-    assert asked(log, events) == read
-    later = log.append("order.closed", subject="order/1", caused_by=[first])
-    assert log.why(later).chain == (first, later)
-    assert log.heads("order/1")[-1] == later
 
 
 @settings(deadline=None, max_examples=examples(40))

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.codes import raises_code
 from tests.log.index.asked import lines, matching, write
-from tests.log.processes import in_child
 from tests.tiers import examples
 
 import thence
@@ -132,16 +131,6 @@ def test_pages_go_on_when_a_log_becomes_large_in_between(log):
     assert index_of(log).exists()
 
 
-@pytest.mark.promise("Q7")
-def test_a_large_log_gets_an_index_by_being_asked(log):
-    fill(log)
-    last = log.append("last")
-    assert not index_of(log).exists()
-    assert log.query(type="last").events == (last,)
-    assert index_of(log).exists()
-    assert log.append("last") in log.query(type="last").events
-
-
 @pytest.mark.promise("P1")
 def test_rebuild_makes_a_small_log_s_index_that_is_then_used_and_followed(log):
     log.append("a")
@@ -163,21 +152,6 @@ def test_threads_ask_at_once(log):
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, range(80)))
-
-
-@pytest.mark.promise("P1")
-def test_a_forked_child_asks_for_itself(log):
-    fill(log)
-    event = log.append("b")
-    assert log.query(type="b").events == (event,)
-
-    def ask() -> None:
-        assert log.query(type="b").events == (event,)
-        log.append("b")
-        assert log.query(type="b").total == 2
-
-    in_child(ask)
-    assert log.query(type="b").total == 2
 
 
 def test_closed_log_is_still_read(tmp_path):

@@ -69,13 +69,6 @@ def opened(tab: Tab, path: str = "/runs/tasks") -> None:
     tab.wait(lambda: painted(tab, ".look-lanes canvas") > 3_000)
 
 
-def test_lanes_and_strip_are_painted_before_the_list(tab: Tab) -> None:
-    opened(tab)
-    name = tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
-    assert name == f"{ACTORS + 1} lanes, event 1 to event 3,000, 9 failed"
-    assert tab.page.locator("main table").count() >= 1
-
-
 @pytest.mark.parametrize(("size", "is_dark"), SCREENS)
 @pytest.mark.whole
 def test_picture_fits_each_screen(browser, server, size, is_dark, pictures) -> None:
@@ -87,19 +80,6 @@ def test_picture_fits_each_screen(browser, server, size, is_dark, pictures) -> N
         tab.page.keyboard.press("f")
         tab.wait(lambda: tab.page.locator(".look aside h1").count())
         pictures(tab, f"look-{size[0]}-{'dark' if is_dark else 'light'}")
-
-
-def test_next_failure_is_chosen_by_a_key_and_shown_in_the_panel(tab: Tab) -> None:
-    opened(tab)
-    tab.page.focus(".look-lanes canvas")
-    tab.page.keyboard.press("f")
-    heading = tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts())
-    assert "task failed" in heading[0]
-    first = tab.wait(lambda: asked(tab).get("at"))
-    tab.page.keyboard.press("f")
-    tab.wait(lambda: asked(tab)["at"] != first)
-    tab.page.keyboard.press("F")
-    tab.wait(lambda: asked(tab)["at"] == first)
 
 
 def test_address_brings_the_same_view_again(tab: Tab) -> None:

@@ -65,6 +65,17 @@ def test_pointer_is_told_the_event_with_its_duration(browser: Browser, server: S
         tab.wait(lambda: not tab.page.locator(TIP).is_visible())
 
 
+def test_next_failure_is_found_on_each_axis(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url) as tab:
+        for axis in ("time", "order"):
+            ruled(tab, f"/runs/steps?axis={axis}")
+            for key in ("f", "F"):
+                tab.page.keyboard.press(key)
+                tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
+                tab.page.keyboard.press("Escape")
+                tab.page.evaluate("(at) => (document.querySelector(at).textContent = '')", SPOKEN)
+
+
 def test_request_that_fails_is_no_answer(browser: Browser, server: Serving) -> None:
     with tab_of(browser, server.url) as tab:
         ruled(tab, "/runs/steps")

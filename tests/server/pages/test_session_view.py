@@ -58,28 +58,6 @@ def test_prompts_are_bars_with_their_words_and_commits_are_diamonds(
     assert tab.page.locator("script").count() == 1
 
 
-def test_click_on_the_words_of_a_bar_opens_the_prompt(tab: Tab, server: Serving) -> None:
-    tab.wait(lambda: [text for text in written(tab) if ASK[:10] in text])
-    told = server.json("/logs/agents/bars")
-    begins = {
-        begin: (lane, row)
-        for begin, lane, row in zip(*(told["bars"][at::8] for at in (0, 4, 5)), strict=True)
-    }
-    begin = next(int(begin) for begin, words in told["words"].items() if ASK[:10] in words)
-    lane, row = begins[begin]
-    above = 0  # the heights of the lanes before
-    for number, *_ in server.json("/logs/agents/lanes")["lanes"]:
-        if number == lane:
-            break
-        above += 24 + 17 * told["rows"].get(str(number), 0)
-    box = tab.page.locator(CANVAS).bounding_box()
-    label, end = 190, server.json("/logs/agents/look")["events"]
-    x = label + (begin - 0.5) / end * (box["width"] - label)
-    tab.page.locator(CANVAS).click(position={"x": x + 12, "y": above + 24 + 17 * row + 8})
-    heading = tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts())
-    assert ASK[:20] in heading[0]
-
-
 def test_session_of_a_lane_is_short_enough_to_read(browser: Browser, tmp_path) -> None:
     played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
     name = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"

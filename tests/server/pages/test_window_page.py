@@ -18,7 +18,10 @@ EVENTS = 3_000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     root: Path = tmp_path_factory.mktemp("root")
     with thence.open(root / "tasks") as log:
-        made = [HostEvent("noted", {"text": f"word{n % 10}"}, actor="ada") for n in range(EVENTS)]
+        made = [
+            HostEvent("noted" if n % 100 else "paid", {"text": f"word{n % 10}"}, actor=f"a{n % 3}")
+            for n in range(EVENTS)
+        ]
         log.append_many(made)
     with serving(root) as running:
         yield running
@@ -44,6 +47,30 @@ def test_list_follows_the_window_and_words_keep_it(browser: Browser, server: Ser
         tab.wait(lambda: caption(tab).startswith("100 of 150 events in the window"))
         tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
         assert "from=" in tab.run("location.search")
+
+
+def test_filter_is_that_of_the_list_and_of_the_picture(browser: Browser, server: Serving) -> None:
+    def shown(tab: Tab) -> str:
+        return tab.page.get_attribute(".look-lanes canvas", "aria-label") or ""
+
+    with tab_of(browser, server.url, WIDE) as tab:
+        tab.go("/runs/tasks?actor=a1&words=word0")
+        tab.wait(lambda: shown(tab) == "1 lane, event 1 to event 3,000, 0 failed")
+        assert tab.page.locator(".look-legend").inner_text().split() == [
+            "noted",
+            "90",
+            "paid",
+            "10",
+        ]
+        assert caption(tab) == "100 events, in total order"
+        tab.page.get_by_role("button", name="Zoom in").click()
+        tab.wait(lambda: caption(tab).startswith("50 events in the window"))
+        tab.page.get_by_text("Facts", exact=True).click()
+        tab.page.get_by_role("link", name="paid", exact=True).click()
+        tab.wait(lambda: shown(tab) == "3 lanes, event 1 to event 3,000, 0 failed")
+        assert caption(tab) == "30 events, in total order"
+        tab.page.get_by_label("Find a lane").fill("nobody")
+        tab.wait(lambda: tab.page.get_by_text("No lane is called “nobody”.").count())
 
 
 def test_words_are_found_without_script(browser: Browser, server: Serving) -> None:

@@ -210,7 +210,7 @@ def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
     results = found.batch("red", "log", "plain", [wrong, line, small]).results
     assert [one.status for one in results] == ["rejected", "success", "success"]
     assert results[0].error == "bodies_refused"
-    assert f"{pointer} leads to no text and no list" in (results[0].error_message or "")
+    assert f"{pointer} leads to neither text nor a list" in (results[0].error_message or "")
     assert found.page("red", "log").lines == [line, small]
     of_another_kind = found.batch("red", "run", "sim", [line]).results[0]
     assert (of_another_kind.status, of_another_kind.error) == ("rejected", "bodies_refused")

@@ -75,7 +75,7 @@ def test_server_with_other_tables_is_refused_in_three_lines(tmp_path: Path) -> N
         ended = thence("server", *command, "--data", folder, cwd=tmp_path)
         assert (ended.code, is_three_lines(ended.err)) == (4, True), ended.err
         assert "its tables are those of schema.sql 00ff, not" in ended.err
-        assert "next: run the thence that made it, or make a server anew" in ended.err
+        assert "next: run the thence that made it, or create a new server" in ended.err
 
 
 def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:

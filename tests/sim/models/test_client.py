@@ -207,7 +207,7 @@ def test_retry_after_beyond_a_minute_stops_all_calls_at_once_and_is_named(value)
         assert len(endpoint.requests) == 1
     assert [answer.code for answer in answers] == ["endpoint_down"] * 2
     assert re.search("it asks to wait (3,600|3,599|inf) s; status 429", str(answers[0]))
-    assert "wait for so long, then resume" in answers[0].hint
+    assert "wait that long, then resume" in answers[0].hint
 
 
 def test_retries_end():

@@ -360,6 +360,7 @@ def test_write_that_does_not_fit_is_refused_with_the_column(tmp_path, write, wor
         ({"size": 5, "columns": ["x"]}, "columns", "they are ['x']; give the type of each"),
         ({"size": 5, "columns": {"x": "text"}}, "columns", "'x' is declared as 'text'"),
         ({"size": 5, "columns": {"x": 8}}, "columns", "'x' is declared as 8"),
+        ({"size": 5, "columns": {"x": np.zeros(5)}}, "columns", "'x' is declared as array([0."),
         ({"size": 5, "columns": {"x": ("int8", 1, 2)}}, "columns", "'x' is declared as ('int8'"),
         ({"size": 5, "columns": {"a b": "bool"}}, "columns", "'a b' is declared as 'bool'"),
         ({"size": 5, "columns": {5: "bool"}}, "columns", "5 is declared as 'bool'"),

@@ -167,7 +167,7 @@ def test_branch_sets_a_row_and_leaves_a_decision_out(project):
     assert why_row(left_out.output_dir, "people/0/days").value == 7
     assert why_row(folder, "people/0/days").value == 8
     refused = branch(folder, 2, decide={"3.decide.people.0": {"action_type": "x"}}).run()
-    assert "its rows decided otherwise" in refused.error
+    assert "its rows decided differently" in refused.error
 
 
 def test_measured_decisions_are_those_that_change_the_value(project):

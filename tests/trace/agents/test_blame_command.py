@@ -64,7 +64,7 @@ def test_why_of_a_commit_says_whose_it_is(played):
     for sha, words in zip(
         shas,
         (
-            "is by dependabot[bot], a bot: it is owned by nobody",
+            "is by dependabot[bot], a bot: no one owns it",
             "is by claude-code in session s1",
             "is by Eve, a person",
         ),
@@ -87,7 +87,7 @@ def test_why_of_a_text_finds_the_newest_edit_that_wrote_it(played):
     asked = warm("why", '"VAT to all"', "--json", cwd=played.top).json
     assert asked["chain"][0]["event_type"] == "prompt"
     ended = warm("why", "no such words", cwd=played.top)
-    assert (ended.code, "no event of the log holds it" in ended.err) == (4, True)
+    assert (ended.code, "no event in the log contains it" in ended.err) == (4, True)
 
 
 def test_subject_id_and_type_win_over_files_and_texts(played):
@@ -125,7 +125,7 @@ def test_line_that_is_not_committed_is_told_so(played):
     ended = warm("why", "new file é.py:1", cwd=played.top)
     assert ended.code == 0
     assert "is not committed yet" in ended.out
-    assert "no agent's edit holds it" in " ".join(ended.out.split())
+    assert "no agent edit contains it" in " ".join(ended.out.split())
     assert "No recorded edit" not in ended.out
     git(played.top, "add", "-A")
     assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out

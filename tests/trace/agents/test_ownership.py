@@ -215,7 +215,7 @@ def test_uncommitted_line_is_of_the_agent_whose_edit_holds_it(played):
     lines = owners(played, "pay.py")
     assert [told(owner) for owner in lines] == ["person Ada", "s1", "unknown"]
     assert "edited together with lines that an agent wrote" in lines[2].reason
-    assert "not committed yet" in owners(played, "hand.py")[1].reason
+    assert "it is uncommitted" in owners(played, "hand.py")[1].reason
 
 
 def test_commits_before_those_of_a_shallow_clone_are_unknown(played, tmp_path):
@@ -537,7 +537,7 @@ def test_commit_that_two_subagents_hooks_name_is_of_neither(played):
     ("reason", "words"),
     [
         ("no_call", "as by `!`, or something that an ended call left running"),
-        ("background", "as by `!`, or a call that went on in the background: s-1, s-2"),
+        ("background", "as by `!`, or a call that continued in the background: s-1, s-2"),
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),

@@ -202,9 +202,9 @@ def test_the_command_tells_what_it_took_in(day: Day) -> None:
     offered = run("hook", "install", "claude-code", cwd=day.top)
     assert "thence hook past" in offered.err
     dry = run("hook", "past", "--dry-run", cwd=day.top)
-    assert dry.out.splitlines()[0] == "would be taken in: 4 sessions, 7 prompts, 8 edits"
+    assert dry.out.splitlines()[0] == "would be imported: 4 sessions, 7 prompts, 8 edits"
     assert run("hook", "past", "--since", "2100-01-01", cwd=day.top).out.startswith(
-        "taken in: 0 sessions"
+        "imported: 0 sessions"
     )
     facts = json.loads(run("hook", "past", "--since", "10000d", "--json", cwd=day.top).out)
     counts = facts["counts"]

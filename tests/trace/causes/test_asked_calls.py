@@ -231,29 +231,6 @@ def test_agent_and_session_that_a_span_gets_once_it_has_begun_are_those_of_what_
     program.log.close()
 
 
-def test_exported_log_comes_back_with_the_same_causes(tmp_path):
-    program = Program("live", tmp_path / "log")
-    with program.span("agent"):
-        program.model("chat", strands("c1", ARGUMENTS))
-        program.tool("pay", at_end={"gen_ai.tool.call.id": "c1"})
-        program.model("again", openinference("", ARGUMENTS))
-        program.tool("pay again", {"tool.name": "pay", "input.value": json.dumps(ARGUMENTS)})
-    live = program.events()
-    program.log.close()
-    assert command("export", "--log", "log", "--otlp", "s.jsonl", cwd=tmp_path).code == 0
-    assert command("import", "--otlp", "s.jsonl", "--log", "back", cwd=tmp_path).code == 0
-    with thence.open(tmp_path / "back") as back:
-        events = list(back.read())
-    names = {event.event_id: event.event_type for event in events}
-    assert {
-        event.event_type: (
-            [names[cause] for cause in event.caused_by],
-            [names[cause] for cause in event.header.inferred_causes],
-        )
-        for event in events
-    } == live
-
-
 def test_why_tells_who_asked_for_a_tool_whose_end_alone_says_so(tmp_path):
     program = Program("live", tmp_path / "log")
     with program.span("agent"):

@@ -3,12 +3,10 @@
 import asyncio
 import copy
 import json
-import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import pytest
@@ -288,14 +286,6 @@ def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding,
     holder = holding(log)
     with pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"):
         by(holder)
-
-
-def test_log_that_is_given_to_a_pool_of_processes_says_where_to_open_it(log):
-    with (
-        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
-        pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"),
-    ):
-        pool.submit(print, log).result()
 
 
 def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):

@@ -176,18 +176,6 @@ def test_queue_of_dict_config_names_the_step(log):
     assert logging.getLogRecordFactory() is before
 
 
-def test_queue_that_is_drained_inside_another_step_names_the_first(log, handler):
-    records = queue.SimpleQueue()
-    SHOP.addHandler(logging.handlers.QueueHandler(records))
-    TILL.info("of none")
-    with thence.step("pay", log=log):
-        TILL.info("of pay")
-    with thence.step("drain", log=log):
-        while not records.empty():
-            handler.handle(records.get())
-    assert recorded(log) == {"of none": [], "of pay": ["pay.begun"]}
-
-
 def test_record_of_another_thread_or_generator_has_the_cause_there(log, handler):
     first = memory(handler)
 

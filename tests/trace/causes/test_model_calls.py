@@ -1,4 +1,4 @@
-"""A tool's span names the model call that asked for it, the next call the tools that it read."""
+"""What a span says of itself: who did it, who asked for it, how it ended."""
 
 import asyncio
 import json
@@ -29,12 +29,6 @@ def wants(*calls):
     return [{"role": "assistant", "parts": parts}]
 
 
-def answers(*calls):
-    """Returns a message that holds the answers of tools."""
-    parts = [{"type": "tool_call_response", "id": call, "result": 1} for call in calls]
-    return [{"role": "user", "parts": parts}]
-
-
 def chat(tracer, request, answer, name="chat"):
     with tracer.start_as_current_span(name) as span:
         span.set_attribute("gen_ai.input.messages", json.dumps(request))
@@ -53,25 +47,6 @@ def named(log):
         event.event_type: [types[cause] for cause in event.caused_by if cause in types]
         for event in events
     }
-
-
-def test_tool_names_the_model_call_that_asked_and_the_next_call_the_tools_it_read(log, tracer):
-    ask, text = [{"role": "user", "parts": [{"type": "text", "content": "buy"}]}], []
-    with tracer.start_as_current_span("agent", attributes=AGENT):
-        chat(tracer, ask, wants("c1", "c2"), "chat 1")
-        tool(tracer, "stock", "c1")
-        tool(tracer, "pay", "c2")
-        behind = [*ask, *wants("c1", "c2"), *answers("c1", "c2")]
-        chat(tracer, behind, wants("c3"), "chat 2")
-        tool(tracer, "mail", "c3")
-        chat(tracer, [*behind, *wants("c3"), *answers("c3")], text, "chat 3")
-        tool(tracer, "unasked", "c9")
-    causes = named(log)
-    assert causes["stock.begun"] == causes["pay.begun"] == ["agent.begun", "chat 1.ended"]
-    assert causes["chat 2.ended"] == ["chat 2.begun", "stock.ended", "pay.ended"]
-    assert causes["mail.begun"] == ["agent.begun", "chat 2.ended"]
-    assert causes["chat 3.ended"] == ["chat 3.begun", "mail.ended"]
-    assert causes["unasked.begun"] == ["agent.begun"]
 
 
 def test_ids_that_repeat_name_the_newest_call_of_the_same_agent_and_trace(log, tracer):
@@ -217,28 +192,28 @@ def test_end_of_what_a_span_reads_is_no_failure(log, tracer):
     assert ends(log) == {"stream.ended": {}}
 
 
-def test_message_is_that_of_the_exception_where_the_status_has_none(log, tracer):
+# OpenInference writes the error and its traceback as the description of the status
+TRACEBACK = "ValueError('no key')Traceback (most recent call last):\n  File"
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "message"),
+    [
+        (ValueError("no key"), None, "no key"),
+        (ValueError("no key"), "ValueError: no key", "no key"),
+        (ValueError("no key"), TRACEBACK, "no key"),
+        (None, TRACEBACK, "ValueError('no key')"),
+    ],
+)
+def test_message_is_that_of_the_exception_unless_the_status_alone_has_one(
+    log, tracer, error, description, message
+):
     with tracer.start_as_current_span("pay") as span:
-        span.record_exception(ValueError("give an idempotency key"))
-        span.set_status(StatusCode.ERROR)
-    with pytest.raises(ValueError, match="declined"), tracer.start_as_current_span("card"):
-        raise ValueError("declined")
-    assert ends(log) == {
-        "pay.failed": {"error_type": "ValueError", "error_message": "give an idempotency key"},
-        "card.failed": {"error_type": "ValueError", "error_message": "declined"},
-    }
-
-
-def test_message_is_that_of_the_exception_where_the_status_has_its_traceback(log, tracer):
-    """OpenInference writes the error and its traceback as the description of the status."""
-    text = "ValueError('no key')Traceback (most recent call last):\n  File"
-    for name, error in (("pay", ValueError("no key")), ("mail", None)):
-        with tracer.start_as_current_span(name) as span:
-            if error is not None:
-                span.record_exception(error)
-            span.set_status(StatusCode.ERROR, text)
-    messages = {name: end["error_message"] for name, end in ends(log).items()}
-    assert messages == {"pay.failed": "no key", "mail.failed": "ValueError('no key')"}
+        if error is not None:
+            span.record_exception(error)
+        span.set_status(StatusCode.ERROR, description)
+    kind = "error" if error is None else "ValueError"
+    assert ends(log) == {"pay.failed": {"error_type": kind, "error_message": message}}
 
 
 @pytest.mark.parametrize(

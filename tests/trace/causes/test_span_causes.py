@@ -308,17 +308,6 @@ def test_stream_that_a_task_drops_is_around_nothing(log, tracer):
     assert named["in a span"] == ["next.begun"]
 
 
-def test_context_manager_of_a_generator_is_no_stream(log, tracer):
-    @contextlib.contextmanager
-    def around():
-        with tracer.start_as_current_span("managed"):
-            yield
-
-    with around():
-        log.append("a")
-    assert causes(log)["a"] == ["managed.begun"]
-
-
 def test_begin_in_another_log_is_an_external_cause(log, tracer, tmp_path):
     with (
         thence.open(tmp_path / "other") as other,

@@ -23,7 +23,6 @@ from tests.trace.frameworks.scenes import SCENES, Scene
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-BIN = ROOT / ".venv-frameworks/bin"
 RUN_S = 100
 # of the faults of one kind in a scene
 SHOWN_MAX = 3
@@ -38,7 +37,7 @@ def play(folder: Path, scene: Scene, **settings: str) -> str:
     for argument, code in scene.runs:
         program = HERE / "programs" / f"{scene.program}.py"
         done = subprocess.run(
-            [BIN / "python", program, argument],
+            [ROOT / scene.place / "bin/python", program, argument],
             cwd=folder,
             env={**kept, **SETTINGS, **settings},
             capture_output=True,
@@ -59,7 +58,7 @@ def compare(folder: Path, scene: Scene, tally: Tally) -> None:
         with tempfile.TemporaryDirectory(prefix="frameworks-") as place:
             play(Path(place), scene, **settings)
             logs = [folder / "agent", Path(place) / "agent"]
-            words = [BIN / "thence", "diff", *logs, "--json"]
+            words = [ROOT / scene.place / "bin/thence", "diff", *logs, "--json"]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
         return dict(json.loads(done.stdout))
 
@@ -74,18 +73,18 @@ def compare(folder: Path, scene: Scene, tally: Tally) -> None:
 def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
     """Plays a scene and returns its tallies; a failure of the play itself is one of them."""
     with tempfile.TemporaryDirectory(prefix="frameworks-") as place:
-        folder = Path(place).resolve()
+        folder, program = Path(place).resolve(), ROOT / scene.place / "bin/thence"
         try:
             output = play(folder, scene)
             if is_recorded and name in RECORDED:
                 write(name, taped(folder))
             whys = scene.expected.get("why", {})
-            seen = looked_at(folder, output, BIN / "thence", whys)
+            seen = looked_at(folder, output, program, whys)
             seen.is_other_dialect = "asked" in scene.expected
             tallies = judge(seen, scene.expected)
             if asked := scene.expected.get("asked"):
                 event, words = asked
-                command = [BIN / "thence", "why", event, "--log", folder / "agent"]
+                command = [program, "why", event, "--log", folder / "agent"]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 told = " ".join(done.stdout.split())
                 tallies["asked"].add(words in told, f"why {event} does not say: {words}")
@@ -112,8 +111,9 @@ def main(words: Sequence[str]) -> int:
     if unknown := [name for name in names if name not in SCENES]:
         print(f"no scene {unknown[0]}; there are {', '.join(SCENES)}", file=sys.stderr)
         return 2
-    if not (BIN / "thence").exists():
-        print("there is no .venv-frameworks: make frameworks makes it", file=sys.stderr)
+    places = {SCENES[name].place for name in names}
+    if missing := [place for place in places if not (ROOT / place / "bin/thence").exists()]:
+        print(f"there is no {missing[0]}: make frameworks makes it", file=sys.stderr)
         return 2
     faults: list[str] = []
     print(f"{'':48}{''.join(f'{column:>9}' for column in COLUMNS)}")

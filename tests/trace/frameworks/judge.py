@@ -165,7 +165,7 @@ def _own(play: Played, span: Span, names: Iterable[str], *, is_late: bool = Fals
             return str(value)
         kinds = "openinference.span.kind", "langfuse.observation.type"
         if AGENT in names and {*map(attributes.get, kinds)} & {"AGENT", "agent"}:
-            return span.name
+            return str(attributes.get("graph.node.id") or span.name)
         parent = play.spans.get(span.parent) if span.parent else None
         is_open = parent and (not parent.end or parent.end["time"] > span.start["time"])
         if not is_open or parent.process != span.process:

@@ -21,16 +21,25 @@ RECORDED = {
     "autogen": "autogen-agentchat",
     "openai": "openai",
     "celery-apart": "celery",
+    "adk": "google-adk",
+    "crewai": "crewai",
+    "llama-index": "llama-index-core",
+    "langgraph-evening": "langgraph",
 }
-BYTES_MAX = 40_000
+# which are played by tests of their own
+APART = {"langgraph-evening": ROOT / "tests/days"}
+BYTES_MAX = 52_000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# a file of this machine in a traceback, as JSON has it
+PLACE = re.compile(r'(?<=File \\")[^"\\]+')
 ADDRESS = re.compile(r"127\.0\.0\.1:\d+|gen\d+@\w+|celery@\w+")
 
 
 def pinned(package: str) -> str:
-    """Returns a package's version in the lock."""
-    lock = (ROOT / "requirements-frameworks.lock").read_text()
-    match = re.search(rf"^{re.escape(package)}==(\S+)", lock, re.MULTILINE)
+    """Returns a package's version in the first lock that has it, the common one before others."""
+    paths = sorted(ROOT.glob("requirements-frameworks*.lock"), key=lambda path: len(path.name))
+    locks = "".join(map(Path.read_text, paths))
+    match = re.search(rf"^{re.escape(package)}==(\S+)", locks, re.MULTILINE)
     assert match is not None, package
     return match[1]
 
@@ -47,7 +56,7 @@ def numbered(spans: Mapping[Key, Span]) -> dict[str, Any]:
         for one in UUID.findall(text):
             number = uuids.setdefault(one, f"00000000-0000-4000-8000-{len(uuids) + 1:012}")
             text = text.replace(one, number)
-        return json.loads(ADDRESS.sub("localhost:1", text))
+        return json.loads(PLACE.sub("program.py", ADDRESS.sub("localhost:1", text)))
 
     def reference(context: Mapping[str, Any]) -> dict[str, Any]:
         rest = {key: context[key] for key in ("is_remote", "trace_state") if key in context}
@@ -96,7 +105,8 @@ def write(scene: str, spans: Mapping[Key, Span]) -> None:
     text = head + ",\n".join(lines) + "\n]}\n"
     assert len(text.encode()) <= BYTES_MAX, f"{scene} takes {len(text)} bytes"
     json.loads(text)
-    FOLDER.mkdir(exist_ok=True)
-    for former in FOLDER.glob(f"{package}-[0-9]*.json"):
+    folder = APART.get(scene, FOLDER)
+    folder.mkdir(exist_ok=True)
+    for former in folder.glob(f"{package}-[0-9]*.json"):
         former.unlink()
-    (FOLDER / f"{package}-{version}.json").write_text(text)
+    (folder / f"{package}-{version}.json").write_text(text)

@@ -12,13 +12,17 @@ KILLED = -signal.SIGKILL
 
 @dataclass(frozen=True)
 class Scene:
-    """Runs of a program in turn, by argument and exit code; `spans` is the least number."""
+    """Runs of a program in turn, by argument and exit code; `spans` is the least number.
+
+    `place` is the environment that it runs in.
+    """
 
     title: str
     program: str
     runs: tuple[tuple[str, int], ...]
     spans: int
     expected: dict[str, Any] = field(default_factory=dict)
+    place: str = ".venv-frameworks"
 
 
 def token_is_of_the_tool(play: Played) -> tuple[str, bool, str]:
@@ -125,6 +129,17 @@ SCENES = {
         6,
         {"open": ("LangGraph", "draft")},
     ),
+    "langgraph-evening": Scene(
+        "LangGraph: a tool fails, killed, resumed apart",
+        "with_langgraph_evening",
+        (("killed", KILLED), ("resumed", 0)),
+        15,
+        {
+            "inside": {"stock.read": "stock", "money.asked.for": "pay"},
+            "open": ("LangGraph", "tools", "pay"),
+            "asked": ("pay.failed", "the only call that asked for pay(order 881)"),
+        },
+    ),
     "autogen": Scene(
         "AutoGen: a team of two with a tool",
         "with_autogen",
@@ -177,6 +192,63 @@ SCENES = {
             "asked": ("money.sent", "the only call that asked for pay(order 881)"),
             "is_compared": True,
         },
+    ),
+    "adk": Scene(
+        "Google ADK: two tools, one fails",
+        "with_adk",
+        (("plain", 0),),
+        6,
+        {
+            "inside": {"stock.read": "execute_tool stock", "money.sent": "execute_tool pay"},
+            "asked": ("execute_tool pay.failed", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
+        ".venv-frameworks-adk",
+    ),
+    "crewai": Scene(
+        "crewai: a tool that fails once",
+        "with_crewai",
+        (("plain", 0),),
+        7,
+        {
+            "inside": {"money.sent": "pay.run"},
+            "asked": ("pay.run.failed", "the only call that asked for pay(order 881"),
+            "is_compared": True,
+        },
+        ".venv-frameworks-crewai",
+    ),
+    "llama-index": Scene(
+        "llama-index: a tool that fails",
+        "with_llama_index",
+        (("plain", 0),),
+        17,
+        {
+            "inside": {"money.sent": "FunctionTool.acall"},
+            "asked": ("FunctionTool.acall.failed", "the only call that asked for pay(order 881)"),
+            "is_compared": True,
+        },
+        ".venv-frameworks-llama-index",
+    ),
+    "dspy": Scene(
+        "dspy: a tool that fails once",
+        "with_dspy",
+        (("plain", 0),),
+        21,
+        {"inside": {"money.sent": "pay.__call__"}, "is_compared": True},
+    ),
+    "haystack": Scene(
+        "haystack: an agent in a pipeline",
+        "with_haystack",
+        (("plain", 0),),
+        5,
+        {"inside": {"money.sent": "Agent.run"}, "is_compared": True},
+    ),
+    "logfire": Scene(
+        "logfire: a model call, a function that fails once",
+        "with_logfire",
+        (("plain", 0),),
+        5,
+        {"inside": {"money.sent": "pay {{order=}}"}, "is_compared": True},
     ),
     "celery": Scene(
         "Celery: eager",

@@ -49,7 +49,7 @@ def trace(*spans):
 
 
 def exported(log):
-    maker = LogSpans(log.vocabulary)
+    maker = LogSpans()
     spans = [*filter(None, [maker.take(event, True) for event in log.events()])]
     return trace_of([*spans, *maker.unfinished()], {LOG_ID: log.log_id}, "1")
 

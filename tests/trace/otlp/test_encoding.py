@@ -20,7 +20,7 @@ from thence.trace.otlp.encoding import LogSpans, trace_of
 def spans(log, is_chosen=lambda event: True):
     """The spans of a log by name, as the reference implementation reads and writes them."""
     log.flush()
-    maker = LogSpans(log.vocabulary)
+    maker = LogSpans()
     taken = [maker.take(event, is_chosen(event)) for event in log.events()]
     batch = [*filter(None, taken), *maker.unfinished()]
     encoded = json.dumps(trace_of(batch, {"service.name": "test"}, "1"))
@@ -253,7 +253,7 @@ def test_cause_that_is_too_far_back_is_counted_and_no_link(log, monkeypatch):
         for number in range(6):
             log.append(f"n{number}")
         log.append("late", caused_by=[old, step])
-    maker = LogSpans(log.vocabulary)
+    maker = LogSpans()
     taken = [maker.take(event, True) for event in log.events()]
     late = next(span for span in taken if span and span["name"] == "late")
     assert (late["links"], maker.unlinked) == ([], 1)

@@ -41,7 +41,7 @@ def log(tmp_path):
 
 @pytest.mark.promise("A4d")
 def test_both_forms_of_a_log_are_the_same_field_by_field(log):
-    maker = LogSpans(log.vocabulary)
+    maker = LogSpans()
     spans = [*filter(None, [maker.take(event, True) for event in log.events()])]
     trace = trace_of([*spans, *maker.unfinished()], {"service.name": "agent"}, "1")
     read = json_of(ExportTraceServiceRequest.FromString(request_of(trace)))

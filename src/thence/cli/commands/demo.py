@@ -41,10 +41,10 @@ _VARIABLES = {
 _AGENT = """An agent is asked for a fix and gives the task to a subagent, which edits
 a file and commits. A person squashes the branch. Then the agent is killed
 in the middle of a call."""
-_SIMULATION = """Two agents negotiate; recorded answers of a model play them. Why did south
+_SIMULATION = """Two agents negotiate; a model's recorded answers play them. Why did south
 claim less in the last turn?"""
-_BOARD = """A feature is cut into two work packages. Ada has sent the first to review,
-Bob works on the second. The board is a replay of the log."""
+_BOARD = """A feature is split into two work packages. Ada has sent the first to review,
+Bob is working on the second. The board is a replay of the log."""
 _FEATURE = "001-refund-an-order"
 _TASKS = f"kitty-specs/{_FEATURE}/tasks.md"
 _PACKAGES = """# Tasks
@@ -63,7 +63,7 @@ _PACKAGES = """# Tasks
 @click.command("demo", **help_with("thence demo"))
 @verbosity_options
 def demo_command() -> None:
-    """Play a killed agent, a simulation and a board, and ask why.
+    """Run a killed agent, a simulation and a board, and ask why.
 
     It needs git, but no agent, no model and no network. Afterwards the repository is in ./output
     (or THENCE_ROOT): the agent's log is in its git folder, the run in its own ./output.
@@ -159,7 +159,7 @@ def _thence(folder: Path, *words: str) -> str:
 
 def _run(folder: Path, *words: str) -> str:
     """Runs a program in the folder and returns its output; raises GitFailed where it fails."""
-    operation = f"could not play the demo in {folder}"
+    operation = f"could not run the demo in {folder}"
     try:
         done = subprocess.run(words, cwd=folder, env=_variables(), capture_output=True, text=True)
     except FileNotFoundError as error:

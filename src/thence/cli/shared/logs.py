@@ -379,8 +379,8 @@ def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: boo
             damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
-        out.notice(f"{damaged} damaged {verb} passed over; see `{command('verify', log_name)}`")
+        out.notice(f"{damaged} damaged {verb} skipped; see `{command('verify', log_name)}`")
     if torn:
-        out.notice("the last line is unfinished and passed over")
+        out.notice("the last line is unfinished and skipped")
     for path in strays(OS_DISK, log.folder):
-        out.notice(f"{path.name} is not a segment's name: the file is passed over")
+        out.notice(f"{path.name} is not a segment's name: the file is skipped")

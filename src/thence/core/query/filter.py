@@ -88,7 +88,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
             raise invalid("where", cause, "ask in several steps")
         if filter.since is not None and filter.until is not None and filter.since > filter.until:
-            raise invalid("until", "it is earlier than since", "exchange the two")
+            raise invalid("until", "it is earlier than since", "swap the two")
         return filter
 
     def matches(self, event: Event) -> bool:
@@ -141,12 +141,13 @@ def names(key: str, raw: Names) -> tuple[str, ...]:
     try:
         values = list(islice(several, NAMES_MAX + 1))
     except TypeError as error:
-        raise invalid(key, f"{shown(raw)} is not text", "pass a text, or several") from error
+        raise invalid(key, f"{shown(raw)} is not text", "pass a string, or several") from error
     for name in values:
         if not isinstance(name, str):
-            raise invalid(key, f"{shown(name)} is not text", "pass a text, or several")
+            raise invalid(key, f"{shown(name)} is not text", "pass a string, or several")
         if not name or not is_utf8(name):
-            cause = "a lone surrogate is not a character" if name else "an empty text names nothing"
+            lone = "a lone surrogate is not a character"
+            cause = lone if name else "an empty string names nothing"
             raise invalid(key, cause, "leave it out to ask for all")
     if len(values) > NAMES_MAX:
         raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
@@ -207,7 +208,7 @@ def _turns(raw: Turns) -> tuple[int | None, int | None]:
         raise invalid("turn", f"{shown(raw)} is not a range", _TURN_HINT)
     first, last = (None if end is None else turn("turn", end) for end in raw)
     if first is not None and last is not None and first > last:
-        raise invalid("turn", f"no turn is from {first} to {last}", "exchange the two")
+        raise invalid("turn", f"no turn is from {first} to {last}", "swap the two")
     return first, last
 
 

@@ -244,7 +244,7 @@ def _text(word: str, at: int) -> str:
     try:
         return _decode_text(word) if word.startswith('"') else word
     except ValueError as error:
-        raise _refused(at, f"{word[:_SHOWN_CHARACTERS_MAX]!r} is no text of JSON") from error
+        raise _refused(at, f"{word[:_SHOWN_CHARACTERS_MAX]!r} is not a JSON string") from error
 
 
 def _scalar(word: str, at: int) -> Scalar:

@@ -338,7 +338,7 @@ def not_found(
     """
     if namer is not None:
         log_id = _log_of((text, text.upper()), namer)
-        lies = f"lies in log {log_id}" if log_id else "was removed, or never written"
+        lies = f"is in log {log_id}" if log_id else "was removed, or never written"
         cause = (
             f"it is not in the log {place}, where {namer.event_id} names it as a cause; it {lies}"
         )

@@ -286,7 +286,7 @@ def _write(event: Event) -> str:
         }
         if any(not _RAW.search(key) for key in told.keys() - {*OPERATION}):
             told = {key: value for key, value in told.items() if not _RAW.search(key)}
-        rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM), ())
+        rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM, *AGENT), ())
     if outcome == "failed":
         message, kind = payload.get("error_message"), line(str(payload.get("error_type") or ""))
         rest = kind.rpartition(".")[2] or spoken(payload).text
@@ -363,17 +363,9 @@ def _quoted(value: Any) -> str:
     return clipped(line(value), _QUOTED_MAX) if isinstance(value, str) else ""
 
 
-def _messages(attributes: Json) -> Iterator[Json]:
-    """Yields the parts of a model's answer."""
-    messages = from_json(attributes.get(ANSWER))
-    for message in messages if isinstance(messages, list) else ():
-        parts = message.get("parts") if isinstance(message, Mapping) else None
-        yield from (part for part in parts or () if isinstance(part, Mapping))
-
-
 def _answer(attributes: Json) -> str:
     """Returns the beginning of what a model or an agent answered."""
-    for part in _messages(attributes):
+    for part in maps_in(from_json(attributes.get(ANSWER))):
         if part.get("type") == "text" and isinstance(part.get("content"), str):
             return f'"{_quoted(part["content"])}"'
     value = first(attributes, _SAID)

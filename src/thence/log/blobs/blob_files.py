@@ -336,9 +336,8 @@ class BodyWriter:
     def close(self) -> None:
         """Closes the file; a later `store` opens it again, and looks all up anew."""
         self._index, self._file, self._durable = PieceIndex(), NOWHERE, 0
-        if self._descriptor != CLOSED:
-            descriptor, self._descriptor = self._descriptor, CLOSED
-            self._disk.close_quietly(descriptor)
+        descriptor, self._descriptor = self._descriptor, CLOSED
+        self._disk.close_quietly(descriptor)
 
     def set_aside(self, mark: str = SUSPECT) -> None:
         """Makes the file an older one, if there is one, and begins the next."""
@@ -458,7 +457,7 @@ def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
     """
     entries = event.body_entries
     if entries and bodies is None:
-        raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
+        raise missing_body(entries[0].digest, "only the line's own log keeps it")
     values = tuple(Body(entry.digest, bodies.value(*entry[1:])) for entry in entries if bodies)
     put_back(event.cut_payload, entries, DraftBodies(values), decoded, is_strict=True)
     return values

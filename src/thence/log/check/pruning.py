@@ -104,7 +104,7 @@ class Pruning:
         wholes = {"work": "a project's journal", "sim": "a simulation's run"}
         if whole := wholes.get(self._vocabulary.name):
             cause = f"it is {whole}, which is read from its first event on"
-            hint = "remove the whole folder if nobody needs it"
+            hint = "remove the whole folder if no one needs it"
             raise _refused("could not prune", self._folder, cause, hint)
         earlier = self._earlier()
         numbers, until = earlier.numbers, earlier.until

@@ -245,7 +245,7 @@ class _Check:
         this = same_event_key(event)
         first = self._contents.setdefault(event.event_id, this)
         if first != this:
-            reason = f"the id {event.event_id} stands for two different events"
+            reason = f"the id {event.event_id} belongs to two different events"
             self._add(line, "inconsistent", reason, event)
 
     def result(self) -> Verification:

@@ -62,7 +62,7 @@ def disk_check(disk: Disk, folder: Path) -> Check:
     free, files = disk.room(folder)
     detail = f"{free:,} bytes free, on {kind or 'a filesystem of an unknown type'}"
     if durability_on(kind) == "unproven":
-        detail += ", which lies over the network: durability is unproven there"
+        detail += ", which is on the network: durability is unproven there"
         return Check("disk", False, detail, "keep the log on a local disk: `df -hlT` lists them")
     if durability_on(kind) == "memory":
         detail += ", in memory: nothing in it survives the machine's end"

@@ -195,9 +195,10 @@ class Disk:
         system_call(os.close, descriptor)
 
     def close_quietly(self, descriptor: int) -> None:
-        """Closes a descriptor and ignores an error: the descriptor is closed all the same."""
-        with suppress(DiskError):
-            self.close(descriptor)
+        """Closes a descriptor and ignores an error: it is closed all the same. CLOSED is none."""
+        if descriptor != CLOSED:
+            with suppress(DiskError):
+                self.close(descriptor)
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Writes with one call; returns how many bytes were written, maybe fewer than given."""

@@ -273,23 +273,20 @@ def session_records(disk: Disk, folder: Path) -> Iterator[SessionRecord]:
             is_held = not disk.try_lock(descriptor)
             if disk.links(descriptor):
                 data = disk.read_at(descriptor, 0, RECORD_BYTES)
-                yield _filled(SessionRecord(name, open_folder / name, is_held, not data), data)
+                record = SessionRecord(name, open_folder / name, is_held, is_draft=not data)
+                is_whole = len(data) == RECORD_BYTES and data.startswith(MAGIC)
+                if is_whole and _CHECK.unpack_from(data, _CHECK_AT) == (crc32(data[:_CHECK_AT]),):
+                    mark = _MARK.unpack_from(data, _MARK_AT)
+                    drained = _DRAINED.unpack_from(data, _DRAINED_AT)
+                    record = record._replace(
+                        has_doubtful_values=_VALUES.unpack_from(data, _VALUES_AT) != (0,),
+                        is_whole=True,
+                        has_queue=mark > drained,
+                        durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
+                    )
+                yield record
         finally:
             disk.close_quietly(descriptor)
-
-
-def _filled(record: SessionRecord, data: bytes) -> SessionRecord:
-    """Returns a record with what its file holds, if that is valid."""
-    if len(data) != RECORD_BYTES or not data.startswith(MAGIC):
-        return record
-    if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
-        return record
-    return record._replace(
-        has_doubtful_values=_VALUES.unpack_from(data, _VALUES_AT) != (0,),
-        is_whole=True,
-        has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
-        durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
-    )
 
 
 def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:

@@ -112,7 +112,7 @@ def cut_broken_write(
     try:
         written_bytes = disk.file_id(descriptor)[1] - start
         if written_bytes and disk.read_at(descriptor, start, len(data) + 1) != data[:written_bytes]:
-            raise DiskError("somebody else wrote to it without the lock")
+            raise DiskError("another program wrote to it without the lock")
         kept_bytes = data.rfind(b"\n", 0, written_bytes) + 1
         if kept_bytes < written_bytes:
             disk.truncate(descriptor, start + kept_bytes)

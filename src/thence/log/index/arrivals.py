@@ -5,16 +5,15 @@ follows a log asks for one batch after the other: an empty one is the log's end,
 has what has arrived since.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
+from sqlite3 import Connection
 from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.new_event import Intervals, Position, is_within, subtract
 from thence.core.pruned import PRUNED, pruned_by
 from thence.errors import EventNotFound
-from thence.log.index.connection import Index
+from thence.log.index.connection import Index, answered
 from thence.log.index.lookup import arrival_of, event_at, event_count, events_at, get, ids_at
 from thence.log.index.rows import TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Extent
@@ -50,33 +49,30 @@ class Arrived(NamedTuple):
     has_more: bool
 
 
-def after(index: Index, place: str | int | None) -> Arrived:
+@answered
+def after(index: Index, connection: Connection, place: str | int | None) -> Arrived:
     """Returns the first events that arrived after one, all for None: as many as one batch holds.
 
     A number selects so many of the last. Raises EventNotFound, `read_failed`.
     """
-
-    def work(connection: sqlite3.Connection) -> Arrived:
-        last = event_count(connection)
-        first = max(0, last - place) if isinstance(place, int) else 0
-        if isinstance(place, str):
-            first = arrival_of(index, connection, place)
-        bounds = {"after": first, "until": min(last, first + BATCH_EVENTS)}
-        size, extents = 0, list[Extent]()
-        for length, *extent, event_id in connection.execute(_BETWEEN, bounds):
-            size += length
-            if extents and size > BATCH_BYTES:
-                break
-            extents.append((*extent, length, event_id))
-        events = tuple(index.fetch(connection, extents))
-        last_id = place if isinstance(place, str) else None
-        if events:
-            last_id = events[-1].event_id
-        elif last_id is None and last:
-            (last_id,) = ids_at(connection, [last])
-        return Arrived(events, last_id, first + len(events) < last)
-
-    return index.answer(work)
+    last = event_count(connection)
+    first = max(0, last - place) if isinstance(place, int) else 0
+    if isinstance(place, str):
+        first = arrival_of(index, connection, place)
+    bounds = {"after": first, "until": min(last, first + BATCH_EVENTS)}
+    size, extents = 0, list[Extent]()
+    for length, *extent, event_id in connection.execute(_BETWEEN, bounds):
+        size += length
+        if extents and size > BATCH_BYTES:
+            break
+        extents.append((*extent, length, event_id))
+    events = tuple(index.fetch(connection, extents))
+    last_id = place if isinstance(place, str) else None
+    if events:
+        last_id = events[-1].event_id
+    elif last_id is None and last:
+        (last_id,) = ids_at(connection, [last])
+    return Arrived(events, last_id, first + len(events) < last)
 
 
 def behind(
@@ -117,7 +113,7 @@ def unread(
     last_id: str | None = None
     served = position
 
-    def work(connection: sqlite3.Connection) -> Sequence[Event]:
+    def work(connection: Connection) -> Sequence[Event]:
         last = 0 if last_id is None else arrival_of(index, connection, last_id)
         unread = {
             node_id: [
@@ -156,38 +152,33 @@ def unread(
         yield events
 
 
-def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
+def _runs(connection: Connection) -> Mapping[str, Intervals]:
     runs: dict[str, Intervals] = {}
     for node_id, first, last in connection.execute(_RUNS):
         runs[node_id] = (*runs.get(node_id, ()), (first, last))
     return runs
 
 
-def position(index: Index, own_nodes: Callable[[], Collection[str]]) -> Position:
+@answered
+def position(
+    index: Index, connection: Connection, own_nodes: Callable[[], Collection[str]]
+) -> Position:
     """Returns the position behind all that is there and all that was pruned.
 
     `own_nodes` returns the nodes that wrote the log. Raises `read_failed`.
     """
-
-    def work(connection: sqlite3.Connection) -> Position:
-        numbers = _runs(connection)
-        notice = _last_prune(index, own_nodes, connection)
-        if notice is not None:
-            numbers = pruned_by(notice).with_numbers(numbers)
-        strangers = connection.execute(_STRANGERS)
-        return Position(numbers, frozenset(event_id for _, event_id in strangers))
-
-    return index.answer(work)
-
-
-def last_prune(index: Index, own_nodes: Callable[[], Collection[str]]) -> Event | None:
-    """Returns the last notice of a prune that one of a log's own nodes wrote."""
-    return index.answer(partial(_last_prune, index, own_nodes))
+    numbers = _runs(connection)
+    notice = _last_prune(index, connection, own_nodes)
+    if notice is not None:
+        numbers = pruned_by(notice).with_numbers(numbers)
+    strangers = connection.execute(_STRANGERS)
+    return Position(numbers, frozenset(event_id for _, event_id in strangers))
 
 
 def _last_prune(
-    index: Index, own_nodes: Callable[[], Collection[str]], connection: sqlite3.Connection
+    index: Index, connection: Connection, own_nodes: Callable[[], Collection[str]]
 ) -> Event | None:
+    """Returns the last notice of a prune that one of a log's own nodes wrote."""
     notices = connection.execute(_PRUNES).fetchall()
     nodes = own_nodes() if notices else ()
     for (arrival,) in notices:
@@ -195,3 +186,6 @@ def _last_prune(
         if event.node_id in nodes and not event.is_foreign:
             return event
     return None
+
+
+last_prune = answered(_last_prune)

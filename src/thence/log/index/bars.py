@@ -16,7 +16,7 @@ from thence.log.index.tiles import STEPS_MAX, TileView, window_of
 
 # a window of more arrivals is drawn without bars
 ARRIVALS_MAX = 50_000
-BARS_MAX = 2_000
+BARS_MAX = 4_000
 # bars whose words are told, the longest ones
 WORDS_MAX = 400
 WORD_CHARACTERS_MAX = 80
@@ -47,6 +47,7 @@ _TURNS = """
         WINDOW turns AS (PARTITION BY lane ORDER BY arrival)
     ) WHERE type = 'prompt' ORDER BY begin
 """
+_ENDS = "arrival IN (SELECT value FROM json_each(:ends))"
 _PARENTS = """
     SELECT child, parent FROM causes
     WHERE child IN (SELECT value FROM json_each(:begins)) ORDER BY child, parent
@@ -67,9 +68,10 @@ class _Bar(NamedTuple):
 def bars(view: TileView, axis: Literal["order", "time"], first: int, end: int) -> dict[str, Any]:
     """Returns the longest bars between two positions, in rows; none of a window of many events.
 
-    A bar lies below what caused it, and in the first row of its lane that is free all the while.
-    Steps that began before the window are the latest `STEPS_MAX` of those. Words are without who;
-    of spans and of what failed they are those of the end.
+    Of a filter they are those whose begin or end matches it. A bar lies below what caused it, and
+    in the first row of its lane that is free all the while. Steps that began before the window are
+    the latest `STEPS_MAX` of those. Words are without who; of spans and of what failed they are
+    those of the end.
     """
     window = window_of(view, axis, first, end)
     if window.high - window.low >= ARRIVALS_MAX:
@@ -80,6 +82,11 @@ def bars(view: TileView, axis: Literal["order", "time"], first: int, end: int) -
         turns = view.connection.execute(_TURNS, bounds).fetchall()
         prompts = events_at(view.of, view.connection, [turn[0] for turn in turns])
         lasting += [turn for turn, at in zip(turns, prompts, strict=True) if agent_sentence(at)]
+    if not view.is_of_all:
+        ends = {"ends": json.dumps([at for row in lasting for at in row[:2]]), **view.chosen.values}
+        sql = f"SELECT arrival FROM events WHERE {_ENDS} AND {view.chosen.sql}"
+        shown = {arrival for (arrival,) in view.connection.execute(sql, ends)}
+        lasting = [row for row in lasting if not shown.isdisjoint(row[:2])]
     found = list[_Bar]()
     for begin, last, lane, begun_us, ended_us, failed in lasting:
         places = (begin - 1, last and last - 1) if axis == "order" else (begun_us, ended_us)

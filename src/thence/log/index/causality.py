@@ -7,9 +7,9 @@ once.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
+from sqlite3 import Connection
 from typing import Literal, NamedTuple
 
 from thence.core.event import Event
@@ -17,7 +17,7 @@ from thence.core.json_values import is_utf8
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, closeness
 from thence.core.query.why import Concurrent, Effects, Why, ends_of, told
 from thence.core.vocabulary import Vocabulary
-from thence.log.index.connection import Index
+from thence.log.index.connection import Index, answered
 from thence.log.index.lookup import (
     IN_ORDER,
     arrival_of,
@@ -40,96 +40,92 @@ class CausalityLines(NamedTuple):
     truncated: bool
 
 
+@answered
 def causality(
-    index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
+    index: Index,
+    connection: Connection,
+    event_id: str,
+    depth: int | None = None,
+    limit: int = CONE_EVENTS_MAX,
 ) -> CausalityLines:
     """Returns an event with both its cones, as of one moment; raises EventNotFound."""
-
-    def work(connection: sqlite3.Connection) -> CausalityLines:
-        arrival = arrival_of(index, connection, event_id)
-        causes, is_cut = Walk(connection, "upstream").cone(arrival, depth, limit)
-        effects, is_cut_too = Walk(connection, "downstream").cone(arrival, depth, limit)
-        return CausalityLines(
-            event=event_at(index, connection, arrival),
-            upstream=tuple(lines_at(index, connection, causes)),
-            downstream=tuple(lines_at(index, connection, effects)),
-            truncated=is_cut or is_cut_too,
-        )
-
-    return index.answer(work)
+    arrival = arrival_of(index, connection, event_id)
+    causes, is_cut = Walk(connection, "upstream").cone(arrival, depth, limit)
+    effects, is_cut_too = Walk(connection, "downstream").cone(arrival, depth, limit)
+    return CausalityLines(
+        event=event_at(index, connection, arrival),
+        upstream=tuple(lines_at(index, connection, causes)),
+        downstream=tuple(lines_at(index, connection, effects)),
+        truncated=is_cut or is_cut_too,
+    )
 
 
-def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
+@answered
+def why(index: Index, connection: Connection, event_id: str, vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event; raises EventNotFound."""
-
-    def work(connection: sqlite3.Connection) -> Why:
-        arrival = arrival_of(index, connection, event_id)
-        walk = Walk(connection, "upstream")
-        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-        line = walk.chain(arrival, CHAIN_EVENTS_MAX, lambda link: event_at(index, connection, link))
-        arrivals = list({**distances, **dict.fromkeys(line)})
-        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
-        steps = tuple(events[link] for link in line)
-        near = tuple((events[cause], distance) for cause, distance in distances.items())
-        ends = ends_of(steps, near, lambda ids: present(connection, ids))
-        by_id = {event.event_id: event for event in events.values()}
-        sentences = tuple([told(step, vocabulary, by_id) for step in steps])
-        return Why(steps[-1], steps, near, sentences, truncated, *ends)
-
-    return index.answer(work)
+    arrival = arrival_of(index, connection, event_id)
+    walk = Walk(connection, "upstream")
+    distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+    line = walk.chain(arrival, CHAIN_EVENTS_MAX, lambda link: event_at(index, connection, link))
+    arrivals = list({**distances, **dict.fromkeys(line)})
+    events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+    steps = tuple(events[link] for link in line)
+    near = tuple((events[cause], distance) for cause, distance in distances.items())
+    ends = ends_of(steps, near, lambda ids: present(connection, ids))
+    by_id = {event.event_id: event for event in events.values()}
+    sentences = tuple([told(step, vocabulary, by_id) for step in steps])
+    return Why(steps[-1], steps, near, sentences, truncated, *ends)
 
 
-def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
+@answered
+def effects(index: Index, connection: Connection, event_id: str, vocabulary: Vocabulary) -> Effects:
     """Finds the effects of an event; raises EventNotFound."""
-
-    def work(connection: sqlite3.Connection) -> Effects:
-        arrival = arrival_of(index, connection, event_id)
-        walk = Walk(connection, "downstream")
-        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
-        event, *later = events_at(index, connection, [arrival, *distances])
-        near = tuple(zip(later, distances.values(), strict=True))
-        return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
-
-    return index.answer(work)
+    arrival = arrival_of(index, connection, event_id)
+    walk = Walk(connection, "downstream")
+    distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+    event, *later = events_at(index, connection, [arrival, *distances])
+    near = tuple(zip(later, distances.values(), strict=True))
+    return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
 
 
-def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
+@answered
+def concurrent(
+    index: Index, connection: Connection, event_id: str, limit: int = CONE_EVENTS_MAX
+) -> Concurrent:
     """Finds the first events that neither caused an event nor were caused by it.
 
     Raises EventNotFound.
     """
-
-    def work(connection: sqlite3.Connection) -> Concurrent:
-        arrival = arrival_of(index, connection, event_id)
-        related = Walk(connection, "upstream").reachable([arrival]) | {arrival}
-        related |= Walk(connection, "downstream").reachable([arrival])
-        rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
-        others = [*islice((other for (other,) in rows if other not in related), limit + 1)]
-        event, *beside = events_at(index, connection, [arrival, *others[:limit]])
-        return Concurrent(event, tuple(beside), len(others) > limit)
-
-    return index.answer(work)
+    arrival = arrival_of(index, connection, event_id)
+    related = Walk(connection, "upstream").reachable([arrival]) | {arrival}
+    related |= Walk(connection, "downstream").reachable([arrival])
+    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
+    others = [*islice((other for (other,) in rows if other not in related), limit + 1)]
+    event, *beside = events_at(index, connection, [arrival, *others[:limit]])
+    return Concurrent(event, tuple(beside), len(others) > limit)
 
 
-def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
+@answered
+def common_causes(
+    index: Index, connection: Connection, event_ids: Sequence[str]
+) -> tuple[Event, ...]:
     """Returns the latest common causes of some events, in total order.
 
     They caused no other common cause. An event counts among its own causes. Raises EventNotFound.
     """
-
-    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        arrivals = {arrival_of(index, connection, event_id) for event_id in event_ids}
-        walk = Walk(connection, "upstream")
-        pasts = [walk.reachable([one]) | {one} for one in arrivals]
-        shared = set[int].intersection(*pasts)
-        # what caused one of them is one of them, so that one step is enough
-        latest = in_total_order(connection, shared - walk.neighbours(shared))
-        return tuple(events_at(index, connection, latest))
-
-    return index.answer(work)
+    arrivals = {arrival_of(index, connection, event_id) for event_id in event_ids}
+    walk = Walk(connection, "upstream")
+    pasts = [walk.reachable([one]) | {one} for one in arrivals]
+    shared = set[int].intersection(*pasts)
+    # what caused one of them is one of them, so that one step is enough
+    latest = in_total_order(connection, shared - walk.neighbours(shared))
+    return tuple(events_at(index, connection, latest))
 
 
-def heads(index: Index, subjects: Sequence[str], but: Collection[str] = ()) -> tuple[Event, ...]:
+@answered
+def heads(
+    index: Index, connection: Connection, subjects: Sequence[str], but: Collection[str] = ()
+) -> tuple[Event, ...]:
     """Returns the events on a subject that caused no other event on it, in total order.
 
     `subjects` are the subject's names. Events of the types in `but` don't count as events on the
@@ -142,22 +138,18 @@ def heads(index: Index, subjects: Sequence[str], but: Collection[str] = ()) -> t
         " AND type NOT IN (SELECT value FROM json_each(:but))"
     )
     values = {"names": json.dumps(names), "but": json.dumps(list(but))}
-
-    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
-        walk = Walk(connection, "upstream")
-        causes = walk.neighbours(arrivals)  # one step excludes most events
-        undecided = [arrival for arrival in arrivals if arrival not in causes]
-        backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
-        is_forward = connection.execute(backward).fetchone() is None
-        if len(undecided) > 1 or (undecided and not is_forward):
-            # where every cause arrived before its effects, none before the first undecided counts
-            floor = min(undecided) if is_forward else 0
-            causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
-        latest = [arrival for arrival in undecided if arrival not in causes]
-        return tuple(events_at(index, connection, in_total_order(connection, latest)))
-
-    return index.answer(work)
+    arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
+    walk = Walk(connection, "upstream")
+    causes = walk.neighbours(arrivals)  # one step excludes most events
+    undecided = [arrival for arrival in arrivals if arrival not in causes]
+    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+    is_forward = connection.execute(backward).fetchone() is None
+    if len(undecided) > 1 or (undecided and not is_forward):
+        # where every cause arrived before its effects, none before the first undecided counts
+        floor = min(undecided) if is_forward else 0
+        causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
+    latest = [arrival for arrival in undecided if arrival not in causes]
+    return tuple(events_at(index, connection, in_total_order(connection, latest)))
 
 
 Direction = Literal["upstream", "downstream"]
@@ -169,7 +161,7 @@ ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 class Walk:
     """A walk from an event to its causes or its effects; what it has read is not read again."""
 
-    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
+    def __init__(self, connection: Connection, direction: Direction) -> None:
         self._db = connection
         self._near, self._far = ENDS[direction]
         self._links: dict[int, list[int]] = {}

@@ -12,9 +12,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote_from_bytes
 from weakref import WeakSet
 
@@ -78,6 +79,7 @@ _ROW_ERRORS = (
 )
 
 Answer = TypeVar("Answer")
+P = ParamSpec("P")
 
 
 class _Reader(NamedTuple):
@@ -469,6 +471,18 @@ class Index:
             except DiskError as error:
                 if not error.is_absence:
                     raise
+
+
+def answered(
+    function: Callable[Concatenate[Index, sqlite3.Connection, P], Answer],
+) -> Callable[Concatenate[Index, P], Answer]:
+    """Gives a function of an index the connection of `Index.answer`, whose errors it raises."""
+
+    @wraps(function)
+    def asked(index: Index, /, *given: P.args, **named: P.kwargs) -> Answer:
+        return index.answer(lambda connection: function(index, connection, *given, **named))
+
+    return asked
 
 
 # the open indexes of this process, for the hooks before and after a fork

@@ -1,9 +1,9 @@
 """Lookup of events in an index: by id, by a text that names an event, by arrival."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from thence.core.event import Event
@@ -15,7 +15,7 @@ from thence.core.query.why import (
     not_found,
     subject_named,
 )
-from thence.log.index.connection import Index
+from thence.log.index.connection import Index, answered
 from thence.log.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Extent
 
@@ -54,27 +54,24 @@ _SUBJECTS = """
 """
 
 
-def get(index: Index, event_id: str) -> Event:
+@answered
+def get(index: Index, connection: Connection, event_id: str) -> Event:
     """Returns the event of an id; raises EventNotFound."""
-    return index.answer(
-        lambda connection: event_at(index, connection, arrival_of(index, connection, event_id))
-    )
+    return event_at(index, connection, arrival_of(index, connection, event_id))
 
 
-def held(index: Index, ids: Collection[str]) -> tuple[int, list[Event]]:
+@answered
+def held(index: Index, connection: Connection, ids: Collection[str]) -> tuple[int, list[Event]]:
     """Returns the number of the log's events and those with these ids.
 
     The cost is that of what is asked for.
     """
-
-    def work(connection: sqlite3.Connection) -> tuple[int, list[Event]]:
-        extents = sorted(_rows_of(connection, _EXTENT, ids))
-        return event_count(connection), index.fetch(connection, extents)
-
-    return index.answer(work)
+    extents = sorted(_rows_of(connection, _EXTENT, ids))
+    return event_count(connection), index.fetch(connection, extents)
 
 
-def find(index: Index, text: str) -> Event:
+@answered
+def find(index: Index, connection: Connection, text: str) -> Event:
     """Returns the event that a text names. Raises EventNotFound, `ambiguous_id`.
 
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
@@ -85,54 +82,48 @@ def find(index: Index, text: str) -> Event:
     # no id, subject or type holds half a surrogate pair
     is_name = text not in _PLACES and is_utf8(text)
     is_long = len(text) >= PREFIX_CHARACTERS_MIN
-
-    def work(connection: sqlite3.Connection) -> Event:
-        one, count, arrival = connection.execute, 0, None
-        if is_name:
-            (arrival,) = one(_BY_ID, values).fetchone() or (None,)
-        elif text in _PLACES:
-            arrival = last_arrival(connection, _PLACES[text])
-        if is_name and arrival is None:
-            (count,) = one(f"SELECT count(*) FROM events WHERE {_BY_PREFIX}", values).fetchone()
-            if count and is_long:
-                (arrival,) = one(_FIRST_BY_PREFIX, values).fetchone()
-            else:
-                arrival = last_arrival(connection, _ON_SUBJECT, text or None)
-            if arrival is None:
-                subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
-                arrival = last_arrival(connection, _ON_SUBJECT, subject)
-            if arrival is None:
-                arrival = last_arrival(connection, _OF_TYPE, text or None)
-        if arrival is not None:
-            event = event_at(index, connection, arrival)
-            if count > 1 and is_long:
-                raise ambiguous(text, count, event.event_id)
-            return event
-        if count:
-            raise ambiguous(text, count)
-        row = one(_NAMERS, values).fetchone() if is_name and is_long else None
-        raise not_found(
-            index.folder,
-            text,
-            None if text in _PLACES else subjects_of(connection, SUBJECTS_COMPARED_MAX),
-            row and event_at(index, connection, row[0]),
-        )
-
-    return index.answer(work)
+    one, count, arrival = connection.execute, 0, None
+    if is_name:
+        (arrival,) = one(_BY_ID, values).fetchone() or (None,)
+    elif text in _PLACES:
+        arrival = last_arrival(connection, _PLACES[text])
+    if is_name and arrival is None:
+        (count,) = one(f"SELECT count(*) FROM events WHERE {_BY_PREFIX}", values).fetchone()
+        if count and is_long:
+            (arrival,) = one(_FIRST_BY_PREFIX, values).fetchone()
+        else:
+            arrival = last_arrival(connection, _ON_SUBJECT, text or None)
+        if arrival is None:
+            subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
+            arrival = last_arrival(connection, _ON_SUBJECT, subject)
+        if arrival is None:
+            arrival = last_arrival(connection, _OF_TYPE, text or None)
+    if arrival is not None:
+        event = event_at(index, connection, arrival)
+        if count > 1 and is_long:
+            raise ambiguous(text, count, event.event_id)
+        return event
+    if count:
+        raise ambiguous(text, count)
+    row = one(_NAMERS, values).fetchone() if is_name and is_long else None
+    raise not_found(
+        index.folder,
+        text,
+        None if text in _PLACES else subjects_of(connection, SUBJECTS_COMPARED_MAX),
+        row and event_at(index, connection, row[0]),
+    )
 
 
-def span_begin(index: Index, span_id: str) -> Event | None:
+@answered
+def span_begin(index: Index, connection: Connection, span_id: str) -> Event | None:
     """Returns the event that began a tracer's span, None if there is none."""
-
-    def work(connection: sqlite3.Connection) -> Event | None:
-        sql = "SELECT arrival FROM spans WHERE span_id = ?"
-        row = connection.execute(sql, (span_id,)).fetchone()
-        return None if row is None else event_at(index, connection, row[0])
-
-    return index.answer(work)
+    sql = "SELECT arrival FROM spans WHERE span_id = ?"
+    row = connection.execute(sql, (span_id,)).fetchone()
+    return None if row is None else event_at(index, connection, row[0])
 
 
-def lasted(index: Index, begins: Collection[str]) -> dict[str, float]:
+@answered
+def lasted(index: Index, connection: Connection, begins: Collection[str]) -> dict[str, float]:
     """Returns the seconds that ended steps lasted, by the ids of their begins."""
     values = {"ids": json.dumps([text for text in begins if is_utf8(text)])}
     sql = """
@@ -140,20 +131,16 @@ def lasted(index: Index, begins: Collection[str]) -> dict[str, float]:
         CROSS JOIN events AS begun ON begun.event_id = value
         JOIN steps ON begin = begun.arrival JOIN events AS ended ON ended.arrival = end
     """
-
-    def work(connection: sqlite3.Connection) -> dict[str, float]:
-        found = connection.execute(sql, values).fetchall()
-        return {event_id: lasted_us / 1e6 for event_id, lasted_us in found if lasted_us is not None}
-
-    return index.answer(work)
+    found = connection.execute(sql, values).fetchall()
+    return {event_id: lasted_us / 1e6 for event_id, lasted_us in found if lasted_us is not None}
 
 
-def event_count(connection: sqlite3.Connection) -> int:
+def event_count(connection: Connection) -> int:
     """Returns the number of the log's events, which is the last arrival."""
     return int(connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0])
 
 
-def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+def arrival_of(index: Index, connection: Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
     row = None
     with suppress(UnicodeEncodeError):  # no event's id holds half a surrogate pair
@@ -164,7 +151,7 @@ def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> i
 
 
 def last_arrival(
-    connection: sqlite3.Connection, source: str = IN_ORDER, text: str | None = None
+    connection: Connection, source: str = IN_ORDER, text: str | None = None
 ) -> int | None:
     """Returns the arrival of the event that is last in total order, None if there is none.
 
@@ -176,7 +163,7 @@ def last_arrival(
 
 
 def rows_at(
-    connection: sqlite3.Connection, columns: str, arrivals: Iterable[int], order: str = "key"
+    connection: Connection, columns: str, arrivals: Iterable[int], order: str = "key"
 ) -> list[tuple[Any, ...]]:
     """Returns columns of the events of arrivals, in the given order unless SQL names another."""
     sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON arrival = value"
@@ -184,38 +171,36 @@ def rows_at(
     return connection.execute(f"{sql} ORDER BY {order}", values).fetchall()
 
 
-def _rows_of(
-    connection: sqlite3.Connection, columns: str, ids: Iterable[str]
-) -> list[tuple[Any, ...]]:
+def _rows_of(connection: Connection, columns: str, ids: Iterable[str]) -> list[tuple[Any, ...]]:
     """Returns columns of the events of ids, of those that the log has."""
     sql = f"SELECT {columns} FROM json_each(?) CROSS JOIN events ON event_id = value"
     return connection.execute(sql, (json.dumps([*filter(is_utf8, ids)]),)).fetchall()
 
 
-def in_total_order(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[int]:
+def in_total_order(connection: Connection, arrivals: Iterable[int]) -> list[int]:
     """Returns arrivals in the total order of their events."""
     return [arrival for (arrival,) in rows_at(connection, "arrival", arrivals, TOTAL_ORDER)]
 
 
-def event_at(index: Index, connection: sqlite3.Connection, arrival: int) -> Event:
+def event_at(index: Index, connection: Connection, arrival: int) -> Event:
     """Returns the event of an arrival."""
     return events_at(index, connection, [arrival])[0]
 
 
-def events_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[Event]:
+def events_at(index: Index, connection: Connection, arrivals: Iterable[int]) -> list[Event]:
     """Returns the events of arrivals, in the given order; they are read in the log's order."""
     return _in_order_of(list(arrivals), connection, index.fetch)
 
 
-def lines_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[bytes]:
+def lines_at(index: Index, connection: Connection, arrivals: Iterable[int]) -> list[bytes]:
     """Returns the stored lines of the events of arrivals, in the order of `events_at`."""
     return _in_order_of(list(arrivals), connection, index.lines)
 
 
 def _in_order_of(
     arrivals: list[int],
-    connection: sqlite3.Connection,
-    read: Callable[[sqlite3.Connection, list[Extent]], Iterable[T]],
+    connection: Connection,
+    read: Callable[[Connection, list[Extent]], Iterable[T]],
 ) -> list[T]:
     in_order = sorted(set(arrivals))
     extents = rows_at(connection, _EXTENT, in_order)
@@ -223,24 +208,24 @@ def _in_order_of(
     return [by_arrival[arrival] for arrival in arrivals]
 
 
-def ids_at(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[str]:
+def ids_at(connection: Connection, arrivals: Iterable[int]) -> list[str]:
     """Returns the ids of the events of arrivals, in the given order; no line is read."""
     return [event_id for (event_id,) in rows_at(connection, "event_id", arrivals)]
 
 
-def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+def present(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Returns those of some ids that events of the log have."""
     return {event_id for (event_id,) in _rows_of(connection, "event_id", ids)}
 
 
-def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
+def subjects_of(connection: Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     rows = connection.execute(_SUBJECTS, {"ending": ending, "limit": limit})
     return [text for (text,) in rows]
 
 
 def values_at(
-    index: Index, connection: sqlite3.Connection, variable: str, turn: int, limit: int
+    index: Index, connection: Connection, variable: str, turn: int, limit: int
 ) -> dict[str, Any] | None:
     """Returns the values of a simulation's variable after a turn by scope, of those that changed.
 

@@ -7,22 +7,24 @@ to. The matches of `where` are found by reading the candidates that the columns 
 `core.query.where` decides, and most lines are excluded by their bytes alone.
 """
 
-import sqlite3
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, tee
+from sqlite3 import Connection, Cursor
 from typing import Any, NamedTuple, TypeVar, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back
 from thence.core.codec import parse
-from thence.core.event import Event, EventHeader, decoded, readable_lines
+from thence.core.event import Event, EventHeader, decoded
 from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
-from thence.log.index.connection import Index
+from thence.log.index.connection import Index, answered
 from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Stale
+from thence.log.index.spending import calls_of, said
 from thence.log.index.zones import Bounds, bounds_of
 
 T = TypeVar("T")
@@ -31,13 +33,14 @@ T = TypeVar("T")
 class Within(NamedTuple):
     """The events among which a filter chooses: with words, of a span of arrivals, of calls.
 
-    `words` is a question of `log.index.words`, which has to have followed; "" asks for none.
-    `calls` is SQL that selects arrivals, with the value of `:name`.
+    `words` is a question of `log.index.words`, which has to have followed. `calls` and `said` name
+    a row of the tables of `log.index.spending`. Of each "" asks for nothing.
     """
 
     words: str = ""
     arrivals: tuple[int, int] | None = None
-    calls: tuple[str, str] | None = None
+    calls: str = ""
+    said: str = ""
 
 
 ALL = Within()
@@ -66,8 +69,9 @@ def page_of_lines(
 ) -> PageOfLines:
     """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
 
-    def read(_: Index, connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[bytes]:
-        return [*readable_lines(lines_at(index, connection, arrivals), index.vocabulary)]
+    def read(_: Index, connection: Connection, arrivals: Sequence[int]) -> list[bytes]:
+        lines = lines_at(index, connection, arrivals)
+        return [Event(line, None, index.vocabulary).readable_line for line in lines]
 
     lines, end = _answer(index, filter, PageRequest.of(filter, log_id, **paging), read)
     return PageOfLines(lines, *end)
@@ -78,50 +82,46 @@ def count(index: Index, filter: Filter) -> int:
     return page(index, filter, offset=NUMBER_MAX).total  # behind all: no event of it is read
 
 
+@answered
 def _answer(
     index: Index,
+    connection: Connection,
     filter: Filter,
     request: PageRequest,
-    read: Callable[[Index, sqlite3.Connection, Sequence[int]], Sequence[T]],
+    read: Callable[[Index, Connection, Sequence[int]], Sequence[T]],
     within: Within = ALL,
 ) -> tuple[tuple[T, ...], tuple[int, bool, str | None]]:
     """Returns what is read of a page's events, and what `PageRequest.end` returns of them."""
-
-    def work(connection: sqlite3.Connection) -> tuple[tuple[T, ...], tuple[int, bool, str | None]]:
-        if within.words:
-            index.attach(connection, "words")
-        snapshot, mark = event_count(connection), request.mark
-        scan = scan_of(connection, filter, request.descending, within)
-        if scan is None:
-            return (), request.end(0, None, snapshot, 0)
-        if mark is not None:
-            scan = scan.after(mark.last, min(mark.snapshot, snapshot))
-        if filter.where:
-            matches = matching(index, connection, scan, filter)
-            if mark is not None:  # they are read up to the end of the page
-                total = mark.total
-                arrivals = [*islice(matches, request.room(total))]
-            else:
-                before = sum(1 for _ in islice(matches, request.offset))
-                arrivals = [*islice(matches, request.limit)]
-                total = before + len(arrivals) + sum(1 for _ in matches)
+    snapshot, mark = event_count(connection), request.mark
+    scan = scan_of(index, connection, filter, request.descending, within)
+    if scan is None:
+        return (), request.end(0, None, snapshot, 0)
+    if mark is not None:
+        scan = scan.after(mark.last, min(mark.snapshot, snapshot))
+    if filter.where:
+        matches = matching(index, connection, scan, filter)
+        if mark is not None:  # they are read up to the end of the page
+            total = mark.total
+            arrivals = [*islice(matches, request.room(total))]
         else:
-            total = mark.total if mark else scan.count(connection)
-            arrivals = []
-            if request.offset < total:
-                rows = scan.rows(connection, "arrival", request.room(total), request.offset)
-                arrivals = [arrival for (arrival,) in rows]
-        last: Key | None = None
-        if arrivals:
-            sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
-            row = connection.execute(sql, {"last": arrivals[-1]}).fetchone()
-            lamport, stamp, event_id, node = row
-            own = (node.encode(), b"") if lamport else (b"", stamp.encode())
-            last = (lamport, *own, event_id.encode())
-        end = request.end(len(arrivals), last, snapshot, total)
-        return tuple(read(index, connection, arrivals)), end
-
-    return index.answer(work)
+            before = sum(1 for _ in islice(matches, request.offset))
+            arrivals = [*islice(matches, request.limit)]
+            total = before + len(arrivals) + sum(1 for _ in matches)
+    else:
+        total = mark.total if mark else scan.count(connection)
+        arrivals = []
+        if request.offset < total:
+            rows = scan.rows(connection, "arrival", request.room(total), request.offset)
+            arrivals = [arrival for (arrival,) in rows]
+    last: Key | None = None
+    if arrivals:
+        sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :last"
+        row = connection.execute(sql, {"last": arrivals[-1]}).fetchone()
+        lamport, stamp, event_id, node = row
+        own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+        last = (lamport, *own, event_id.encode())
+    end = request.end(len(arrivals), last, snapshot, total)
+    return tuple(read(index, connection, arrivals)), end
 
 
 # the members that hold the content
@@ -191,9 +191,7 @@ class _Candidate(Event):
         return self._header
 
 
-def matching(
-    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
-) -> Iterator[int]:
+def matching(index: Index, connection: Connection, scan: "Scan", filter: Filter) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""
     holds = judge(filter.where, index.vocabulary)
     rows, again = tee(scan.rows(connection, _CANDIDATE))
@@ -282,8 +280,8 @@ class Scan(NamedTuple):
         return ([] if column is None else [self.conditions[column]]), others
 
     def rows(
-        self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
-    ) -> sqlite3.Cursor:
+        self, connection: Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
+    ) -> Cursor:
         """Returns columns of the events, in order."""
         order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
         clock = None
@@ -302,7 +300,7 @@ class Scan(NamedTuple):
         sql += " LIMIT :limit OFFSET :offset"
         return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
 
-    def count(self, connection: sqlite3.Connection) -> int:
+    def count(self, connection: Connection) -> int:
         """Returns the number of all events that match."""
         if not self.conditions:
             return event_count(connection)
@@ -322,7 +320,8 @@ class Scan(NamedTuple):
 
 
 def scan_of(
-    connection: sqlite3.Connection,
+    index: Index,
+    connection: Connection,
     filter: Filter,
     descending: bool = False,
     within: Within = ALL,
@@ -343,9 +342,13 @@ def scan_of(
         conditions["failed"] = f"failed = {int(filter.failed)}"
     sets: dict[str, str] = {}
     if within.words:
+        index.attach(connection, "words")
         sets["words"], values["words"] = _OF_WORDS, within.words
     if within.calls:
-        sets["calls"], values["name"] = within.calls
+        sets["calls"], values["name"] = calls_of(within.calls)
+    if within.said:
+        sets["said"] = "SELECT value FROM json_each(:said)"
+        values["said"] = json.dumps(said(index, connection).get(within.said, []))
     conditions |= {key: f"arrival IN ({sql})" for key, sql in sets.items()}
     ranges = {
         "turn": (filter.turn_first, filter.turn_last),
@@ -396,7 +399,7 @@ def _named(column: str, names: Sequence[str], values: dict[str, object]) -> str:
 
 
 def _driving_column(
-    connection: sqlite3.Connection,
+    connection: Connection,
     conditions: Mapping[str, str],
     values: Mapping[str, object],
     single: frozenset[str],

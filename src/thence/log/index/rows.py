@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.clock import microseconds
-from thence.core.codec import BadLine, have_valid_crcs, taken
+from thence.core.codec import BadLine, RequiredFields, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
 from thence.core.ready import ready
@@ -88,16 +88,10 @@ NO_FACTS = Facts()
 _COST_MAX = 1e300
 
 
-class _Members(msgspec.Struct, gc=False):
+class _Members(RequiredFields, gc=False):
     """The indexed members that the events of all hosts have."""
 
-    event_id: str
-    event_type: str
-    seq: int
-    lamport_clock: int
     timestamp: str = ""
-    node_id: str = ""
-    caused_by: tuple[str, ...] = ()
     stream: str | None = None
     actor: str | None = None
     turn_number: int | None = None
@@ -198,9 +192,9 @@ def entry_of(event: Event) -> IndexedMembers:
         header.event_type,
         header.seq,
         header.lamport_clock,
-        header.timestamp,
         header.node_id,
         header.caused_by,
+        header.timestamp,
         event.stream,
         event.actor,
         header.turn_number,

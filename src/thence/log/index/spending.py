@@ -1,19 +1,31 @@
 """Where time, tokens and cost of a log went: its calls by agent, model, tool or type.
 
-A call is a step that ended, or an event that names what a model took and ends no step.
+A call is a step that ended, or an event that names what a model took and ends no step. Failures are
+counted by what they said.
 """
 
-import sqlite3
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from sqlite3 import Connection
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
-from thence.log.index.connection import Index
+from thence.core.sentences.events import clipped
+from thence.core.sentences.events import line as in_line
+from thence.log.index.connection import Index, answered
+from thence.log.index.lookup import events_at
 
 # calls that are counted; of a log with more the newest
 CALLS_MAX = 200_000
-GROUPS_MAX = 50
+# failures whose lines are read; of more the newest
+FAILURES_READ_MAX = 10_000
+_MESSAGE_CHARACTERS_MAX = 200
+# the members in which a failure says what went wrong, the first that is a text
+_MESSAGES = ("error", "error_message", "message", "reason", "exception.message")
+# more messages that differ in nothing but names, numbers and ids are counted as one
+_APART_MAX = 5
+_WITH_DIGIT = r"[\w-]*\d(?:[\w.:-]*\w)?"
 
 Key = Literal["actor", "model", "tool", "type"]
 
@@ -48,9 +60,14 @@ _CALLS = f"""
 """
 
 
-def calls_of(key: Key, name: str) -> tuple[str, str]:
-    """Returns the SQL that selects the arrivals of the ends of a name's calls, with its value."""
-    return f"{_CALLS} SELECT at FROM told WHERE {key} = :name", name
+def calls_of(row: str) -> tuple[str, str]:
+    """Returns the SQL that selects the arrivals of the ends of the calls of a row, with its name.
+
+    A row is named by a key and a name: `model:NAME`.
+    """
+    key, _, name = row.partition(":")
+    column = get_args(Key)[get_args(Key).index(key)]
+    return f"{_CALLS} SELECT at FROM told WHERE {column} = :name", name
 
 
 class Spending(NamedTuple):
@@ -65,26 +82,23 @@ class Spending(NamedTuple):
     cost: float | None
 
 
-def spending(index: Index) -> dict[Key, Sequence[Spending]]:
+@answered
+def spending(index: Index, connection: Connection) -> dict[Key, Sequence[Spending]]:
     """Returns what calls took by each key, the most of them first; raises `read_failed`."""
     keys: Sequence[Key] = get_args(Key)
     sql = f"{_CALLS} SELECT {', '.join(keys)}, failed, lasted, tokens, cost FROM told"
-
-    def work(connection: sqlite3.Connection) -> dict[Key, Sequence[Spending]]:
-        calls: dict[Key, dict[str, list[Any]]] = {key: defaultdict(list) for key in keys}
-        for row in connection.execute(sql):
-            for key, name in zip(keys, row, strict=False):
-                if name:
-                    calls[key][name].append(row[len(keys) :])
-        return {
-            key: [
-                _spent(name, by_name[name])
-                for name in sorted(by_name, key=lambda one: (-len(by_name[one]), one))[:GROUPS_MAX]
-            ]
-            for key, by_name in calls.items()
-        }
-
-    return index.answer(work)
+    calls: dict[Key, dict[str, list[Any]]] = {key: defaultdict(list) for key in keys}
+    for row in connection.execute(sql):
+        for key, name in zip(keys, row, strict=False):
+            if name:
+                calls[key][name].append(row[len(keys) :])
+    return {
+        key: [
+            _spent(name, by_name[name])
+            for name in sorted(by_name, key=lambda one: (-len(by_name[one]), one))
+        ]
+        for key, by_name in calls.items()
+    }
 
 
 def _spent(name: str, calls: Sequence[Any]) -> Spending:
@@ -100,3 +114,31 @@ def _spent(name: str, calls: Sequence[Any]) -> Spending:
         sum(tokens) if tokens else None,
         sum(cost) if cost else None,
     )
+
+
+def said(index: Index, connection: Connection) -> dict[str, list[int]]:
+    """Returns the arrivals of the newest failures by what they said, the beginning of it.
+
+    Where many messages differ in nothing but names of their agents and words with digits, such as
+    turns and ids, these are told as one, with … for each.
+    """
+    sql = (
+        "SELECT arrival FROM events INDEXED BY failures WHERE failed = 1"
+        f" ORDER BY lamport DESC, stamp DESC LIMIT {FAILURES_READ_MAX}"
+    )
+    arrivals = [arrival for (arrival,) in connection.execute(sql)]
+    found = defaultdict[str, dict[str, list[int]]](dict)
+    for arrival, event in zip(arrivals, events_at(index, connection, arrivals), strict=True):
+        payload = event.cut_payload
+        messages = (payload[key] for key in _MESSAGES if isinstance(payload.get(key), str))
+        text = next(filter(None, messages), "")
+        text = in_line(text or index.vocabulary.in_columns(event) or event.event_type)
+        own = rf"(?<!\w){re.escape(event.actor)}(?!\w)|" if event.actor else ""
+        alike = re.sub(own + _WITH_DIGIT, "…", text)
+        alike, text = (clipped(one, _MESSAGE_CHARACTERS_MAX) for one in (alike, text))
+        found[alike].setdefault(text, []).append(arrival)
+    told = defaultdict[str, list[int]](list)
+    for alike, texts in found.items():
+        for text, its in texts.items():
+            told[text if len(texts) <= _APART_MAX else alike] += its
+    return told

@@ -3,25 +3,35 @@
 A position on an axis is by order the arrival less one, by turn the turn, by time the microseconds
 since 1970. Positions begin at 0 and are below 2^53; an event without one is not on the axis. A
 bucket of level n has 2^n positions, a tile 256 buckets. All answers are numbers in flat lists, in
-the shapes of `server/routes/look.py`.
+the shapes of `server/routes/look.py`; with a filter they are of the events that match it.
 """
 
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from thence.core.query.filter import Filter
 from thence.core.sentences.events import duration
 from thence.core.sentences.events import line as in_line
 from thence.core.vocabulary import SIM
 from thence.log.index.causality import Walk
 from thence.log.index.connection import Index
-from thence.log.index.lookup import arrival_of, events_at, ids_at, lines_at, rows_at, subjects_of
+from thence.log.index.lookup import (
+    arrival_of,
+    event_count,
+    events_at,
+    ids_at,
+    lines_at,
+    rows_at,
+    subjects_of,
+)
 from thence.log.index.overview import gathered, level_of
+from thence.log.index.query import ALL, Within, matching, scan_of
 from thence.log.index.zones import ZONE_BITS, bounds_of
 
 Axis = Literal["order", "turn", "time"]
@@ -46,19 +56,46 @@ _BY_SUBJECT_MAX = 60_000
 _COLUMNS: Mapping[Axis, str] = {"order": "arrival - 1", "turn": "turn", "time": "time"}
 _decode = msgspec.json.Decoder().decode
 
+# what the index of lanes holds, of which so many rows are walked; other events are looked up
+_HELD = frozenset(("type", "failed", "turn", "time"))
+_HELD_MAX = 1_000_000
+# events that are looked up at most, or whose lines are read
+CHOSEN_MAX = 20_000
+_LOOKED_UP = "arrival IN (SELECT value FROM json_each(:chosen))"
+
+# a filter, and among what it chooses
+Question = tuple[Filter, Within]
+EVERYTHING: Question = (Filter(), ALL)
 # counts of a whole axis by what they are of: as of which generation (and level), of how many events
-Kept = dict[tuple[Axis, str], tuple[tuple[int, int], int, Counter[Any]]]
+Counts = dict[tuple[Axis, str], tuple[tuple[int, int], int, Counter[Any]]]
+
+
+class Chosen(NamedTuple):
+    """The events that pictures show: their condition in SQL with values, and what was counted.
+
+    `state` is the generation of the index and how many events it had.
+    """
+
+    question: Question
+    state: tuple[int, int]
+    counts: Counts
+    sql: str
+    values: Mapping[str, object]
+
+
+# what pictures of a log keep for the next answer: of all events, and of those of the latest filter
+Kept = dict[bool, Chosen]
 
 
 class TileView(NamedTuple):
-    """What one answer reads: a state of the index, and what was counted of earlier ones.
+    """What one answer reads: a state of the index, and of which events.
 
     Types are numbered from 1 as they came; those behind the first `TYPES_MAX` are 0.
     """
 
     of: Index
     connection: sqlite3.Connection
-    kept: Kept
+    chosen: Chosen
     types: Mapping[str, int]
     events: int
     generation: int
@@ -66,6 +103,15 @@ class TileView(NamedTuple):
     def type(self, name: str) -> int:
         """Returns the number of a type."""
         return self.types.get(name, 0)
+
+    @property
+    def is_of_all(self) -> bool:
+        """True if no event is left out."""
+        return self.chosen.sql == "TRUE"
+
+    def rows(self, sql: str) -> sqlite3.Cursor:
+        """Returns the rows of a query of the source of a window."""
+        return self.connection.execute(sql, self.chosen.values)
 
 
 class Window(NamedTuple):
@@ -84,19 +130,20 @@ def window_of(
     view: TileView, axis: Axis, first: int = 0, end: int = POSITION_MAX + 1, after: int = 0
 ) -> Window:
     """Returns the events from a position until before another that arrived behind an arrival."""
-    low, high, conditions = 1, view.events, ["TRUE"]
+    low, high, conditions = 1, view.events, [view.chosen.sql]
     if axis == "order":
         low, high = first + 1, min(end, high)
     else:
-        conditions = [f"{axis} >= {first} AND {axis} < {end}"]
+        conditions.append(f"{axis} >= {first} AND {axis} < {end}")
         if (first, end) != (0, POSITION_MAX + 1):
             bounds = bounds_of(view.connection, [(axis, (first, end - 1))])
             low, high = (bounds.arrival_first, bounds.arrival_last) if bounds else (1, 0)
     low, high = max(low, after + 1), min(high, view.events)
-    is_short = high - low < min(_ROWS_MAX, view.events - 1)
+    is_short = high - low < min(_ROWS_MAX, view.events - 1) or view.chosen.sql == _LOOKED_UP
     # to compare each arrival takes a fifth of the time in which a whole log is counted
     if (low, high) != (1, view.events):
-        conditions.append(f"arrival BETWEEN {low} AND {high}")
+        plus = "+" * (view.chosen.sql == _LOOKED_UP)  # these arrivals are fewer
+        conditions.append(f"{plus}arrival BETWEEN {low} AND {high}")
     by = "NOT INDEXED" if is_short else "INDEXED BY lanes"
     return Window(f"events {by} WHERE {' AND '.join(conditions)}", is_short, low, high)
 
@@ -105,26 +152,58 @@ def _whole(
     view: TileView, axis: Axis, of: str, level: int, count: Callable[[Window], Counter[Any]]
 ) -> Counter[Any]:
     """Returns what is counted of all events on an axis; of the last time's only what came since."""
-    mark, events, counts = view.kept.get((axis, of), ((0, 0), 0, Counter[Any]()))
+    kept = view.chosen.counts
+    mark, events, counts = kept.get((axis, of), ((0, 0), 0, Counter[Any]()))
     if mark != (view.generation, level) or events > view.events:
         events, counts = 0, Counter[Any]()
     if events < view.events:
         counts = counts + count(window_of(view, axis, after=events))
-        view.kept[axis, of] = (view.generation, level), view.events, counts
+        kept[axis, of] = (view.generation, level), view.events, counts
     return counts
 
 
-def read(index: Index, kept: Kept, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
+def read(
+    index: Index,
+    kept: Kept,
+    work: Callable[[TileView], dict[str, Any]],
+    question: Question = EVERYTHING,
+) -> dict[str, Any]:
     """Returns an answer of one state of the index, with its `generation`.
 
-    Raises `read_failed`, and what the work raises.
+    It is of the events that match a filter, of all where that is too wide. Raises `read_failed`,
+    and what the work raises.
     """
+    filter, within = question
+    is_all = question == EVERYTHING
+
+    def choose(connection: sqlite3.Connection) -> tuple[str, Mapping[str, object]]:
+        scan = None if is_all else scan_of(index, connection, filter, within=within)
+        if scan is None:
+            return "TRUE" if is_all else "FALSE", {}
+        is_short = event_count(connection) <= _HELD_MAX
+        if is_short and not filter.where and _HELD.issuperset(scan.conditions):
+            return " AND ".join(scan.conditions.values()) or "TRUE", scan.values
+        sql = f"SELECT arrival FROM {scan.source()} LIMIT {CHOSEN_MAX + 1}"
+        arrivals = [arrival for (arrival,) in connection.execute(sql, scan.values)]
+        if len(arrivals) > CHOSEN_MAX:
+            return "TRUE", {}
+        if filter.where:
+            arrivals = [*matching(index, connection, scan, filter)]
+        return _LOOKED_UP, {"chosen": json.dumps(arrivals)}
 
     def answer(connection: sqlite3.Connection) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         sql = f"SELECT type FROM zone_types GROUP BY type ORDER BY min(rowid) LIMIT {TYPES_MAX}"
         types = {name: id for id, (name,) in enumerate(connection.execute(sql), 1)}
-        view = TileView(index, connection, kept, types, meta["events"], meta["generation"])
+        state = meta["generation"], meta["events"]
+        chosen = kept.get(is_all)
+        if chosen is None or (chosen.question, chosen.state) != (question, state):
+            sql, values = choose(connection)
+            # what is looked up may be other events now
+            is_more = chosen and chosen.question == question and sql != _LOOKED_UP
+            counts = chosen.counts if chosen and is_more else {}
+            chosen = kept[is_all] = Chosen(question, state, counts, sql, values)
+        view = TileView(index, connection, chosen, types, meta["events"], meta["generation"])
         return {"generation": view.generation, **work(view)}
 
     return index.answer(answer)
@@ -133,9 +212,10 @@ def read(index: Index, kept: Kept, work: Callable[[TileView], dict[str, Any]]) -
 def look(view: TileView) -> dict[str, Any]:
     """Returns what is known of a log at once: how much there is, on which axes, of which types."""
     sums: Counter[int] = Counter()
-    sql = "SELECT type, sum(events), sum(failures) FROM zone_types GROUP BY type"
     failed = 0
-    for name, count, failures in view.connection.execute(sql):
+    sql = "SELECT type, sum(events), sum(failures) FROM zone_types GROUP BY type"
+    zones = view.connection.execute(sql)
+    for name, count, failures in zones if view.is_of_all else _summed(view, "order", "type"):
         sums[view.type(name)] += count
         failed += failures
     types: list[Any] = [
@@ -145,6 +225,8 @@ def look(view: TileView) -> dict[str, Any]:
     ends = {axis: ends for axis in _COLUMNS if (ends := _ends(view, axis)) is not None}
     return {
         "events": view.events,
+        "shown": sum(sums.values()),
+        "is_wide": view.is_of_all and view.chosen.question != EVERYTHING,
         "failures": failed,
         "types": types + ([[0, "", sums[0]]] if sums[0] else []),
         "axes": list(ends),
@@ -173,7 +255,7 @@ def overview(view: TileView, axis: Axis) -> dict[str, Any]:
     first, end = _ends(view, axis) or (0, 0)
     level = level_of(first, end - 1, OVERVIEW_BUCKETS_MAX)
     counts = Counter[tuple[int, ...]]()
-    if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
+    if axis == "order" and view.events > _OVERVIEW_ROWS_MAX and view.is_of_all:
         level = max(level, ZONE_BITS)
         sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
         for bucket, name, events, failures in view.connection.execute(sql, (level - ZONE_BITS,)):
@@ -188,7 +270,7 @@ def overview(view: TileView, axis: Axis) -> dict[str, Any]:
                 f" FROM {window.source} GROUP BY lane, type, failed"
             )
             buckets = defaultdict[tuple[int, int], list[int]](list)
-            for name, failed, numbers in view.connection.execute(sql):
+            for name, failed, numbers in view.rows(sql):
                 buckets[view.type(name), failed] += gathered(numbers)
             return Counter(
                 {
@@ -225,30 +307,39 @@ def lanes(
     view: TileView, axis: Axis, span: tuple[int, int], sort: Sort, find: str
 ) -> dict[str, Any]:
     """Returns the first `LANES_MAX` lanes with events between two positions."""
-
-    def count(window: Window) -> Counter[tuple[int, str]]:
-        counts = Counter[tuple[int, str]]()
-        sql = f"SELECT lane, count(*), sum(failed) FROM {window.source} GROUP BY lane"
-        for lane, events, failures in view.connection.execute(sql):
-            counts[lane, "events"], counts[lane, "failures"] = events, failures
-        return counts
-
-    window, ends = window_of(view, axis, *span), _ends(view, axis) or (0, 0)
-    is_whole = span[0] <= ends[0] and span[1] >= ends[1]
-    counts = _whole(view, axis, "lanes", 0, count) if is_whole else count(window)
     names = dict(view.connection.execute("SELECT number, name FROM lane_names").fetchall())
     word, rows = find.casefold(), list[tuple[int, str, int, int]]()
-    for (lane, of), number in counts.items():
+    for lane, events, failures in _summed(view, axis, "lane", span):
         name = names[lane][:NAME_CHARACTERS_MAX]
-        if of == "events" and word in name.casefold():
-            rows.append((lane, name, number, counts[lane, "failures"]))
+        if word in name.casefold():
+            rows.append((lane, name, events, failures))
     keys: Mapping[Sort, Callable[[tuple[int, str, int, int]], Any]] = {
         "failures": lambda row: (-row[3], -row[2], row[0]),
         "events": lambda row: (-row[2], row[0]),
         "first": lambda row: row[0],
     }
-    ends_of = {"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {}
+    ends_of = {}
+    if axis == "order":
+        ends_of["ends"] = ids_at(view.connection, window_of(view, axis, span[0], span[1])[-2:])
     return {"lanes": nsmallest(LANES_MAX, rows, key=keys[sort]), **ends_of}
+
+
+def _summed(
+    view: TileView, axis: Axis, column: str, span: tuple[int, int] = (0, POSITION_MAX + 1)
+) -> Iterator[tuple[Any, int, int]]:
+    """Yields each value of a column between two positions, with its events and failures."""
+
+    def count(window: Window) -> Counter[tuple[Any, int]]:
+        sql = f"SELECT {column}, count(*), sum(failed) FROM {window.source} GROUP BY {column}"
+        rows = view.rows(sql).fetchall()
+        return Counter({(row[0], of): row[1 + of] for row in rows for of in (0, 1)})
+
+    ends = _ends(view, axis) or (0, 0)
+    if span[0] <= ends[0] and span[1] >= ends[1]:
+        counts = _whole(view, axis, column, 0, count)
+    else:
+        counts = count(window_of(view, axis, span[0], span[1]))
+    return ((value, counts[value, 0], counts[value, 1]) for value, of in counts if not of)
 
 
 def tile(
@@ -264,7 +355,7 @@ def tile(
         " GROUP BY lane, type, failed"
     )
     rows = defaultdict[str, list[tuple[int, ...]]](list)
-    for lane, name, failed, buckets in view.connection.execute(sql):
+    for lane, name, failed, buckets in view.rows(sql):
         for bucket, count in Counter(gathered(buckets)).items():
             rows[str(lane)].append((bucket, view.type(name), failed, count))
     parts = {lane: _flat(counts) for lane, counts in rows.items()}
@@ -285,13 +376,15 @@ _LASTED = """
 def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any]:
     """Returns the events between two positions by order.
 
-    With ids also what happened in words, with how long it lasted.
+    With ids also what happened in words, with how long it lasted, whatever the filter.
     """
     one, type_ = view.connection.execute, view.type
-    bounds = {"first": first, "end": end}
-    within = "arrival > :first AND arrival <= :end ORDER BY arrival"
-    rows = one(f"SELECT arrival, lane, type, time, failed FROM events WHERE {within}", bounds)
-    events = rows.fetchall()
+    bounds: dict[str, object] = {"first": first, "end": end}
+    within = "arrival > :first AND arrival <= :end"
+    if not with_ids:
+        within, bounds = f"{within} AND {view.chosen.sql}", {**bounds, **view.chosen.values}
+    sql = f"SELECT arrival, lane, type, time, failed FROM events NOT INDEXED WHERE {within}"
+    events = one(f"{sql} ORDER BY arrival", bounds).fetchall()
     answer: dict[str, Any] = {
         "marks": [n for at, lane, kind, us, _ in events for n in (at, lane, type_(kind), us)],
         "failures": [row[0] for row in events if row[4]],
@@ -365,14 +458,22 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
 
 def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:
     """Returns the next failed event behind an arrival, or the last one before it."""
-    end, sign = ("min", ">") if is_behind else ("max", "<")
-    failed = "events INDEXED BY failures WHERE failed = 1"
-    sql = (
-        "SELECT arrival, event_id, lane FROM events WHERE arrival ="
-        f" (SELECT {end}(arrival) FROM {failed} AND arrival {sign} ?)"
-    )
-    row = view.connection.execute(sql, (arrival,)).fetchone() or (None, None, None)
-    return dict(zip(("arrival", "event_id", "lane"), row, strict=True))
+    order, sign = ("ASC", ">") if is_behind else ("DESC", "<")
+    within = f"failures WHERE failed = 1 AND arrival {sign} {arrival}"
+    return _first(view, within, f"arrival {order}")
+
+
+def in_turn(view: TileView, lane: int, turn: int) -> dict[str, Any]:
+    """Returns the event of a lane in a turn that says most: a failure, or what is no state."""
+    within = f"lanes WHERE lane = {lane} AND turn = {turn}"
+    return _first(view, within, "failed DESC, type = 'MILESTONE' DESC, type = 'STATE', arrival")
+
+
+def _first(view: TileView, within: str, order: str) -> dict[str, Any]:
+    source = f"events INDEXED BY {within} AND {view.chosen.sql}"
+    row = view.rows(f"SELECT arrival, event_id, lane FROM {source} ORDER BY {order} LIMIT 1")
+    names = ("arrival", "event_id", "lane")
+    return dict(zip(names, row.fetchone() or (None, None, None), strict=True))
 
 
 def series(view: TileView, variable: str) -> dict[str, Any]:

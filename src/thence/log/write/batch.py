@@ -326,8 +326,8 @@ def interrupted_error(folder: Path) -> LogBusy:
     return LogBusy(
         "could not append to",
         place=folder,
-        cause="this thread is amid an append that a signal handler has interrupted",
-        hint="use emit in a signal handler: it only queues",
+        cause="a signal handler interrupted an append in this thread",
+        hint="use emit in signal handlers: it only queues",
     )
 
 

@@ -166,7 +166,7 @@ class _Judge:
         return HeadsMoved(
             "could not append to",
             place=self._folder,
-            cause=f"{event.event_type} {event.event_id} about {event.subject} came in between",
+            cause=f"{event.event_type} {event.event_id} about {event.subject} arrived in between",
             hint="read the log again, decide again, then append with a new guard",
         )
 

@@ -81,7 +81,16 @@ class Relay:
         so that no line from elsewhere bears the node under which it writes. Raises what an append
         raises.
         """
-        events, bad = self._parsed(lines)
+        bad: list[tuple[bytes, BadLine]] = []
+        events: list[Event] = []
+        redactions = read_redactions(self._disk, self._folder)
+        for received in lines:
+            line = without_body(received, redactions)
+            content = parse(line, self._vocabulary)
+            if isinstance(content, BadLine):
+                bad.append((line, content))
+            else:
+                events.append(content)
         held = look({event.event_id for event in events}) if events else Held(0, {})
         new, known_count, stored = self._sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
@@ -117,20 +126,6 @@ class Relay:
             tuple(event for event, is_beside in kept if is_beside),
             is_renewed,
         )
-
-    def _parsed(self, lines: Iterable[bytes]) -> tuple[list[Event], list[tuple[bytes, BadLine]]]:
-        """Returns the events of lines, without what was redacted here, and what are none."""
-        bad: list[tuple[bytes, BadLine]] = []
-        events: list[Event] = []
-        redactions = read_redactions(self._disk, self._folder)
-        for received in lines:
-            line = without_body(received, redactions)
-            event = parse(line, self._vocabulary)
-            if isinstance(event, BadLine):
-                bad.append((line, event))
-            else:
-                events.append(event)
-        return events, bad
 
     def _sort_out(
         self, events: Sequence[Event], held: Held

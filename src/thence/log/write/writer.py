@@ -378,13 +378,14 @@ class SegmentWriter:
         self.session.end()
         self._bodies.close()
         self._lock.close()
-        if self._descriptor != CLOSED:
-            descriptor, self._descriptor = self._descriptor, CLOSED
-            self._file = NOWHERE
-            self._disk.close_quietly(descriptor)
-        if self._second != CLOSED:
-            descriptor, self._second = self._second, CLOSED
-            self._disk.close_quietly(descriptor)
+        self._file = NOWHERE
+        self._close_segment()
+
+    def _close_segment(self) -> None:
+        descriptor, self._descriptor = self._descriptor, CLOSED
+        self._disk.close_quietly(descriptor)
+        descriptor, self._second = self._second, CLOSED
+        self._disk.close_quietly(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -461,9 +462,7 @@ class SegmentWriter:
         self._session_report.finish()
 
     def _open(self) -> None:
-        if self._descriptor != CLOSED:
-            descriptor, self._descriptor = self._descriptor, CLOSED
-            self._disk.close_quietly(descriptor)
+        self._close_segment()
         node_id = known_node_id(self._disk, self.folder)
         # the first time, or another log is here now
         if not node_id or node_id != self.numbers.node_id:
@@ -484,9 +483,8 @@ class SegmentWriter:
             self._unsynced.clear(self._file, self._size)
 
     def _open_second(self) -> None:
-        if self._second != CLOSED:
-            descriptor, self._second = self._second, CLOSED
-            self._disk.close_quietly(descriptor)
+        descriptor, self._second = self._second, CLOSED
+        self._disk.close_quietly(descriptor)
         with suppress(DiskError):  # no descriptor is free
             self._second = self._disk.open_read(self._path)
 

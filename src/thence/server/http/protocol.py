@@ -46,7 +46,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long.")
+            self.send_400_response("The headers of the request are too long.")
 
     def on_message_begin(self) -> None:
         """Starts a request."""

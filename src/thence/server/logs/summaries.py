@@ -166,14 +166,12 @@ class Summaries:
         with self._mutex:
             summaries = list(self._summaries.values())
         simulations = sum(kept.is_simulation for kept in summaries)
-        every = [kept.facts for kept in summaries]
+        summed = ("events", "unverified", "damaged_lines")
         return {
             "simulations": simulations,
-            "logs": len(every) - simulations,
-            "events": sum(facts.events for facts in every),
-            "unverified": sum(facts.unverified for facts in every),
-            "damaged_lines": sum(facts.damaged_lines for facts in every),
-            "damaged_logs": sum(bool(facts.damaged_lines) for facts in every),
+            "logs": len(summaries) - simulations,
+            **{name: sum(getattr(kept.facts, name) for kept in summaries) for name in summed},
+            "damaged_logs": sum(bool(kept.facts.damaged_lines) for kept in summaries),
         }
 
 

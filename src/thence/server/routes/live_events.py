@@ -52,7 +52,7 @@ LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="Begin after this event, as an EventSource asks that reconnects.",
+        description="Begin after this event; an EventSource that reconnects sends it.",
     ),
 ]
 

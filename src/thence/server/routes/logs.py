@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from thence.core.diff import as_json
-from thence.core.event import readable_lines
+from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.query.why import Why
 from thence.errors import ThenceError
@@ -70,8 +70,6 @@ class Kind(NamedTuple):
 
     name: str
     is_simulation: bool
-    list_words: str
-    summary_words: str
     list: type[BaseModel]
     summary: type[BaseModel]
     events: type[BaseModel]
@@ -84,8 +82,6 @@ KINDS = (
     Kind(
         "simulations",
         True,
-        "Lists the simulations under the root, by id.",
-        "Summarizes a simulation: its events, its status, its damage.",
         SimulationList,
         SimulationSummary,
         EventsPage,
@@ -93,18 +89,7 @@ KINDS = (
         SimulationFilter,
         SimulationLive,
     ),
-    Kind(
-        "logs",
-        False,
-        "Lists the logs under the root that are not simulations, by id.",
-        "Summarizes a log: its events and its damage.",
-        LogList,
-        LogSummary,
-        LogEventsPage,
-        LogPage,
-        LogFilter,
-        LogLive,
-    ),
+    Kind("logs", False, LogList, LogSummary, LogEventsPage, LogPage, LogFilter, LogLive),
 )
 
 
@@ -119,13 +104,13 @@ def routes_of(kind: Kind) -> APIRouter:
     def ask(request: Request, log_id: str, work: Callable[[OpenLog], T]) -> Awaitable[T]:
         return app_state(request).ask(log_id, work, is_simulation)
 
-    @router.get("", response_model=kind.list, description=kind.list_words)
+    @router.get("", response_model=kind.list, description=kind.list.__doc__)
     async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
         state = app_state(request)
         entries = partial(_entries, state, is_simulation)
         return answer({kind.name: await state.inspect_all(entries)})
 
-    @router.get("/{id}", response_model=kind.summary, description=kind.summary_words)
+    @router.get("/{id}", response_model=kind.summary, description=kind.summary.__doc__)
     async def log(
         request: Request, id: str, parameters: Annotated[Parameters, Query()]
     ) -> Response:
@@ -269,12 +254,16 @@ async def _all_lines(
 
 def _causality(log: OpenLog, event_id: str, depth: int) -> Response:
     cone = causality(log.index, event_id, depth)
+    upstream, downstream = (
+        _json_array([Event(line, None, log.vocabulary).readable_line for line in lines])
+        for lines in (cone.upstream, cone.downstream)
+    )
     return answer(
         {
             "event_id": cone.event.event_id,
             "event": msgspec.Raw(cone.event.readable_line),
-            "upstream": _json_array(readable_lines(cone.upstream, log.vocabulary)),
-            "downstream": _json_array(readable_lines(cone.downstream, log.vocabulary)),
+            "upstream": upstream,
+            "downstream": downstream,
             "truncated": cone.truncated,
         }
     )

@@ -1,13 +1,15 @@
-"""The routes that the script of the pages draws by; their shapes are not promised.
+"""The routes that the script of the pages draws by, of any log; their shapes are not promised.
 
 Every answer has `generation`, which differs once what an arrival holds may have changed. Axes: by
 `order` a position is the arrival less one, by `turn` the turn, by `time` microseconds since 1970;
-spans are from <= position < to. Types and lanes are numbers: those of types are in `look`, those of
-lanes in `lanes`; 0 is the rest.
+spans are from <= position < to. The first six, and failures, are of the events that a filter of
+the log's page finds, marks only without ids. Types and lanes are numbers: those of types are in
+`look`, those of lanes in `lanes`; 0 is the rest.
 Lists in one line are flat: `[a,b,…]` repeats a and b.
 
-look      events, failures, axes: [name, …], ends: {axis: [first, end]}
-          types: [[id, name, events], …] most first
+look      events, axes: [name, …], ends: {axis: [first, end]}: of the whole log
+          shown, failures, types: [[id, name, events], …] most first
+          is_wide: the filter chooses among too many events, so that all are shown
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
 lanes     lanes: [[id, name, events, failures], …], 200 at most
@@ -15,17 +17,17 @@ lanes     lanes: [[id, name, events, failures], …], 200 at most
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
 marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…]
           with ids=1 also ids: [event_id, …], words: [sentence, …]
-bars      bars: [begin,end or 0,first,last or -1,lane,row,failed,parent,…], 2,000 at most
+bars      bars: [begin,end or 0,first,last or -1,lane,row,failed,parent,…], 4,000 at most
           rows: {lane: number}, words: {begin: text} of the longest, total; null: too many events
 path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
           causes: [child,parent,…] among these, truncated
-failures  arrival, event_id, lane; null where there is no further one
+failures  arrival, event_id, lane; null where there is no further one, or nothing in a lane's turn
 series    every: a turn of so many, lanes: {lane: [turn,value,arrival,…]}, names: {lane: name}
 growth    server-sent: events, from: the lowest arrival whose picture changed
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -36,13 +38,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.log.index import tiles
-from thence.log.index.bars import bars as bars_of
+from thence.log.index.bars import bars
 from thence.log.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.root import OpenLog
 from thence.server.routes.live_events import LastEventId, News, open_stream
-from thence.server.routes.logs import EventId, Kind, answer
-from thence.server.routes.parameters import Number, Parameters
+from thence.server.routes.logs import EventId, answer
+from thence.server.routes.parameters import Number, PageFilter, Parameters
 from thence.server.routes.state import app_state
 
 PATH_MAX = 200
@@ -52,7 +54,6 @@ _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
-Work = Callable[[TileView], dict[str, Any]]
 _Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
 _From = Annotated[_Position, Field(alias="from")]
 _To = Annotated[_Position, Field(alias="to")]
@@ -66,33 +67,66 @@ class Picture(BaseModel):
     generation: int
 
 
-class _Axis(Parameters):
+class _Look(PageFilter):
+    """Returns how much there is, of which types, on which axes."""
+
+
+class _Overview(PageFilter):
+    """Returns the counts of the whole log."""
+
     axis: Axis = "order"
 
 
-class _Lanes(_Axis):
+class _Lanes(PageFilter):
+    """Returns the lanes that have something in a span."""
+
+    axis: Axis = "order"
     first: _From = 0
     end: _To = POSITION_MAX
     sort: Sort = "failures"
     find: Annotated[str, Field(max_length=tiles.NAME_CHARACTERS_MAX)] = ""
 
 
-class _Tile(_Axis):
+class _Tiles(PageFilter):
+    """Returns the counts of some lanes in 256 buckets."""
+
+    axis: Axis = "order"
     level: Annotated[int, Field(ge=0, le=LEVEL_MAX), Number] = 0
     tile: _Position = 0
-    lanes: Annotated[str, Field(pattern=_TILE_LANES, description="At most 20, by commas.")] = ""
+    lanes: Annotated[
+        str, Field(pattern=_TILE_LANES, description="At most 20, separated by commas.")
+    ] = ""
 
 
-class _Marks(Parameters):
+class _Marks(PageFilter):
+    """Returns the events of a short span."""
+
     first: _From = 0
     end: _To = MARKS_MAX
     ids: bool = False
 
 
-class _Bars(Parameters):
+class _Bars(PageFilter):
+    """Returns what lasted in a span, in rows by what it is a part of."""
+
     axis: Literal["order", "time"] = "order"
     first: _From = 0
     end: _To = POSITION_MAX
+
+
+class _Failures(PageFilter):
+    """Returns the next failure behind an arrival or before one, or a lane's event of a turn."""
+
+    after: _Position = 0
+    before: Annotated[_Position, Field(description="0: not asked for.")] = 0
+    lane: Annotated[_Position, Field(description="Asked for what it has in the turn `at`.")] = 0
+    at: _Position = 0
+
+
+class _Series(Parameters):
+    """Returns the values of a variable by turn, of 200 lanes."""
+
+    variable: Annotated[str, Field(min_length=1, description="Its name, without the lane.")]
 
 
 class _Path(Parameters):
@@ -100,91 +134,69 @@ class _Path(Parameters):
     limit: Annotated[int, Field(ge=1, le=PATH_MAX), Number] = PATH_MAX
 
 
-class _Failures(Parameters):
-    after: _Position = 0
-    before: Annotated[_Position, Field(description="0: not asked for.")] = 0
+def _tile(view: TileView, it: _Tiles) -> dict[str, Any]:
+    numbers = [int(number) for number in it.lanes.split(",") if number]
+    return tiles.tile(view, it.axis, it.level, it.tile, numbers)
 
 
-class _Series(Parameters):
-    variable: Annotated[str, Field(min_length=1, description="Its name, without the lane.")]
+def _marks(view: TileView, it: _Marks) -> dict[str, Any]:
+    if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
+        raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
+    return tiles.marks(view, it.first, it.end, with_ids=it.ids)
 
 
-def routes_of(kind: Kind) -> APIRouter:
-    """Returns the routes of simulations, or of any logs."""
-    router = APIRouter(prefix=f"/{kind.name}", tags=["not promised"], responses=RESPONSES)
-    ask = partial(_answer, kind.is_simulation)
+def _failure(view: TileView, it: _Failures) -> dict[str, Any]:
+    if it.lane:
+        return tiles.in_turn(view, it.lane, it.at)
+    return tiles.failure(view, it.before or it.after, not it.before)
 
-    @router.get("/{id}/look", response_model=Picture)
-    async def look(request: Request, id: str, it: Annotated[Parameters, Query()]) -> Response:
-        """Returns how much there is, of which types, on which axes."""
-        return await ask(request, id, tiles.look)
 
-    @router.get("/{id}/overview", response_model=Picture)
-    async def overview(request: Request, id: str, it: Annotated[_Axis, Query()]) -> Response:
-        """Returns the counts of the whole log."""
-        return await ask(request, id, lambda view: tiles.overview(view, it.axis))
+# the routes by what they take: what each answers
+_ROUTES: Mapping[type[Parameters], Callable[[TileView, Any], dict[str, Any]]] = {
+    _Look: lambda view, it: tiles.look(view),
+    _Overview: lambda view, it: tiles.overview(view, it.axis),
+    _Lanes: lambda view, it: tiles.lanes(view, it.axis, (it.first, it.end), it.sort, it.find),
+    _Tiles: _tile,
+    _Marks: _marks,
+    _Bars: lambda view, it: bars(view, it.axis, it.first, it.end),
+    _Failures: _failure,
+    _Series: lambda view, it: tiles.series(view, it.variable),
+}
 
-    @router.get("/{id}/lanes", response_model=Picture)
-    async def lanes(request: Request, id: str, it: Annotated[_Lanes, Query()]) -> Response:
-        """Returns the lanes that have something in a span."""
-        span = it.first, it.end
-        return await ask(
-            request, id, lambda view: tiles.lanes(view, it.axis, span, it.sort, it.find)
-        )
+router = APIRouter(prefix="/logs/{id}", tags=["not promised"], responses=RESPONSES)
 
-    @router.get("/{id}/tiles", response_model=Picture)
-    async def tile(request: Request, id: str, it: Annotated[_Tile, Query()]) -> Response:
-        """Returns the counts of some lanes in 256 buckets."""
-        numbers = [int(number) for number in it.lanes.split(",") if number]
-        return await ask(
-            request, id, lambda view: tiles.tile(view, it.axis, it.level, it.tile, numbers)
-        )
 
-    @router.get("/{id}/marks", response_model=Picture)
-    async def marks(request: Request, id: str, it: Annotated[_Marks, Query()]) -> Response:
-        """Returns the events of a short span."""
-        if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
-            raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
-        return await ask(
-            request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
-        )
+def _add(kind: Any, work: Callable[[TileView, Any], dict[str, Any]]) -> None:
+    """Adds the route that takes some parameters."""
 
-    @router.get("/{id}/bars", response_model=Picture)
-    async def bars(request: Request, id: str, it: Annotated[_Bars, Query()]) -> Response:
-        """Returns what lasted in a span, in rows by what it is a part of."""
-        return await ask(request, id, lambda view: bars_of(view, it.axis, it.first, it.end))
+    async def route(request: Request, id: str, it: Annotated[kind, Query()]) -> Response:
+        return await _answered(request, id, it, lambda view: work(view, it))
 
-    @router.get("/{id}/path/{event_id:path}", response_model=Picture)
-    async def path(
-        request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
-    ) -> Response:
-        """Returns the causes of an event, or its effects."""
-        return await ask(request, id, lambda view: tiles.path(view, event_id, it.then, it.limit))
+    name = kind.__name__[1:].lower()
+    router.get(f"/{name}", name=name, description=kind.__doc__, response_model=Picture)(route)
 
-    @router.get("/{id}/failures", response_model=Picture)
-    async def failures(request: Request, id: str, it: Annotated[_Failures, Query()]) -> Response:
-        """Returns the next failure after an arrival, or the last one before another."""
-        at = it.before or it.after
-        return await ask(request, id, lambda view: tiles.failure(view, at, not it.before))
 
-    @router.get("/{id}/series", response_model=Picture)
-    async def series(request: Request, id: str, it: Annotated[_Series, Query()]) -> Response:
-        """Returns the values of a variable by turn, of 200 lanes."""
-        return await ask(request, id, lambda view: tiles.series(view, it.variable))
+for _kind, _work in _ROUTES.items():
+    _add(_kind, _work)
 
-    @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
-    async def growth(
-        request: Request,
-        id: str,
-        it: Annotated[Parameters, Query()],
-        last_event_id: LastEventId = None,
-    ) -> Response:
-        """Sends how much the log holds whenever that changes, 4 times a second at most."""
-        numbers = _MARK.fullmatch(last_event_id or "")
-        read = Growth(numbers and (int(numbers[1]), int(numbers[2]))).read
-        return await open_stream(request, id, kind.is_simulation, read)
 
-    return router
+@router.get("/path/{event_id:path}", response_model=Picture)
+async def path(
+    request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
+) -> Response:
+    """Returns the causes of an event, or its effects."""
+    work = partial(tiles.path, event_id=event_id, is_effects=it.then, limit=it.limit)
+    return await _answered(request, id, it, work)
+
+
+@router.get("/growth", response_class=Response, responses=LIVE_RESPONSE)
+async def growth(
+    request: Request, id: str, it: Annotated[Parameters, Query()], last_event_id: LastEventId = None
+) -> Response:
+    """Sends how much the log holds whenever that changes, 4 times a second at most."""
+    numbers = _MARK.fullmatch(last_event_id or "")
+    read = Growth(numbers and (int(numbers[1]), int(numbers[2]))).read
+    return await open_stream(request, id, False, read)
 
 
 class Growth:
@@ -199,7 +211,7 @@ class Growth:
 
     def read(self, log: OpenLog) -> News:
         """Returns a frame if the log has changed."""
-        growth = _read(log, lambda view: tiles.growth(view, self._since))
+        growth = tiles.read(log.index, log.counted, lambda view: tiles.growth(view, self._since))
         self._since = mark = growth["generation"], growth["events"]
         if mark == self._sent:
             return News(b"")
@@ -207,14 +219,13 @@ class Growth:
         return News(b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth)))
 
 
-async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
-    """Returns an answer; 503 while the index is made."""
+async def _answered(
+    request: Request, log_id: str, it: Parameters, work: Callable[[TileView], dict[str, Any]]
+) -> Response:
+    """Returns an answer about the events that a filter finds; 503 while the index is made."""
 
-    def question(log: OpenLog) -> Response:
-        return answer(_read(log, work))
+    def read(log: OpenLog) -> Response:
+        question = (it.filter(), it.within(log)) if isinstance(it, PageFilter) else tiles.EVERYTHING
+        return answer(tiles.read(log.index, log.counted, work, question))
 
-    return await app_state(request).ask(log_id, question, is_simulation, is_patient=False)
-
-
-def _read(log: OpenLog, work: Work) -> dict[str, Any]:
-    return tiles.read(log.index, log.counted, work)
+    return await app_state(request).ask(log_id, read, is_patient=False)

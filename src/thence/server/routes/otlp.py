@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
@@ -22,7 +21,8 @@ from starlette.routing import Route
 
 from thence.errors import InvalidEvent
 from thence.server.routes.state import app_state
-from thence.trace.otlp.receiving import BODY_BYTES_MAX, SpanIntake, document_of
+from thence.trace.otlp.protobuf import DecodeError, document_of
+from thence.trace.otlp.receiving import BODY_BYTES_MAX, SpanIntake
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _NOT_KEPT = "thence keeps only spans"
@@ -50,11 +50,7 @@ def routes_for(intake: SpanIntake) -> list[Route]:
 
     async def others(request: Request) -> Response:
         form = _form(request)
-
-        def drop(body: bytes) -> Response:
-            return _answer(form, 0, _NOT_KEPT)
-
-        return await _answered(request, drop)
+        return await _answered(request, lambda body: _answer(form, 0, _NOT_KEPT))
 
     return [
         Route("/v1/traces", traces, methods=["POST"]),
@@ -73,7 +69,7 @@ async def _answered(request: Request, work: Callable[[bytes], Response]) -> Resp
             raise too_large
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        raise HTTPException(415, "a body is sent as it is, or packed by gzip")
+        raise HTTPException(415, "a body is sent as it is, or compressed with gzip")
 
     def answer() -> Response:
         if encoding == "identity":

@@ -4,13 +4,18 @@ An unknown parameter is refused: a misspelled filter must not be answered with a
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
+from starlette.exceptions import HTTPException
 
 from thence.core.query.filter import Filter, invalid, moments, names
+from thence.log.index import words
 from thence.log.index.page import PageBounds
+from thence.log.index.query import Within
+from thence.log.index.spending import Key
+from thence.server.logs.root import OpenLog
 
 LIMIT_MAX = 10_000
 LIMIT = 1_000
@@ -18,6 +23,8 @@ CURSOR_CHARACTERS_MAX = 4_096
 NUMBER_MAX = 2**53 - 1
 DEPTH_MAX = 20
 DEPTH = 5
+# how long words for searches are added before an answer says how far that is
+WORDS_S = 1.5
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
@@ -77,7 +84,7 @@ class Paging(Parameters):
     def checked(self) -> PageBounds:
         """Returns the bounds of the requested page; raises InvalidFilter for cursor and offset."""
         if self.cursor is not None and "offset" in self.model_fields_set:
-            raise invalid("offset", "the cursor knows where to go on", "leave one of them out")
+            raise invalid("offset", "the cursor knows where to continue", "leave one of them out")
         return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
     @property
@@ -97,7 +104,7 @@ class SimulationFilter(Parameters):
     agent_ids: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
     turn_start: Annotated[_Turn, Field(description="Inclusive.")] = None
     turn_end: Annotated[_Turn, Field(description="Inclusive.")] = None
-    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
+    failed: Annotated[_Flag, Field(description="Only failures; false: all others.")] = None
 
     def filter(self) -> Filter:
         """Returns the filter; raises InvalidFilter that names the parameter."""
@@ -122,7 +129,7 @@ class LogFilter(Parameters):
     since: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     until: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     turn: Annotated[_Text, Field(description="A turn, or a range: 3..7, 3.., ..7.")] = None
-    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
+    failed: Annotated[_Flag, Field(description="Only failures; false: all others.")] = None
     where: Annotated[
         _Names,
         Field(description="`path op value`, joined by `and`.", examples=[["payload.amount > 10"]]),
@@ -143,6 +150,30 @@ class LogFilter(Parameters):
         )
 
 
+class PageFilter(LogFilter):
+    """What a page finds in a log: the filter, words, and a row of where it went.
+
+    `words` begin as words of an event do, `calls` are those of an agent, model, tool or type,
+    `said` is what failures said.
+    """
+
+    words: str = ""
+    calls: Annotated[str, Field(pattern=rf"(?s)^({'|'.join(get_args(Key))}):.+")] = ""
+    said: str = ""
+
+    def within(self, log: OpenLog) -> Within:
+        """Returns the events among which the filter chooses, once all words are there.
+
+        Raises HTTPException while they are being added.
+        """
+        if match := words.question(self.words):
+            had, events = words.follow(log.index, WORDS_S)
+            if had < events:
+                text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
+                raise HTTPException(503, text, {"Retry-After": "0"})
+        return Within(match, calls=self.calls, said=self.said)
+
+
 class SimulationPage(SimulationFilter, Paging):
     """A page of a simulation's events."""
 
@@ -156,7 +187,7 @@ class Live(Parameters):
 
     last_event_id: Annotated[
         _Text,
-        Field(description="Begin after this event. The header, if sent, goes first."),
+        Field(description="Begin after this event. The header, if sent, takes precedence."),
     ] = None
     tail: Annotated[
         Annotated[int, Field(ge=0, le=LIMIT_MAX), Number] | SkipJsonSchema[None],

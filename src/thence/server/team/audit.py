@@ -38,5 +38,5 @@ class AuditLog:
             with open(self._file, "ab", opener=private) as file:
                 file.write(line + b"\n")
         except OSError as error:
-            words = "could not write the audit log, all else goes on: %s: %s"
+            words = "could not write the audit log; all else continues: %s: %s"
             _logger.error(words, error, line.decode())

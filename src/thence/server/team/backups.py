@@ -177,8 +177,8 @@ def _has_digest(line: bytes, digest: bytes) -> bool:
 
 
 def _damaged(place: str | Path, cause: str) -> ThenceError:
-    hint = "put back a whole copy: thence server restore COPY"
+    hint = "restore an intact copy: thence server restore COPY"
     if is_address(place):
-        place, hint = shown(place), "put back a whole dump by pg_restore"
+        place, hint = shown(place), "restore an intact dump with pg_restore"
     operation, code = "could not use the database", "damaged_copy"
     return ThenceError(operation, place=place, cause=cause, hint=hint, code=code)

@@ -124,7 +124,7 @@ def keep_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPie
         state.update(piece.data)
         size, depth = size + len(piece.data), depth + 1
         if piece.previous != before or state.digest() != piece.sha256 or size != piece.size:
-            raise _refused("it fits not its digest, its number of bytes, or the piece before it")
+            raise _refused("it does not fit its digest, its size, or the piece before it")
         if size > PAYLOAD_BYTES_MAX or depth > CHAIN_PIECES_MAX:
             raise _refused("its value is larger than 64 MiB, or in too many pieces")
         before = piece.sha256
@@ -173,7 +173,7 @@ def lacking(
         wrong = [one for one in entries if held.get(one.digest, one.size) != one.size]
         missing = [one for one in entries if one.digest not in held]
         if nowhere:
-            words = f"its pointer {nowhere[0]:.200} leads to no text and no list in its payload"
+            words = f"its pointer {nowhere[0]:.200} leads to neither text nor a list in its payload"
             refusals[digest] = LineRefusal(words, "bodies_refused")
         elif wrong or sum(one.size for one in entries) > PAYLOAD_BYTES_MAX:
             words = "it names a large value by another size than it has, or over 64 MiB in all"

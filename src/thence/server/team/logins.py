@@ -225,7 +225,7 @@ class Logins:
         if not self._verify(stored, password[:PASSWORD_CHARACTERS_MAX]):
             raise NotLoggedIn(
                 "could not log in",
-                cause="there is no such user with this password",
+                cause="wrong username or password",
                 hint="ask an admin of the server",
             )
         self._pace.forgive(_network(address))

@@ -241,7 +241,7 @@ def make_database(address: str, epoch: str, team: str | None = None) -> None:
             raise ThenceError(
                 "could not make a server in",
                 place=shown(address),
-                cause="its user may not make the role that reads for one team alone, or become it",
+                cause="its user may not make the role that reads for only one team, or become it",
                 hint=f"have an admin run: {_MAKE_READER[0]}; GRANT thence_reader TO that user",
                 code="not_a_server",
             ) from error
@@ -271,7 +271,7 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
             operation,
             place="the database",
             cause="its address can't be read",
-            hint="write postgresql://USER@HOST:PORT/DATABASE, a password by PGPASSFILE",
+            hint="write postgresql://USER@HOST:PORT/DATABASE, with the password in PGPASSFILE",
             code="not_a_server",
         ) from None  # its message has parts of the address, the password among them
     with _failures(operation, shown(address), address):
@@ -350,6 +350,6 @@ _CAUSES: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.ReadOnlySqlTransaction, "PostgreSQL takes no changes now: it is read-only"),
     (errors.DiskFull, "PostgreSQL's disk is full"),
     (errors.TooManyConnections, "PostgreSQL has no connection left"),
-    (errors.CannotConnectNow, "PostgreSQL is starting or ending"),
+    (errors.CannotConnectNow, "PostgreSQL is starting or stopping"),
     (errors.DeadlockDetected, "it met another change"),
 )

@@ -137,7 +137,7 @@ class SqliteDatabase:
                 code="not_a_server",
                 hint=_FOR_DISK
                 if isinstance(error, _OF_DISK)
-                else "put back a copy of it, or make a server elsewhere: thence server init --data",
+                else "restore a copy, or create a server elsewhere: thence server init --data",
             ) from error
 
     @contextmanager
@@ -181,7 +181,7 @@ class SqliteDatabase:
             self._writer.execute("VACUUM")
             self._writer.execute(_COMPACTED, {"revisions": str(revisions)})
         except apsw.Error as error:
-            _logger.warning("could not write the database anew, the next start does: %s", error)
+            _logger.warning("could not rewrite the database; the next start will: %s", error)
 
     def _erase(self) -> None:
         """Empties the file of the last commits; where that fails, later again."""

@@ -238,9 +238,9 @@ class SyncService:
         place = self._store.place(log, int(parts[2])) if log and parts else None
         if place is None or cursor != self.cursor(place):
             raise SyncRefused(
-                "could not go on behind the cursor",
+                "could not continue after the cursor",
                 cause="this server has no such place in this log",
-                hint="begin anew without a cursor; what was taken before is known by its ids",
+                hint="start again without a cursor; what was pulled before is known by its ids",
                 code="cursor_unknown",
             )
         return place.number

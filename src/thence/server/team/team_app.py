@@ -174,4 +174,4 @@ async def _health(request: Request) -> Response:
 
 
 async def _no_upgrade(request: Request) -> Response:
-    raise HTTPException(426, "this route speaks WebSocket alone", {"Upgrade": "websocket"})
+    raise HTTPException(426, "this route speaks only WebSocket", {"Upgrade": "websocket"})

@@ -33,14 +33,6 @@ from thence.work.board.state import (
 CARDS_MAX = 100  # of one column of a feature
 TEXTS_MAX = 200  # tasks whose text is read
 TEXT_CHARACTERS_MAX = 4_000
-_HEADS = {
-    "planned": "Planned",
-    "doing": "Doing",
-    "for_review": "For review",
-    "approved": "Approved",
-    "done": "Done",
-    "rejected": "Rejected",
-}
 
 
 def board_section(log: OpenLog, events: int, at: str | None) -> tuple[list[Child], Html]:
@@ -196,9 +188,8 @@ def _column(
     cards = [_card(look, feature, package) for package in oldest[:CARDS_MAX]]
     if len(oldest) > CARDS_MAX:
         cards.append(el("li", f"and {len(oldest) - CARDS_MAX:,} more", class_="quiet"))
-    head = el(
-        "h4", words(_HEADS.get(column, column)), " ", el("span", len(packages), class_="quiet")
-    )
+    name = column.replace("_", " ").capitalize()
+    head = el("h4", words(name), " ", el("span", len(packages), class_="quiet"))
     return el("div", head, el("ul", *cards))
 
 

@@ -17,21 +17,24 @@ def sparkline(counts: Sequence[int], name: str) -> Html | None:
     top = max(counts, default=0)
     if top <= 0:
         return None
-    heights = [-(-count * _HEIGHT // top) for count in counts]
-    bars = "".join(
-        f"M{at * 2} {_HEIGHT}v-{height}h1.6v{height}z"
-        for at, height in enumerate(heights)
-        if height
-    )
     return el(
         "svg",
-        el("path", d=bars, fill="currentColor"),
+        el("path", d=_bars(counts, top, 2), fill="currentColor"),
         viewBox=f"0 0 {len(counts) * 2} {_HEIGHT}",
         preserveAspectRatio="none",
         width=_SPARK_WIDTH,
         height=_HEIGHT,
         role="img",
         aria_label=name,
+    )
+
+
+def _bars(counts: Sequence[int], top: int, wide: float) -> str:
+    """Returns the path of a bar for each count, which with its gap is so many units wide."""
+    return "".join(
+        f"M{round(at * wide, 2):g} {_HEIGHT}v-{-(-n * _HEIGHT // top)}h{wide * 0.8:.3g}V{_HEIGHT}z"
+        for at, n in enumerate(counts)
+        if n
     )
 
 
@@ -54,18 +57,10 @@ def strip(counts: Sequence[int], marked: Sequence[int], top: int, line: int, nam
     A bar of `top` has the whole height.
     """
     wide = _WIDTH / len(counts)
-    bars, parts = (
-        "".join(
-            f"M{at * wide:.2f} {_HEIGHT}v-{-(-count * _HEIGHT // top)}h{wide * 0.8:.2f}V{_HEIGHT}z"
-            for at, count in enumerate(numbers)
-            if count
-        )
-        for numbers in (counts, marked)
-    )
     return _stretched(
         name,
-        el("path", d=bars, fill="currentColor", fill_opacity="0.5"),
-        el("path", d=parts, class_="differs"),
+        el("path", d=_bars(counts, top, wide), fill="currentColor", fill_opacity="0.5"),
+        el("path", d=_bars(marked, top, wide), class_="differs"),
         el("g", _line(f"M{line * wide:.2f} 0V{_HEIGHT}", 2), class_="parting"),
     )
 

@@ -8,16 +8,7 @@ from starlette.responses import Response
 
 from thence.core.diff import ALONE, Difference, FirstDifference, contrast
 from thence.core.event import Event
-from thence.core.markup import (
-    Child,
-    Column,
-    Html,
-    el,
-    facts,
-    joined,
-    table,
-    words,
-)
+from thence.core.markup import Child, Column, Html, el, facts, joined, table, words
 from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
 from thence.server.web.charts import NUMBER_MAX, stairs, strip

@@ -109,14 +109,14 @@ def _lines_in(place: str) -> int:
     try:
         status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode) or os.path.realpath(place) != place:
-            problem = "it is a link, or lies behind one, or is not a file"
+            problem = "it is a link, or is in a linked folder, or is not a file"
         elif status.st_size > BYTES_MAX:
             problem = f"it has over {BYTES_MAX:,} bytes"
         else:
             data = Path(place).read_bytes()
             if b"\0" not in data and is_utf8(data.decode(errors="surrogateescape")):
                 return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-            problem = "it is a binary file, or no text in UTF-8"
+            problem = "it is a binary file, or not text in UTF-8"
     except OSError as error:
         problem = f"it can't be read: {error.strerror}"
     raise HTTPException(422, f"{os.path.basename(place)} can't be shown: {problem}")

@@ -16,7 +16,7 @@ from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
 from thence.server.web.files import files_link
 from thence.server.web.layout import page
-from thence.server.web.parts import failures_link, mirrored_words, status
+from thence.server.web.parts import failures_link, mirrored_words, numbers, status
 
 LOGS_SHOWN_MAX = 1_000
 SETTINGS_SHOWN_MAX = 4
@@ -28,14 +28,9 @@ RENEWED_AFTER_S = 5
 _COLUMNS = (
     Column("Compare", "tick"),
     Column("Run or log", names_row=True),
-    Column("Seed", "number", "seed"),
+    *numbers("Seed"),
     Column("Status", "status"),
-    Column("Turns", "number", "turns"),
-    Column("Events", "number", "events"),
-    Column("Failures", "number", "failures"),
-    Column("Tokens", "number", "tokens"),
-    Column("Cost", "number", "cost"),
-    Column("Duration", "number", "duration"),
+    *numbers("Turns", "Events", "Failures", "Tokens", "Cost", "Duration"),
     Column("Course", "course"),
     Column("Last event (UTC)", name="to"),
     Column("Damage", "damage"),
@@ -134,8 +129,8 @@ def _verdict(rows: Sequence[_Row]) -> Html | None:
 def _table(state: ServerState, rows: Sequence[_Row]) -> Html:
     runs = sum(row.log.is_simulation for row in rows)
     events = sum(row.listed.facts.events for row in rows if row.listed)
-    numbers = [(number, noun) for number, noun in ((runs, "run"), (len(rows) - runs, "log"))]
-    parts = [counted(number, noun) for number, noun in numbers if number]
+    kinds = ((runs, "run"), (len(rows) - runs, "log"))
+    parts = [counted(number, noun) for number, noun in kinds if number]
     cells = [_cells(state, row, len(rows) > 1) for row in rows]
     # a column without anything takes no room
     used = [at for at in range(len(_COLUMNS)) if any(line[at] not in (None, "") for line in cells)]

@@ -42,7 +42,7 @@ async def all_logs(request: Request) -> Response:
 
 @router.get("/runs")
 async def chosen(request: Request) -> Response:
-    """Redirects to the comparison of the two runs that are ticked on the first page."""
+    """Redirects to the comparison of two runs: those that a form of a page names."""
     match request.query_params.getlist("run"):
         case [a, b]:
             return RedirectResponse(path("runs", a, "diff", b), 303)
@@ -112,13 +112,6 @@ async def files(request: Request, id: str, find: str = "") -> Response:
     except TimeoutError:
         text = f"git and the log took over {FILES_S:g} s; in a terminal: thence blame FILE"
         raise HTTPException(504, text) from None
-
-
-@router.get("/runs/{id}/diff")
-async def choose_diff(request: Request, id: str) -> Response:
-    """Redirects to the comparison with the run that the form names."""
-    other = request.query_params.get("other", "")
-    return RedirectResponse(path("runs", id, "diff", other) if other else path("runs", id), 303)
 
 
 @router.get("/runs/{id}/diff/{other}")

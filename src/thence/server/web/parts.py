@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.failures import is_failure, is_rejection
-from thence.core.markup import TEXT_CHARACTERS_MAX, Child, Html, cut, el, link, path, words
+from thence.core.markup import TEXT_CHARACTERS_MAX, Child, Column, Html, cut, el, link, path, words
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.sync.wire.messages import MirroredLog
@@ -76,6 +76,11 @@ def mirrored_words(mirrored: MirroredLog) -> str:
     text += f", begun by {of.first_by}" if of.first_by else ""
     text += f", last pushed by {of.last_by}" if of.last_by else ""
     return text + (f"; not up to date: {mirrored.withdrawn}" if mirrored.withdrawn else "")
+
+
+def numbers(*heads: str) -> list[Column]:
+    """Returns columns of numbers."""
+    return [Column(head, "number", head.lower()) for head in heads]
 
 
 def choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:

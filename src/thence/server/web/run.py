@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Annotated, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple
+from urllib.parse import urlencode
 
 from msgspec import structs
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import QueryParams
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.markup import (
@@ -34,19 +34,18 @@ from thence.core.markup import (
 from thence.core.query.filter import Filter
 from thence.core.query.where import OPERATORS
 from thence.core.redaction import BODY_DIGEST
-from thence.core.sentences.events import short_id
+from thence.core.sentences.events import counted, short_id
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import EventNotFound, InvalidFilter
 from thence.log.index import query
-from thence.log.index import words as word_index
 from thence.log.index.lookup import arrival_of
 from thence.log.index.overview import LogFacts
 from thence.log.index.page import Page, PageBounds
 from thence.log.index.query import ALL, Within
-from thence.log.index.spending import Key, calls_of
+from thence.server.errors import parameter_problem
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.logs.run_record import RunRecord
-from thence.server.routes.parameters import LogPage
+from thence.server.routes.parameters import PageFilter, Paging
 from thence.server.web.layout import page
 from thence.server.web.parts import (
     choice,
@@ -65,12 +64,12 @@ from thence.server.web.verdict import is_of_agents, verdict
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
-# how long a page adds words for searches before it says how far it is, and loads again at once
-WORDS_S = 1.5
-_LISTS = ("type", "actor", "subject", "stream", "where")
+# what a link to a row of where it went asks for
+_ROWS = ("calls", "said")
+_NAMES = ("type", "actor", "subject", "stream", *_ROWS)
+_LISTS = (*_NAMES[:4], "where")
 # what an address says of the picture, which the script reads
 _OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
-_CALLS = rf"(?s)^({'|'.join(get_args(Key))}):.+"
 _POSITION = re.compile(r"[0-9]{1,16}", re.ASCII)
 _FIELDS = (
     ("type", "Type", ""),
@@ -99,34 +98,28 @@ _EVENTS = (
 )
 
 
-class PageParameters(LogPage):
-    """A page of events as a browser asks for it.
+class PageParameters(PageFilter, Paging):
+    """A page of events as a browser asks for it."""
 
-    `words` begin as words of an event do, `calls` are those of an agent, model, tool or type.
-    """
-
-    words: str = ""
-    calls: Annotated[str, Field(pattern=_CALLS)] = ""
     order: Literal["oldest", "newest"] = "oldest"
 
 
 class Question(NamedTuple):
-    """The fields of a form with their filter, or the `problem` of a form that can't be read.
+    """The fields of a form with what they ask, or the `problem` of a form that can't be read.
 
     `picture` is what the address says of the picture, which a filter keeps.
     """
 
     fields: dict[str, list[str]]
+    asked: PageParameters = PageParameters()
     filter: Filter = Filter()
-    cursor: str | None = None
-    is_newest_first: bool = False
     problem: str | None = None
     picture: Mapping[str, str] = {}
 
     @property
-    def words(self) -> str:
-        """The words that events must have."""
-        return (self.fields.get("words") or [""])[-1]
+    def found(self) -> dict[str, list[str]]:
+        """The fields that choose events, in whatever order."""
+        return {key: self.fields[key] for key in self.fields if key not in ("cursor", "order")}
 
     def query(self, **changed: str | None) -> dict[str, str | list[str] | None]:
         """Returns the query of a link to the same question, or to a changed one."""
@@ -141,8 +134,8 @@ def read_question(query: QueryParams) -> Question:
     for key, value in query.multi_items():
         if key in _OF_PICTURE:
             picture[key] = value
-        elif value.strip():
-            fields.setdefault(key, []).append(value.strip())
+        elif value.strip():  # a name may have blanks at its ends
+            fields.setdefault(key, []).append(value if key in _NAMES else value.strip())
     picture.pop("part", None)
     text = (fields.get("words") or [""])[-1]
     if any(map(text.__contains__, OPERATORS)):
@@ -152,14 +145,10 @@ def read_question(query: QueryParams) -> Question:
             del fields["words"]
     single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
     try:
-        page = PageParameters.model_validate(single)
-        return Question(fields, page.filter(), page.cursor, page.order == "newest", None, picture)
+        asked = PageParameters.model_validate(single)
+        return Question(fields, asked, asked.filter(), None, picture)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the address"
-        problem = f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
-        if first["type"] == "extra_forbidden":
-            problem = f"{name[:100]}: there is no such field"
+        problem = parameter_problem(error, PageParameters.model_fields)
         return Question(fields, problem=problem, picture=picture)
     except InvalidFilter as error:
         problem = f"{error}; {error.hint}" if error.hint else str(error)
@@ -182,8 +171,8 @@ def run_page(
     """
     events = Html()
     if question.problem is None:
-        bounds: PageBounds = {"limit": EVENTS, "cursor": question.cursor}
-        bounds["descending"] = question.is_newest_first
+        bounds: PageBounds = {"limit": EVENTS, "cursor": question.asked.cursor}
+        bounds["descending"] = question.asked.order == "newest"
         filter, within = _within(log, question)
         results = query.page(log.index, filter, log.mark, within, **bounds)
         events = _events(log, question, results, is_part=(filter, within) != (question.filter, ALL))
@@ -204,6 +193,7 @@ def run_page(
         aria_label="The picture of the log",
         data_log=path("logs", log.id),
         data_pages=path("runs", log.id),
+        data_question=urlencode(question.found, doseq=True) or None,
         data_axis="turn" if log.is_simulation else None,
         data_variables=" ".join(run.variables) or None,
         hidden=True,
@@ -236,18 +226,10 @@ def run_page(
 
 
 def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
-    """Returns the filter with the window of the picture, and the words, all of which are there.
+    """Returns the filter with the window of the picture, and among what it chooses.
 
-    Raises HTTPException while they are being added.
+    Raises HTTPException while words are being added.
     """
-    match = word_index.question(question.words)
-    if match:
-        had, events = word_index.follow(log.index, WORDS_S)
-        if had < events:
-            text = f"the words of {log.id} are being read: {had:,} of {events:,} events"
-            raise HTTPException(503, text, {"Retry-After": "0"})
-    key, _, name = (question.fields.get("calls") or [""])[-1].partition(":")
-    calls = calls_of(cast(Key, key), name) if key else None
     filter, span = question.filter, None
     axis, *ends = (question.picture.get(key, "") for key in ("axis", "from", "to"))
     if all(map(_POSITION.fullmatch, ends)):
@@ -266,7 +248,7 @@ def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
                 log.index.answer(partial(arrival_of, log.index, event_id=end)) for end in ends
             ]
             span = arrivals[0], arrivals[1]
-    return filter, Within(match, span, calls)
+    return filter, question.asked.within(log)._replace(arrivals=span)
 
 
 def _summary(log: FoundLog, run: RunRecord, summary: LogFacts, question: Question) -> Html:
@@ -304,8 +286,11 @@ def _names(
 ) -> Html | None:
     """Returns names with their numbers; an agent's also lead to its variables, without an actor."""
 
+    kept = {key: question.picture[key] for key in question.picture if key not in ("from", "to")}
+
     def filtered(content: Child, **fields: str) -> Html:
-        return link(content, path("runs", log.id, **question.picture, **fields) + "#events")
+        # what it counts lies in no window
+        return link(content, path("runs", log.id, **kept, **fields) + "#events")
 
     items: list[Child] = []
     for name, count in islice(counts.items(), NAMES_SHOWN_MAX):
@@ -329,7 +314,7 @@ def _damage(summary: LogFacts) -> Html | None:
     ]
     is_one = summary.damaged_lines == 1
     verb = "line is not an event and is" if is_one else "lines are not events and are"
-    caption = f"{summary.damaged_lines:,} {verb} passed over"
+    caption = f"{summary.damaged_lines:,} {verb} skipped"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
     return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
@@ -338,17 +323,18 @@ def _damage(summary: LogFacts) -> Html | None:
 def _form(log: FoundLog, question: Question) -> Html:
     """Returns the box for words or a comparison, with the filter; it keeps the picture."""
     label = el("label", "Words, or key > value", for_="words")
-    box = el("input", id="words", name="words", type="search", value=question.words)
+    text = question.fields.get("words", [""])[-1]
+    box = el("input", id="words", name="words", type="search", value=text)
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
     fields.append(choice("failed", "Failures", failed, outcomes))
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
-    order = choice("order", "Order", orders[question.is_newest_first][0], orders)
+    order = choice("order", "Order", question.asked.order, orders)
     address = path("runs", log.id)
     pairs = [
         *question.picture.items(),
-        *(("calls", one) for one in question.fields.get("calls", ())),
+        *((key, one) for key in _ROWS for one in question.fields.get(key, ())),
     ]
     kept = (el("input", type="hidden", name=name, value=value) for name, value in pairs)
     return el(
@@ -359,7 +345,7 @@ def _form(log: FoundLog, question: Question) -> Html:
             "details",
             el("summary", "Filter and order"),
             el("div", *fields, order, where, class_="fields"),
-            open=bool(question.fields.keys() - {"words", "calls", "cursor"}),
+            open=bool(question.fields.keys() - {"words", "cursor", *_ROWS}),
         ),
         el("button", "Find", type="submit"),
         " ",
@@ -392,9 +378,10 @@ def _field(question: Question, name: str, label: str, example: str) -> Html:
 def _comparison(log: FoundLog, names: Sequence[str]) -> Html | None:
     if not names:
         return None
-    field = choice("other", "With", "", [(name, name) for name in names])
-    button, address = el("button", "Compare", type="submit"), path("runs", log.id, "diff")
-    body = form([field], button, method="get", action=address)
+    own = el("input", type="hidden", name="run", value=log.id)
+    field = choice("run", "With", "", [(name, name) for name in names])
+    button = el("button", "Compare", type="submit")
+    body = form([own, field], button, method="get", action=path("runs"))
     return el("details", el("summary", "Compare with another"), body)
 
 
@@ -425,20 +412,20 @@ def _events(log: OpenLog, question: Question, results: Page, is_part: bool) -> H
                 what,
             ]
         )
-    order = "newest first" if question.is_newest_first else "in total order"
+    order = "newest first" if question.asked.order == "newest" else "in total order"
     part = f"{len(rows):,} of " if results.total > len(rows) else ""
-    behind = ", behind those of the pages before" if question.cursor else ""
+    behind = ", after those of the previous pages" if question.asked.cursor else ""
     where = " in the window of the picture" if {"from", "to"} <= question.picture.keys() else ""
-    listing = table(f"{part}{results.total:,} events{where}, {order}{behind}", columns, rows)
+    caption = f"{part}{counted(results.total, 'event')}{where}, {order}{behind}"
+    listing = table(caption, columns, rows)
     asked, links = question.query(), list[Child]()
-    if question.cursor:
+    if question.asked.cursor:
         links.append(el("a", "First page", href=path("runs", log.id, **question.picture, **asked)))
     if results.next_cursor:
         asked_next = question.query(cursor=results.next_cursor)
         address = path("runs", log.id, **question.picture, **asked_next)
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
-    asked.pop("order", None)
     kinds = (("As JSON", "events"), ("As lines", "events.ndjson"))
     for name, kind in () if is_part else kinds:
-        links.append(el("a", name, href=path("logs", log.id, kind, **asked)))
+        links.append(el("a", name, href=path("logs", log.id, kind, **question.found)))
     return joined(listing, el("nav", *links, class_="pages", aria_label="Pages of events"))

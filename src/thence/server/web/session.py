@@ -13,7 +13,7 @@ from thence.core.sentences.events import line as in_line
 from thence.log.index.overview import LogFacts, standing
 from thence.log.index.query import page
 from thence.server.logs.root import OpenLog
-from thence.server.web.parts import event_link, seconds_between
+from thence.server.web.parts import event_link, numbers, seconds_between
 from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50
@@ -28,11 +28,7 @@ _TYPES = ("prompt", "tool.begun", "tool.ended", "tool.failed", "commit")
 _COLUMNS = (
     Column("Time (UTC)"),
     Column("Prompt", "what"),
-    Column("Calls", "number", "calls"),
-    Column("Longest", "number", "longest"),
-    Column("Failures", "number", "failures"),
-    Column("Files", "number", "files"),
-    Column("Commits", "number", "commits"),
+    *numbers("Calls", "Longest", "Failures", "Files", "Commits"),
 )
 
 
@@ -90,8 +86,8 @@ def _session(log: OpenLog, stream: str) -> Html:
             if lasted:
                 seconds, call = max(lasted)
                 longest = event_link(log, begun[call], duration(seconds))
-            numbers = (counts["tool.begun"], failures, len(files), counts["commit"])
-            calls, *texts = (f"{number:,}" if number else None for number in numbers)
+            each = (counts["tool.begun"], failures, len(files), counts["commit"])
+            calls, *texts = (f"{number:,}" if number else None for number in each)
             text = event_link(log, event, first_words(event))
             rows.append((moment(event.timestamp), text, calls, longest, *texts))
         followed = []

@@ -3,29 +3,20 @@
 A short log has them on its own page, a longer one on theirs.
 """
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.core.bodies import first_key
 from thence.core.markup import Child, Column, Html, el, link, path, table, words
-from thence.core.query.filter import Filter
-from thence.core.sentences.events import clipped, duration
-from thence.core.sentences.events import line as in_line
-from thence.log.index import query
+from thence.core.sentences.events import duration
 from thence.log.index.overview import LogFacts
-from thence.log.index.spending import CALLS_MAX, Key, spending
+from thence.log.index.spending import CALLS_MAX, FAILURES_READ_MAX, Key, said, spending
 from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
-from thence.server.web.parts import log_link
+from thence.server.web.parts import log_link, numbers
 
 # events of a log that has the tables on its own page
 SHORT_EVENTS_MAX = 20_000
-# failures whose lines are read; of more the newest
-FAILURES_READ_MAX = 10_000
-MESSAGE_CHARACTERS_MAX = 200
 MESSAGES_SHOWN_MAX = 30
 # how many names of each key are shown, and those that have the most of something
 NAMES_SHOWN_MAX = 12
@@ -36,16 +27,7 @@ _KEYS: Sequence[tuple[Key, str]] = (
     ("type", "Type"),
 )
 _COMPARED = ("failed", "longest_s", "tokens", "cost")
-# the members in which a failure says what went wrong, the first that is a text
-_MESSAGES = ("error", "error_message", "message", "reason", "exception.message")
-_NUMBERS = (
-    Column("Calls", "number", "calls"),
-    Column("Failed", "number", "failed"),
-    Column("Median", "number", "median"),
-    Column("Longest", "number", "longest"),
-    Column("Tokens", "number", "tokens"),
-    Column("Cost", "number", "cost"),
-)
+_NUMBERS = numbers("Calls", "Failed", "Median", "Longest", "Tokens", "Cost")
 
 
 def spending_section(log: OpenLog, facts: LogFacts) -> Html | None:
@@ -100,7 +82,7 @@ def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
         caption = f"Calls by {name.lower()}"
         if len(found) > len(rows):
             caption += f", {len(rows)} of {len(found)}, with the most of each column"
-        if sum(one.calls for one in found) >= CALLS_MAX:
+        if sum(one.calls for one in spent["type"]) >= CALLS_MAX:
             caption += f"; the newest {CALLS_MAX:,}"
         cells = [[row[at] for at in used] for row in rows]
         parts.append(table(caption, [columns[at] for at in used], cells))
@@ -110,27 +92,16 @@ def _tables(log: OpenLog, facts: LogFacts) -> list[Html]:
 
 
 def _failures(log: OpenLog, count: int) -> Html:
-    """Returns how often the newest failures said what, each with the filter that finds those.
-
-    Of a large message the beginning counts.
-    """
-    told = Counter[tuple[str, str, str]]()
-    newest = query.page(log.index, Filter(failed=True), limit=FAILURES_READ_MAX, descending=True)
-    for event in newest:
-        said = ((key, event.cut_payload.get(key)) for key in _MESSAGES)
-        key, text = next(((key, text) for key, text in said if isinstance(text, str)), ("", ""))
-        is_cut = any(first_key(entry.pointer) == key for entry in event.body_entries)
-        quoted = json.dumps(text, ensure_ascii=False)
-        where = f"{key} {'~' if is_cut else '='} {quoted}" if text else ""
-        text = text or log.vocabulary.in_columns(event) or event.event_type
-        message = clipped(in_line(text), MESSAGE_CHARACTERS_MAX)
-        told[message, "where" if where else "type", where or event.event_type] += 1
+    """Returns how often the newest failures said what, each a link to these."""
+    found = log.index.answer(lambda connection: said(log.index, connection))
+    most = sorted(found, key=lambda text: -len(found[text]))[:MESSAGES_SHOWN_MAX]
     rows = [
-        (link(words(text), path("runs", log.id, failed="1", **{key: asked}) + "#events"), f"{n:,}")
-        for (text, key, asked), n in told.most_common(MESSAGES_SHOWN_MAX)
+        (link(words(text), path("runs", log.id, said=text) + "#events"), f"{len(found[text]):,}")
+        for text in most
     ]
     caption = "Failures by message"
+    if len(found) > len(most):
+        caption += f", {len(most)} of {len(found):,}, the most frequent"
     if count > FAILURES_READ_MAX:
         caption += f", of the newest {FAILURES_READ_MAX:,}"
-    columns = (Column("Message", "what"), Column("Failures", "number", "failures"))
-    return table(caption, columns, rows)
+    return table(caption, (Column("Message", "what"), *numbers("Failures")), rows)

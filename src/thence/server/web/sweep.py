@@ -31,7 +31,7 @@ from thence.server.logs.summaries import Summaries
 from thence.server.web.charts import NUMBER_MAX, spread
 from thence.server.web.home import RELOADED_AFTER_S
 from thence.server.web.layout import page
-from thence.server.web.parts import choice, failures_link, status
+from thence.server.web.parts import choice, failures_link, numbers, status
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
@@ -51,7 +51,7 @@ class SweepRun(NamedTuple):
 
 
 class FoundSweep(NamedTuple):
-    """A sweep under the root: its id, its state in words, its first runs, its settings' keys.
+    """A sweep under the root: its id, its state in words, its first runs, what differs in them.
 
     Without any, `verdict` says why its plan can't be read.
     """
@@ -84,7 +84,11 @@ def find_sweep(root: Root, sweep_id: str, runs_max: int = RUNS_SHOWN_MAX) -> Fou
     completed = sum(run.record is not None and run.record.status == "completed" for run in runs)
     first = f"the first {len(runs):,} of " if len(runs) < count else ""
     verdict = f"{completed:,} of {first}{count:,} runs completed"
-    return FoundSweep(sweep_id, verdict, runs, [*plan.settings])
+    keys = [key for key, values in plan.settings.items() if len(values) > 1]
+    settings = runs[0].settings if runs else {}
+    of_all = [f"{key} {settings.get(key, '')}" for key in plan.settings if key not in keys]
+    verdict += f"; in all: {', '.join(of_all)}" if of_all else ""
+    return FoundSweep(sweep_id, verdict, runs, keys)
 
 
 def listed_sweeps(root: Root) -> list[tuple[Html, str]]:
@@ -109,10 +113,9 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
     columns = [
         Column("Run", names_row=True),
         *(Column(cut(key, 60), "value", visible(cut(key, 60))) for key in sweep.keys),
-        Column("Seed", "number", "seed"),
+        *numbers("Seed"),
         Column("Status", "status"),
-        Column("Turns", "number", "turns"),
-        Column("Failures", "number", "failures"),
+        *numbers("Turns", "Failures"),
         *(Column(cut(name, 60), "number value", visible(cut(name, 60))) for name in shown_names),
     ]
     summed = [summaries.listed(run.log) if run.log else None for run in sweep.runs]
@@ -153,11 +156,11 @@ def _chart(sweep: FoundSweep, names: Sequence[str], variable: str) -> Html | Non
     if not choices:
         return None
     variable = variable if variable in choices else choices[0]
-    numbers = [*_numbers(sweep, variable)]
-    axis = (min(numbers)[0], max(numbers)[0])
+    found = [*_numbers(sweep, variable)]
+    axis = (min(found)[0], max(found)[0])
     rows = []
     groups: dict[str, list[tuple[float, int]]] = {}
-    for number, at in numbers:
+    for number, at in found:
         settings = sweep.runs[at].settings
         setting = ", ".join(f"{key} {settings.get(key, '')}" for key in sweep.keys)
         groups.setdefault(setting or "all runs", []).append((number, at))
@@ -172,13 +175,10 @@ def _chart(sweep: FoundSweep, names: Sequence[str], variable: str) -> Html | Non
         chart = spread(three, axis, name)
         rows.append((words(setting), chart, mark, f"{low} to {high}", f"{len(group):,}"))
     ends = el("span", *(el("span", _text(end)) for end in axis), class_="ends")
-    columns = (
-        Column("Setting", names_row=True),
-        Column(ends, "chart"),
-        *(Column(name, "number", name.lower()) for name in ("Median", "10 to 90 %", "Runs")),
-    )
-    omitted = len(sweep.runs) - len(numbers)
-    text = f" at the end of {counted(len(numbers), 'run')}, from {_text(axis[0])} to "
+    columns = [Column("Setting", names_row=True), Column(ends, "chart")]
+    columns += numbers("Median", "10 to 90 %", "Runs")
+    omitted = len(sweep.runs) - len(found)
+    text = f" at the end of {counted(len(found), 'run')}, from {_text(axis[0])} to "
     text += _text(axis[1])
     text += f"; {counted(omitted, 'run')} without such a number left out" if omitted else ""
     caption = joined(words(variable, 60), text)

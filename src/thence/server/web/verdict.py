@@ -64,10 +64,10 @@ def _of_run(log: OpenLog, run: RunRecord, facts: LogFacts, now: Standing) -> Ite
         results = [decisions, *((", ", failures) if facts.failures else ())]
     else:
         results = [failures]
-    if decisions and facts.by_type.get("SYSTEM", 0) <= REFUSED_READ_MAX:
-        refused = counted(count(log.index, _REFUSED), "action") + " rejected"
+    is_short = decisions and facts.by_type.get("SYSTEM", 0) <= REFUSED_READ_MAX
+    if is_short and (refused := count(log.index, _REFUSED)):
         asked = path("runs", log.id, type="SYSTEM", where=_REJECTED) + "#events"
-        results += [", ", refused if refused.startswith("0 ") else el("a", refused, href=asked)]
+        results += [", ", el("a", counted(refused, "action") + " rejected", href=asked)]
     yield results
     if now.tokens is not None:
         yield [counted(now.tokens, "token"), "" if now.cost is None else f", cost {now.cost:.3g}"]

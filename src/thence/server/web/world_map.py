@@ -141,7 +141,7 @@ def _drawn(world: _World, here: Mapping[str, Sequence[str]], text: str) -> Html:
     parts = [el("path", d=ground, class_="ground")]
     for place, (x, y) in world.points.items():
         agents = here.get(place, ())
-        title = el("title", f"{cut(place, 60)}: {_names(agents) or 'nobody'}")
+        title = el("title", f"{cut(place, 60)}: {_names(agents) or 'no one'}")
         share = len(agents) / top
         if world.edges is None and agents:
             group = Counter(one.rpartition("-")[0] for one in agents).most_common(1)[0][0]

@@ -270,7 +270,7 @@ def recorded_config(
 
     Raises ThenceError if `parts` lack a kind of component that the run was given as objects.
     """
-    what, config_file = "could not play again", run.folder / "config.json"
+    what, config_file = "could not replay", run.folder / "config.json"
     scenario, source = run.config.get("scenario"), run.config.get("source")
     try:
         if not isinstance(scenario, dict):
@@ -394,7 +394,7 @@ def _changes(
     for step, action in decide.items():
         turn, _, rest = step.partition(".")
         if not (turn.isdecimal() and rest.startswith("decide")) or int(turn) <= at:
-            cause = f"it is not a step of a decision behind turn {at}"
+            cause = f"it is not a step of a decision after turn {at}"
             hint = f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them"
             raise ThenceError("could not branch", place=f"decide {step}", cause=cause, hint=hint)
         changes[step] = action

@@ -30,7 +30,7 @@ _OWN_CAUSES = (
     " or it keeps or asks for something without observation.outcome"
 )
 _LOST_EVENTS = (
-    "what has no line can't be compared; `thence sim branch RUN --at TURN` plays the run anew with"
+    "what has no line can't be compared; `thence sim branch RUN --at TURN` reruns it with"
     " its recorded answers"
 )
 

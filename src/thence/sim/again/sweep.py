@@ -125,7 +125,7 @@ def keep_plan(folder: Path, plan: Plan) -> Plan:
     if parts:
         cause = f"its plan has another value of: {', '.join(parts)}"
         hint = "name another folder with --output, or sweep as the plan there says"
-        raise ThenceError("could not go on with the sweep", place=folder, cause=cause, hint=hint)
+        raise ThenceError("could not continue with the sweep", place=folder, cause=cause, hint=hint)
     return replace(kept, scenario=plan.scenario)
 
 

@@ -61,7 +61,7 @@ class ActionField(
         if self.max_length is not None and self.kind != "str":
             raise ValueError("max_length is for a str")
         if self.choices is not None and not self.choices:
-            raise ValueError("choices is empty, nobody can choose: list at least one")
+            raise ValueError("choices is empty, no one can choose: list at least one")
         is_word = isinstance(self.choices, str)
         kinds = {str} if is_word else {type(choice) for choice in self.choices or ()}
         if kinds and (self.kind not in ("int", "str") or kinds != {_TYPES[self.kind]}):

@@ -293,7 +293,7 @@ class ModelClient:
                 wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
                 if wait_s is not None and wait_s > PAUSE_S_MAX:
                     cause = f"it asks to wait {wait_s:,.0f} s; {attempt.detail}"
-                    raise self._stop(cause, "wait for so long, then resume") from None
+                    raise self._stop(cause, "wait that long, then resume") from None
                 is_loading = attempt.status == _LOADING and loading_s > max(0, wait_s or 0)
                 is_passing = attempt.reason in _PASSING and retries < self.settings.retries
                 is_passing &= not (failure.answer and any(one.answer for one in attempts))

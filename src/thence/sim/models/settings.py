@@ -58,7 +58,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if scheme not in ("http", "https") or not host or {*" ?#"} & {*rest} or "@" in host:
             raise ValueError("base_url is not a plain address, such as https://HOST/v1")
         if names := {*self.body} & {*_TERMS, "messages", "stream"}:
-            raise ValueError(f"body can't have {min(names)}, which is set beside it or by thence")
+            raise ValueError(f"body can't have {min(names)}, which is set next to it or by thence")
         for name, value in self.headers.items():
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"headers can't have {name}, which thence sets")

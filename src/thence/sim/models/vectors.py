@@ -18,7 +18,7 @@ def packed(numbers: Sequence[float]) -> str:
     """
     length = hypot(*numbers)
     if not length or not isfinite(length):
-        raise ValueError("the embedding is no vector: it has no length")
+        raise ValueError("the embedding is not a vector: it has no length")
     return b64encode(struct.pack(f"<{len(numbers)}e", *(one / length for one in numbers))).decode()
 
 

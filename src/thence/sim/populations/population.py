@@ -252,7 +252,7 @@ class Population(BaseAgent):
         for column, declared in columns.items():
             is_pair = isinstance(declared, tuple | list) and len(declared) == 2
             kind, first = declared if is_pair else (declared, None)
-            if not (str(column).isidentifier() and kind in TYPES):
+            if not (str(column).isidentifier() and isinstance(kind, str) and kind in TYPES):
                 cause = f"{column!r:.60} is declared as {declared!r:.60}"
                 words = f"give a name that Python allows, and a type of {', '.join(TYPES)}"
                 raise _unfit("columns", f"{cause}; {words}")
@@ -333,7 +333,7 @@ class Population(BaseAgent):
     def apply_own(self, view: View, action: Action) -> None:
         """Applies the decision of this turn; raises ThenceError for another action."""
         if action.payload is not self._payload:
-            what, cause = "could not alter the decision", "its rows decided otherwise"
+            what, cause = "could not alter the decision", "its rows decided differently"
             hint = f"map it to null, or that of one row: {view.turn}.decide.{self.name}/0.0"
             raise ThenceError(what, place=f"of {self.name}", cause=cause, hint=hint)
         for name, column in self._next.items():
@@ -399,7 +399,7 @@ class Population(BaseAgent):
             error = raised
         for row in sample:
             if error or _of_row(rows, row) != _of_row(again, np.flatnonzero(ids == row)[0]):
-                cause = f"row {row} decides otherwise where other rows have other values"
+                cause = f"row {row} decides differently if other rows have other values"
                 cause += ": it depends on more than it reads"
                 cause += f"; it raised {error!r}" if error else ""
                 hint = "read others by rows.get(column, of=…), a column by rows.all(column)"

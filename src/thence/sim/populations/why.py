@@ -129,7 +129,7 @@ class PlayedRows:
         simulation, _ = again_in_memory(self._run, self._config, self._parts, events, alter)
         own = [one for one in populations(simulation.components.agents) if one.name == self._name]
         if not own:
-            what, cause = "could not play again", f"the run has no population {self._name!r:.60}"
+            what, cause = "could not replay", f"the run has no population {self._name!r:.60}"
             hint = "name a row by its population, number and column, as people/817/money"
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
         self.own = own[0]

@@ -70,7 +70,7 @@ def _one_of(*choices: str) -> Field:
     return Field({"enum": list(choices)}, wording, None, lambda value: value in choices)
 
 
-_TEXT = Field({"type": "string", "minLength": 1}, "a text that is not empty", str, lambda _: False)
+_TEXT = Field({"type": "string", "minLength": 1}, "text that is not empty", str, lambda _: False)
 _MAP = Field({"type": "object"}, "a map", dict, lambda value: isinstance(value, Mapping))
 _COUNT = Field(
     {"type": "integer", "minimum": 0},
@@ -123,7 +123,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         if not isinstance(details, Mapping):
             raise wrong_value("details", details, "a map of names to values")
         if not isinstance(self.event_type, str) or not self.event_type:
-            raise wrong_value("event_type", self.event_type, "a text such as ACTION")
+            raise wrong_value("event_type", self.event_type, "text such as ACTION")
         _fill_in(self, details, self.event_type)
 
     def to_dict(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class Outcomes:
                 raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> ThenceError:
-        hint = "make room on the disk; thence sim resume goes on from there"
+        hint = "make room on the disk; thence sim resume continues from there"
         return ThenceError(_NOT_KEPT, place=self._file, cause=error.strerror or error, hint=hint)
 
 

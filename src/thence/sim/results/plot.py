@@ -188,7 +188,7 @@ def _draw_map(
             drawn.append((*point, row[name]))
             taken[place] += 1
     if not drawn:
-        cause, hint = f"nobody was there in turn {turn} of {len(table) - 1}", "name another turn"
+        cause, hint = f"no one was there in turn {turn} of {len(table) - 1}", "name another turn"
         if not grid and not circle:
             cause, hint = "the run has no grid, network or roads", "leave out --map"
         raise InvalidFilter("could not draw the map", cause=cause, hint=hint)

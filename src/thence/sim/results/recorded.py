@@ -73,7 +73,7 @@ class RecordedRun:
         self.folder: Path = Path(path).absolute()
         self.log: Log = open_log(self.folder, create=False)
         if self.log.vocabulary.name != "sim":
-            cause = f"it is a {self.log.vocabulary.name} log, no simulation's run"
+            cause = f"it is a {self.log.vocabulary.name} log, not a simulation's run"
             hint = "`thence sim list` lists the runs, `thence log` the events of any log"
             self.log.close()
             raise NotALog("could not open the run", place=self.folder, cause=cause, hint=hint)
@@ -242,7 +242,7 @@ class RecordedRun:
 
     def _not_recorded(self, event_type: str, cause: str) -> ThenceError:
         what = f"could not read {event_type} events of the run"
-        hint = f"run it anew: thence sim run SCENARIO --verbosity {event_type}"
+        hint = f"run it again: thence sim run SCENARIO --verbosity {event_type}"
         place, code = self.folder, "not_recorded"
         return ThenceError(what, place=place, cause=cause, hint=hint, code=code)
 

@@ -103,20 +103,6 @@ def pilot(folder: Path, config: SimulationConfig, *, played: int, planned: int) 
     }
 
 
-def _is_open(config: SimulationConfig, components: Components) -> bool:
-    """Reports whether the run may end early, or an agent leave, pause or do without its model."""
-    kinds = [kind for kind in type(components.engine).__mro__ if issubclass(kind, BaseEngine)]
-    code = "".join(inspect.getsource(inspect.getmodule(kind) or kind) for kind in kinds[:-1])
-    asks = {type(a).asks for a in components.agents if isinstance(a, LLMAgent)}
-    actions = [one for agent in config.agents for one in agent.params.get("actions", ())]
-    return (
-        bool(config.simulation.termination)
-        or any(word in code for word in ("remove_agent", "pause", "check_termination"))
-        or not asks <= {LLMAgent.asks, PromptedAgent.asks}
-        or any("when" in action for action in actions)
-    )
-
-
 async def _requests(
     config: SimulationConfig, components: Components
 ) -> list[tuple[EndpointSettings, int, bool, int, int]]:
@@ -125,7 +111,18 @@ async def _requests(
     Those of embeddings, which turn 1 has none of, are marked, and as long as its messages.
     """
     simulation, endpoints = Simulation(config, components, lambda piece: None), config.llm.endpoints
-    turns, is_open = config.simulation.max_turns, _is_open(config, components)
+    turns = config.simulation.max_turns
+    kinds = [kind for kind in type(components.engine).__mro__ if issubclass(kind, BaseEngine)]
+    code = "".join(inspect.getsource(inspect.getmodule(kind) or kind) for kind in kinds[:-1])
+    asks_of = {type(one).asks for one in components.agents if isinstance(one, LLMAgent)}
+    actions = [one for agent in config.agents for one in agent.params.get("actions", ())]
+    # the run may end early, or an agent leave, pause or do without its model
+    is_open = (
+        bool(config.simulation.termination)
+        or any(word in code for word in ("remove_agent", "pause", "check_termination"))
+        or not asks_of <= {LLMAgent.asks, PromptedAgent.asks}
+        or any("when" in action for action in actions)
+    )
     requests: list[tuple[EndpointSettings, int, bool, int, int]] = []
     shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():

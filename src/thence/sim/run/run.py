@@ -232,7 +232,10 @@ class SimulationOrchestrator:
             return self.result
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
-        """Plays the run to its end; a cancellation drains the log first."""
+        """Plays the run to its end; a cancellation drains the log first.
+
+        Raises ThenceError for a run that has begun.
+        """
         if self._simulation is not None:
             cause = "this run has begun" if self.result is None else "this run has ended"
             hint = "make another SimulationOrchestrator"
@@ -296,7 +299,7 @@ class SimulationOrchestrator:
             elif simulation.models and (fault := simulation.models.useless_turn()):
                 place = f"after turn {simulation.recorder.turn}"
                 hint = "thence why @last-error shows one; change the prompt or the model"
-                raise ModelsUnavailable("could not go on", place=place, cause=fault, hint=hint)
+                raise ModelsUnavailable("could not continue", place=place, cause=fault, hint=hint)
             elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()

@@ -62,9 +62,9 @@ class RunHold:
             lock = file_lock(folder / "checkpoints" / ".lock", wait_s)
         except FileBusy as error:
             raise ThenceError(
-                "could not play on",
+                "could not continue",
                 place=folder,
-                cause="the run goes on in another process",
+                cause="another process is playing the run",
                 hint="wait for its end, or stop it",
                 code="run_goes_on",
             ) from error

@@ -87,7 +87,7 @@ def make_components(
     kinds = *((agent, BaseAgent) for agent in agents), (engine, BaseEngine)
     for component, base in (*kinds, (validator, BaseValidator)):
         if not isinstance(component, base):
-            cause, hint = f"{component!r:.60} is not a {base.__name__}", "pass objects, no classes"
+            cause, hint = f"{component!r:.60} is not a {base.__name__}", "pass objects, not classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
     order_of(config, engine)
     names: set[str] = set()
@@ -127,7 +127,7 @@ def restore_components(components: Components, states: Mapping[str, Any]) -> Non
             cause = f"{type(component).__name__} has get_state and no set_state"
             hint = "add set_state(state), which takes what get_state returned"
             raise ThenceError(
-                "could not go on from a checkpoint", place=name, cause=cause, hint=hint
+                "could not continue from a checkpoint", place=name, cause=cause, hint=hint
             )
         set_state(states[name])
 

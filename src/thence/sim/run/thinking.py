@@ -110,7 +110,7 @@ async def ask(
             if not isinstance(error, ValueError | msgspec.MsgspecError):
                 raise
             if request is not first:
-                cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
+                cause, hint = f"the second one too: {error}", "ask another model, or differently"
                 operation = "could not use the model's answers"
                 raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
             reason = f"That can't be used: {error}. Answer again, as instructed."

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from thence.errors import ThenceError
 from thence.sim.models.actions import HEARD
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
@@ -155,11 +154,9 @@ class Trace:
         """Returns what an agent sees where it learns."""
         return self._lessons[agent]
 
-    def known_failures(
-        self, agents: Sequence[BaseAgent]
-    ) -> dict[str, Callable[[Observation], CallFailure]]:
-        """Returns, by agent, what gives its recorded failure; what it had read is read again."""
-        failures: dict[str, Callable[[Observation], CallFailure]] = {}
+    def known_failures(self, agents: Sequence[BaseAgent]) -> dict[str, Mapping[str, Any]]:
+        """Returns the recorded failures by agent; what the agent had read is read again."""
+        failures: dict[str, Mapping[str, Any]] = {}
         for agent in agents if self._known_failures else ():
             name = agent.name
             step = self._recorder.failure_step(name, self._attempt)
@@ -171,13 +168,7 @@ class Trace:
                 RecordedView.value(self._observed[name], index)  # however far it can see
             steps = [call["step"] for call in facts.get("calls", ()) if "step" in call]
             self._observed[name].asked += self._recorder.recorded_calls(steps)
-            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
-            failure = CallFailure(facts["kind"], error)
-
-            def again(_: Observation, failure: CallFailure = failure) -> CallFailure:
-                return failure
-
-            failures[name] = again
+            failures[name] = facts
         return failures
 
     def decided(self, agent: str, actions: Sequence[Action]) -> list[Accepted]:

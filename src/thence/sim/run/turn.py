@@ -163,17 +163,22 @@ class Turn:
         """Gets the agents' decisions and their verdicts; returns the rejections by agent."""
         trace, told = self._trace, self._told
         trace.begin_attempt(agents, attempt)
-        known = trace.known_failures(agents)
+        failures: dict[str, CallFailure] = {}
+        for name, facts in trace.known_failures(agents).items():
+            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+            mark_error(error, self._component_of(name))
+            failures[name] = CallFailure(facts["kind"], error)
+        called = [agent for agent in agents if agent.name not in failures] if failures else agents
         answers: Iterable[Decision | CallFailure] = await self._caller.ask(
-            (
-                (known.get(agent.name, agent.decide_action), (trace.observation(agent.name),))
-                for agent in agents
-            ),
-            lambda place: self._component_of(agents[place].name),
-            len(agents),
-            timeout_of=self._timeouts(agents),
+            ((agent.decide_action, (trace.observation(agent.name),)) for agent in called),
+            lambda place: self._component_of(called[place].name),
+            len(called),
+            timeout_of=self._timeouts(called),
             collects=self._collects,
         )
+        if failures:  # where a failure is known, the agent is not called
+            rest = iter(answers)
+            answers = [failures.get(agent.name) or next(rest) for agent in agents]
         acts: list[Accepted] = []
         for agent, answer in zip(agents, answers, strict=True):
             actions = self._actions(agent.name, answer)

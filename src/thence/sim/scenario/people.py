@@ -89,7 +89,7 @@ class Filling(msgspec.Struct):
         """Returns a value of the entry with the row's values in its texts."""
         if isinstance(value, Mapping):
             if [*value.values()] == [None] and (name := next(iter(value))) in self.columns:
-                self._add(path, "a placeholder is a text", f'write it in quotes: "{{{name}}}"')
+                self._add(path, "a placeholder is text", f'write it in quotes: "{{{name}}}"')
             return {key: self.fill(part, (*path, str(key))) for key, part in value.items()}
         if isinstance(value, list | tuple):
             return [self.fill(part, (*path, at)) for at, part in enumerate(value)]
@@ -147,10 +147,10 @@ def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
         rows = [*_csv_rows(data)]
     except (OSError, ValueError) as error:
         message = f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}"
-        raise _BadTable(0, message, "a table lies beside the scenario, in UTF-8") from error
+        raise _BadTable(0, message, "a table is next to the scenario, in UTF-8") from error
     if not rows or len(rows) > ROWS_MAX or len(data) > _BYTES_MAX:
         message = f"{path.name} has {len(rows):,} rows, {len(data):,} bytes"
-        hint = f"write 1 to {ROWS_MAX:,} rows behind a line of names, {_BYTES_MAX:,} bytes at most"
+        hint = f"write 1 to {ROWS_MAX:,} rows after a line of names, {_BYTES_MAX:,} bytes at most"
         raise _BadTable(0, message, hint)
     return rows, sha256(data).hexdigest()
 
@@ -179,10 +179,10 @@ def _csv_rows(data: bytes) -> Iterator[tuple[int, dict[str, str]]]:
         for cells in reader:
             if not columns and len({*cells, ""}) <= len(cells):
                 hint = "write them in the first line"
-                raise _BadTable(line, "columns need names, each its own", hint)
+                raise _BadTable(line, "columns need names, all different", hint)
             if columns and cells and len(cells) != len(columns):
                 message = f"{len(cells)} values in {len(columns)} columns"
-                raise _BadTable(line, message, 'write "…" around a text with a comma')
+                raise _BadTable(line, message, 'write "…" around text with a comma')
             if columns and cells:
                 yield line, dict(zip(columns, cells, strict=True))
             columns = columns or cells

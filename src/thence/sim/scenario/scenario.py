@@ -359,7 +359,7 @@ class _Reader:
             entry["prompt"] = data.decode()
         except (OSError, ValueError) as error:
             path, message = ("agents", index, "prompt_file"), f"prompt_file can't be read: {error}"
-            self._problems.add(path, message, "name a file of text")
+            self._problems.add(path, message, "name a text file")
             return
         self._files[str(Path(name))] = sha256(data).hexdigest()
         if index in self._fillings:
@@ -384,7 +384,7 @@ class _Reader:
             if (kind == "categorical") != bool(declaration.choices):
                 add(
                     (*path, "choices" if "choices" in raw else "type"),
-                    "a categorical variable, and no other, has choices",
+                    "only a categorical variable has choices",
                     "list at least one under choices",
                 )
             fault = declaration.fault(declaration.default)

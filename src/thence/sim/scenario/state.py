@@ -283,7 +283,7 @@ class StateHistory(Sequence["State"]):
         if not 0 <= number < self._count:
             raise IndexError(f"there is no state after turn {number} yet")
         if number < self._count - len(self._kept):
-            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
+            raise IndexError(f"the state after turn {number} is no longer kept; see open_run")
         return self._kept[number - self._count]
 
 

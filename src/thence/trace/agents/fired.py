@@ -327,7 +327,7 @@ def _text_before(told: str, real: str, cwd: str, root: "str | None") -> "str | N
 
 
 def keep(folder: str, name: str, data: bytes) -> None:
-    """Writes a file of the spool, on the device under its name at the return; raises OSError.
+    """Writes a spool file, durable under its name on return; raises OSError.
 
     Folders that are missing are made for this user alone. No link is followed in them.
     """

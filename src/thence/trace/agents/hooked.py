@@ -142,7 +142,7 @@ class Spooled(msgspec.Struct, frozen=True):
 
 
 class Unreadable(ValueError):
-    """An input that stands for no event; the text says why."""
+    """Input that yields no event; the message says why."""
 
 
 def new_event(

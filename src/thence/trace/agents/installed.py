@@ -169,7 +169,7 @@ def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[Ho
             note = "it is in the working tree: the added lines do nothing in other clones"
         elif tool != "git" and not is_users and change.state != "left":
             _hide(place)
-            note = "it names a folder of this machine: .git/info/exclude has it"
+            note = "it names a folder on this machine: .git/info/exclude has it"
         yield change if change.state == "left" else change._replace(note=note)
 
 
@@ -266,7 +266,7 @@ def settings_of(tool: str, is_users: bool) -> Path:
         folder, _, name = (agent.user or agent.project).partition("/")
         return _users(agent.variable, folder, name)
     if place is None:
-        hint = "go to one, or install them for all you do: --user"
+        hint = "go to one, or install them for all repositories: --user"
         raise _no_place("this folder is in no git repository", hint)
     return Path(place[0], agent.project)
 
@@ -283,7 +283,7 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
     if tool == "git":
         repo = repository(Path.cwd())
         if repo.is_bare:
-            why = "this is no working tree of a repository"
+            why = "this is not a working tree of a repository"
             raise _no_place(why, "go to one: git worktree list")
         repo.git.run("rev-parse")  # it says what is wrong, but switches hooks off
         argv = ["git", "rev-parse", "--path-format=absolute", "--git-path", "hooks"]
@@ -342,7 +342,7 @@ def _changed(place: _Place, *, is_removal: bool = False) -> HookFile:
 
 
 def _text(path: Path) -> str | None:
-    """Returns a file's text, byte for byte; None where there is no file. Raises ValueError."""
+    """Returns a file's text, byte for byte; None if there is no file. Raises ValueError."""
     try:
         with path.open("rb") as file:
             data = file.read(SETTINGS_BYTES_MAX + 1)
@@ -437,7 +437,7 @@ def _written(settings: dict[str, Any], text: str | None) -> str:
 def _with_script(fresh: str, text: str | None) -> str:
     """Returns a file of ours, which only takes the place of one of ours."""
     if text is not None and _without_script(text) is not None:
-        raise ValueError("it is no file of thence: move it away, then install again")
+        raise ValueError("it is not a file of thence: move it away, then install again")
     return fresh
 
 

@@ -149,7 +149,7 @@ def take_in(folder: Path) -> int:
     except FileBusy:  # another command takes in
         return 0
     except Exception as error:  # boundary: reading a log never fails for what hooks have left
-        note_error(spools(str(folder)), f"nothing was taken in: {error}")
+        note_error(spools(str(folder)), f"nothing was imported: {error}")
         return 0
 
 

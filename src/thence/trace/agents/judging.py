@@ -39,7 +39,7 @@ UNSURE = {
     "copied": "it is copied from {path}, where an agent wrote it",  # and which was committed
     "part": f"{_WROTE}, and too little of it is here to be sure",
     "again": f"{_WROTE}, and it is here more than once",
-    "whole": "an agent wrote all of {path}, and what stood there before is not known",
+    "whole": "an agent wrote all of {path}, and what was there before is not known",
     "beside": "it was formatted or edited together with lines that an agent wrote in {path}",
     "other": f"{_WROTE}, in another session than its commit names",
     "tie": f"{_WROTE}, and another session too: nothing distinguishes the two edits",

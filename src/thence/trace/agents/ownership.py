@@ -36,7 +36,7 @@ _DOUBTS = {
     "ended": "its variables name a session that had ended",
     "elsewhere": "its variables name a session that this log does not have",
     "no_call": "the user made it, as by `!`, or something that an ended call left running",
-    "background": "the user made it, as by `!`, or a call that went on in the background",
+    "background": "the user made it, as by `!`, or a call that continued in the background",
     "processes": "the parents of its process could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started",
@@ -215,7 +215,7 @@ class Ownership:
             said = self._uncommitted(line.paths[0]).get(line.number, NOTHING)
             if said.rank:
                 return self._by_edit(said, line, Owner("unknown"))
-            return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
+            return Owner("unknown", reason="it is uncommitted, and no agent edit contains it")
         if line.commit in self.history.shallow:
             reason = "this clone is shallow: the commits before are not here"
             return Owner("unknown", commit=line.commit, reason=reason)
@@ -231,7 +231,7 @@ class Ownership:
             if owner.kind != "agent" or owner.session is None:
                 return owner
             session = f"{owner.name} in session {owner.session}"
-            reason = f"it came along with a commit of {session}, and no edit of an agent holds it"
+            reason = f"it came along with a commit of {session}, and no agent edit contains it"
             unknown = Owner("unknown", self._author(line.commit), commit=line.commit, via=owner.via)
             return unknown._replace(reason=reason, maybe=owner)
         except GitFailed as error:

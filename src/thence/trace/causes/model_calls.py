@@ -243,25 +243,16 @@ class ModelCalls:
 
 
 class AskedCall(NamedTuple):
-    """The last event of a tool, and the one that ended the model call that asked for it."""
+    """A tool's last event, the one that ended the model call that asked; `words` introduce it."""
 
     tool: Event
     call: Event
     is_inferred: bool
-
-    @property
-    def words(self) -> str:
-        """How the call is introduced."""
-        return (
-            f"the only call that asked for {called_in(self.tool)}" * self.is_inferred or "asked by"
-        )
+    words: str
 
 
 def asked_calls(log: "Reader", answer: Why) -> Iterator[AskedCall]:
-    """Yields the model calls that asked for tools of a chain, where they are no causes in it.
-
-    Such a tool's end names the call, or it was concluded from its name and arguments.
-    """
+    """Yields the model calls that asked for tools of a chain, where they are no causes in it."""
     chain = {event.event_id for event in answer.chain}
     tools = [event for event in answer.chain if event.begins and SPAN_SIGN in event.line]
     for begin in tools[-_TOOLS_MAX:]:
@@ -272,7 +263,8 @@ def asked_calls(log: "Reader", answer: Why) -> Iterator[AskedCall]:
         for event_id in sorted((causes | inferred) - chain):
             call = log.held([event_id]).events.get(event_id)
             if call is not None and is_model_answer(call):
-                yield AskedCall(end, call, event_id not in causes)
+                is_sure, only = event_id in causes, f"the only call that asked for {called_in(end)}"
+                yield AskedCall(end, call, not is_sure, "asked by" if is_sure else only)
 
 
 def and_ancestors(key: SpanKey, parent_of: Callable[[SpanKey], SpanKey | None]) -> set[SpanKey]:

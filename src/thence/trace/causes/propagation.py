@@ -144,7 +144,7 @@ def propagate(work: Any) -> Any:
     )
     if not callable(work) or is_elsewhere:
         raise InvalidEvent(
-            "could not hand causes to work",
+            "could not pass causes to work",
             place=f"{work!r:.80}",
             cause="its body runs elsewhere" if is_elsewhere else "it is not a function",
             hint="pass a function or an executor; asyncio's tasks have the causes by themselves",

@@ -155,7 +155,7 @@ class TakenStep(Event):
             "could not name the end of the step",
             place=f"{self.event_type} {self.event_id}",
             cause=f"its end was not appended: {self._end}" if self._end else open_here,
-            hint="ask for it behind the step's block; inside, the step itself is a cause",
+            hint="read it after the step's block; inside, the step itself is a cause",
         ) from self._end
 
 

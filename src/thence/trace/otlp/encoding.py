@@ -18,7 +18,6 @@ from thence.core.failures import is_failure
 from thence.core.json_values import storable
 from thence.core.sentences.events import duration_s_of
 from thence.core.sentences.spans import SPAN_SIGN, is_of_model_call, is_of_tool
-from thence.core.vocabulary import Vocabulary
 from thence.trace.causes.propagation import number_of
 
 Json = dict[str, Any]
@@ -85,8 +84,7 @@ class LogSpans:
     notice `log.joined` is no span: what it names is linked from the events that name it.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+    def __init__(self) -> None:
         self._open: dict[str, _OpenSpan] = {}
         # of open steps, the time of the first event that each caused
         self._inside_ns: dict[str, int] = {}
@@ -190,12 +188,11 @@ class LogSpans:
         else:
             own = ids_of(event.event_id)
         outer, before = map(event.cut_payload.get, ("parent_span_id", RETRY))
-        again = self._ids(before) if isinstance(before, str) else None
-        retried = again and again.span
+        retried = self._ids(str(before))
         parent = enclosing[0].span if enclosing else hex_id(outer, 16)
         own = own._replace(role=_role(event))
         links = [
-            _link(ids, own.role, {RELATION: RETRY} if ids.span == retried else {})
+            _link(ids, own.role, {RELATION: RETRY} if retried and ids.span == retried.span else {})
             for ids in causes.values()
             if ids.is_end or ids.span != parent
         ]

@@ -1,13 +1,14 @@
-"""The protobuf form of OTLP, built field by field from its JSON form.
+"""The protobuf form of OTLP, to and from its JSON form.
 
-JSON has ids in hex and integers of 64 bits as text, protobuf bytes and numbers; all else is the
-same under other names. Needs the package `opentelemetry-proto`, of the extra `otel`.
+Protobuf's own JSON differs in ids alone: bytes in base64, which OTLP has in hex. Needs the package
+`opentelemetry-proto`, of the extra `otel`.
 """
 
-import re
-from functools import cache
-from typing import Any
+import base64
+from collections.abc import Callable
 
+import msgspec
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
@@ -15,17 +16,27 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-__all__ = ["DecodeError", "message_of", "partial_success_of", "request_of"]
+from thence.trace.otlp.encoding import Json
+
+__all__ = ["DecodeError", "document_of", "message_of", "partial_success_of", "request_of"]
 
 _IDS = frozenset(("traceId", "spanId", "parentSpanId"))
-_NUMBERS = frozenset(("startTimeUnixNano", "endTimeUnixNano", "timeUnixNano", "intValue"))
-_CAPITAL = re.compile("([A-Z])")
 
 
-def request_of(trace: dict[str, Any]) -> bytes:
+def request_of(trace: Json) -> bytes:
     """Returns a batch, as `trace_of` makes it, as the body of a request."""
-    body: bytes = ExportTraceServiceRequest(**_fields(trace)).SerializeToString()
+    request: Json = msgspec.json.decode(msgspec.json.encode(trace))  # a copy
+    _recode(request, lambda text: base64.b64encode(bytes.fromhex(text)).decode())
+    body: bytes = ParseDict(request, ExportTraceServiceRequest()).SerializeToString()
     return body
+
+
+def document_of(body: bytes) -> Json:
+    """Returns a request in protobuf as OTLP/JSON has it; raises DecodeError."""
+    message = ExportTraceServiceRequest.FromString(body)
+    document: Json = MessageToDict(message, use_integers_for_enums=True)
+    _recode(document, lambda text: base64.b64decode(text).hex())
+    return document
 
 
 def partial_success_of(answer: bytes) -> tuple[int, str]:
@@ -43,22 +54,11 @@ def message_of(answer: bytes) -> str:
     return message
 
 
-def _fields(message: dict[str, Any]) -> dict[str, Any]:
-    """Returns the members of a message as the fields of protobuf, which refuses an unknown one."""
-    fields: dict[str, Any] = {}
-    for key, value in message.items():
-        if key in _IDS:
-            value = bytes.fromhex(value)
-        elif key in _NUMBERS:
-            value = int(value)
-        elif isinstance(value, dict):
-            value = _fields(value)
-        elif isinstance(value, list):
-            value = [_fields(one) for one in value]
-        fields[_field_name(key)] = value
-    return fields
-
-
-@cache
-def _field_name(key: str) -> str:
-    return _CAPITAL.sub(r"_\1", key).lower()
+def _recode(request: Json, change: Callable[[str], str]) -> None:
+    """Changes the ids of a request in place."""
+    for group in request.get("resourceSpans", ()):
+        for scoped in group.get("scopeSpans", ()):
+            for span in scoped.get("spans", ()):
+                for ids in (span, *span.get("links", ())):
+                    for name in _IDS.intersection(ids):
+                        ids[name] = change(ids[name])

@@ -5,7 +5,6 @@ the log's folder, durable before it is answered. Its spans become events when th
 log, or arrives; after `WAIT_S` seconds, or at the next start, without. Then the file is removed.
 """
 
-import base64
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -24,7 +23,6 @@ from thence.log.files.segment import own_folder
 from thence.log.open import Log, new_id
 from thence.log.write.drafting import warn
 from thence.trace.otlp.decoding import Arrivals, ReadSpan, SpanReader
-from thence.trace.otlp.encoding import Json
 
 WAIT_S = 30.0
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -107,7 +105,7 @@ class SpanIntake:
         with self._lock:
             if len(self._waiting) + len(spans) > WAITING_MAX:
                 raise LogFull(
-                    "could not take spans",
+                    "could not receive spans",
                     place=self._log.folder,
                     cause=f"{len(self._waiting):,} wait for their parents",
                     hint="send them again later",
@@ -121,10 +119,7 @@ class SpanIntake:
         return Received(reader.refused.total(), ", ".join(reasons)[:_REASON_CHARACTERS_MAX])
 
     def settle(self) -> None:
-        """Records the spans whose parent is there, or that have waited long enough.
-
-        Those that a SpanProcessor of any process records are not recorded again.
-        """
+        """Records spans whose parent is there or that have waited, unless a SpanProcessor does."""
         with self._lock:
             if not self._waiting:
                 return
@@ -188,20 +183,3 @@ class SpanIntake:
         self._files[file] = len(fresh)
         until_s = monotonic() + wait_s
         self._waiting |= {span.key: _Waiting(span, file, until_s) for span in fresh}
-
-
-def document_of(body: bytes) -> Json:
-    """Returns a request in protobuf as OTLP/JSON has it; raises DecodeError, ExtraMissing."""
-    from google.protobuf.json_format import MessageToDict
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    message = ExportTraceServiceRequest.FromString(body)
-    document: Json = MessageToDict(message, use_integers_for_enums=True)
-    for group in document.get("resourceSpans", ()):
-        for scoped in group.get("scopeSpans", ()):
-            for span in scoped.get("spans", ()):
-                for ids in (span, *span.get("links", ())):
-                    for name in ("traceId", "spanId", "parentSpanId"):
-                        if name in ids:  # protobuf's own JSON has bytes in base64
-                            ids[name] = base64.b64decode(ids[name]).hex()
-    return document

@@ -64,8 +64,8 @@ def _moved_meanwhile(request: MoveRequest) -> Read:
         return ()
     return GuardFailure(
         "moved_meanwhile",
-        f"somebody else was faster: {package.wp_id} went from {seen} to {_place(package)}",
-        "look at `thence work status`, then take another package",
+        f"someone else was faster: {package.wp_id} went from {seen} to {_place(package)}",
+        "check `thence work status`, then take another package",
         may_be_forced=False,
     )
 
@@ -115,7 +115,7 @@ def _not_its_agent(request: MoveRequest) -> Read:
     return GuardFailure(
         "not_its_agent",
         f"{package.wp_id} is {role} {agent}, not {actor}",
-        f"leave it to {agent}; `thence work implement` takes one that is free",
+        f"leave it to {agent}; `thence work implement` claims a free one",
     )
 
 
@@ -205,8 +205,8 @@ def _author_approves(request: MoveRequest) -> Read:
         return ()
     return GuardFailure(
         "author_approves",
-        f"{package.wp_id} is the work of {package.agent}, and nobody here may approve their own",
-        "have somebody else look at it and accept it",
+        f"{package.wp_id} is {package.agent}'s work, and no one here may approve their own",
+        "have someone else review and accept it",
         may_be_forced=not context.is_agent,
     )
 
@@ -248,7 +248,7 @@ def _changed_since(request: MoveRequest) -> Read:
     move = f"thence work move-task {wp_id} --feature {request.feature.slug}"
     return GuardFailure(
         "changed_since",
-        f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
+        f"{wp_id} has {changed_since(code.changed_since)}: no one has reviewed what it is now",
         f"hand it in again: {move} --to doing --reason TEXT, then {move} --to for_review",
         may_be_forced=not request.context.is_agent,
     )

@@ -37,8 +37,8 @@ def claimed(home: Path, subject: str, *, is_passed: bool = False) -> Iterator[No
             guard="moved_meanwhile",
             place=package,
             cause=f"{sentence(holder(home, subject))} right now",
-            hint="wait until it has ended, then look at `thence work status`; a person takes a"
-            f" package in doing from it by `thence work implement {package} --feature"
+            hint="wait for it to finish, then check `thence work status`; a person takes over"
+            f" a package in doing with `thence work implement {package} --feature"
             f" {feature.rpartition('/')[2]} --take-over`",
         )
     try:
@@ -96,7 +96,7 @@ def holder(home: Path, subject: str) -> int | None:
 def sentence(pid: int | None) -> str:
     """Returns a sentence on the holder of a claim."""
     who = f"process {pid}, or one that it started," if pid else "another process"
-    return f"{who} is at work on it"
+    return f"{who} is working on it"
 
 
 def _path(home: Path, subject: str) -> Path:

@@ -81,7 +81,7 @@ class TakenLines(NamedTuple):
         if self.bad:
             file, reason = self.bad[0]
             others = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
-            yield f"a line of {file} was passed over: {reason.reason}{others}"
+            yield f"a line of {file} was skipped: {reason.reason}{others}"
         if self.parked:
             events = counted(self.parked, "event")
             yield f"left out {events} with a clock far ahead, to be tried again"

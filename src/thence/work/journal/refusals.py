@@ -131,7 +131,7 @@ class ErrorStore:
             try:
                 lines = self._files.read(path).split(b"\n")
             except OSError as error:
-                report(f"{path} was passed over: {error.strerror or error}")
+                report(f"{path} was skipped: {error.strerror or error}")
                 continue
             for line in reversed(lines):
                 with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -169,6 +169,7 @@ class Orchestrator:
             hold_up = self._held_up.get(wp_id)
             if hold_up and hold_up.until_s == math.inf and hold_up.seen != package:
                 del self._held_up[wp_id]
+        shared.session.snapshot.planned(shared.feature)  # a file that can't be read holds up all
         shared.histories = attempt_histories(shared.session.snapshot.events, self.slug)
         self._journal_size = seen
 
@@ -307,7 +308,7 @@ class Orchestrator:
         if waits_for := open_dependencies(self.shared.feature, package):
             return f"waits for {', '.join(waits_for)}"
         if history is None:
-            return f"is in {package.lane}, with {package.agent or 'somebody'}"
+            return f"is in {package.lane}, with {package.agent or 'someone'}"
         if self._is_given_up(wp_id):
             return f"was sent back {self.shared.times_sent_back(wp_id)} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"

@@ -285,10 +285,10 @@ class PackageTask:
             return
         package, agent, is_review = self._package, self.task.agent, self.task.phase == REVIEW
         if package.lane != (FOR_REVIEW if is_review else DOING):
-            self.report("moved", f"somebody moved it to {package.lane} meanwhile")
+            self.report("moved", f"someone moved it to {package.lane} in the meantime")
             return
         if (who := package.reviewer if is_review else package.agent) != agent:
-            self.report("moved", f"{who} took it over meanwhile")
+            self.report("moved", f"{who} took it over in the meantime")
             return
         stray = "; ".join(filter(None, self._stray()))
         if ended.how != "done":

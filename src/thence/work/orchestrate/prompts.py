@@ -100,7 +100,7 @@ def implementation(work: Assignment, feedback: str = "") -> str:
         )
     begin = f"""# Do work package {work.wp_id} of {work.feature}: {work.title}
 
-You are to do this package completely, alone, without asking anybody."""
+You are to do this package completely, alone, without asking anyone."""
     last = """## What was missing in the last try
 
 The worktree holds what was committed before. Set this right:"""
@@ -122,15 +122,15 @@ def review(work: Assignment, feedback: str = "") -> str:
     """Returns the prompt for reviewing a package; `feedback` is the last review's failure."""
     begin = f"""# Review work package {work.wp_id} of {work.feature}: {work.title}
 
-Somebody else has done this package. You decide whether it is good enough to be merged."""
+Someone else has done this package. You decide whether it is good enough to be merged."""
     rules = f"""## How to review
 
 - `git diff {work.target}...HEAD`, run in the worktree, shows what was done; `git log \
 {work.target}..HEAD` shows its commits.
 - Look whether it does what the package asks, whether its tests would fail without it, and whether
   it breaks anything around it. Run the tests.
-- Change nothing: no commit, no edit, no other worktree, and no `thence work` command. The package
-  is moved by your verdict alone, whatever its file says about moving on.
+- Change nothing: no commit, no edit, no other worktree, and no `thence work` command. Only your
+  verdict moves the package, whatever its file says about moving on.
 - Say first what you found. The last line that you print is your verdict, alone on its line and
   without any decoration, one of these two: `VERDICT: approve` or `VERDICT: send back: why`.
   In place of "why" stands, on that same line, what has to be set right: its author reads nothing
@@ -175,7 +175,7 @@ def _joined(work: Assignment, begin: str, last: str, feedback: str, rules: str) 
         if text:
             parts += [f"`{file}` says:", _quoted(text, TEXT_CHARACTERS_MAX)]
     if not work.text and not work.section:
-        parts.append("The planning files have its title alone; the spec has the rest.")
+        parts.append("The planning files have only its title; the spec has the rest.")
     if feedback.strip():
         parts += [last, _quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True)]
     return "\n\n".join((*parts, rules)) + "\n"

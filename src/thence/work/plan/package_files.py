@@ -81,7 +81,7 @@ def render(
     next_steps = f"""## How to move on
 
 1. `export THENCE_ACTOR=NAME`, or `--actor NAME` with each command, says who you are: a package is
-   moved on by who began it.
+   moved on by whoever began it.
 2. `thence work implement {wp_id} {feature}` makes the branch `{branch_of(feature_slug, wp_id)}` \
 and the worktree `{worktree_of(feature_slug, wp_id)}`. Work there.
 3. Commit what you did.{ticking}

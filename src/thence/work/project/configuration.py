@@ -219,7 +219,7 @@ def setup_of(data: bytes) -> OrchestratorConfig:
     """
     yaml, path, section = _section(data, SECTION)
     if section is None:
-        raise yaml.fault((), f"it says nothing of {SECTION}", f"add {EXAMPLE}")
+        raise yaml.fault((), f"it does not mention {SECTION}", f"add {EXAMPLE}")
     values = dict(_converted(yaml, path, section, dict[str, Any]))
     inner = (SECTION, "agents")
     agents = _converted(yaml, inner, values.get("agents"), dict[str, Any])

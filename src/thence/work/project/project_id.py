@@ -64,7 +64,7 @@ def ids_in(data: bytes, path: Path) -> list[str]:
             "could not read the project's id in",
             place=f"{path}:{line}",
             cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is not a UUID",
-            hint="put the id back that git has of it, or take the line out to get a new one",
+            hint="restore the id that git has of it, or take the line out to get a new one",
         )
     return ids
 
@@ -146,7 +146,7 @@ def id_of_history(repo: Repository, refs: Refs) -> str | None:
         raise PlanningError(
             "could not find the project of",
             place=repo.folder,
-            cause="this is a shallow clone, without the first commit, of which the id is made",
+            cause="this is a shallow clone, without the first commit, from which the id is made",
             hint="git fetch --unshallow, or fetch the board: git fetch origin "
             f"+{HEADS}{BOARD_BRANCH}:refs/remotes/origin/{BOARD_BRANCH}",
         )

@@ -62,9 +62,7 @@ def commit(
         return None
     edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
     if edited:
-        session.warnings.append(
-            f"committed as they lie, with what you changed: {', '.join(edited)}"
-        )
+        session.warnings.append(f"committed as they are, with your changes: {', '.join(edited)}")
     if target not in (None, committed.branch) and not by_pull_request:
         session.warnings.append(
             f"the planning files are on {committed.branch}, and its packages begin at {target}:"

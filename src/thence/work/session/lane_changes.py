@@ -165,9 +165,7 @@ def move_all(
             try:
                 keep_commit(session.project.repo, session.refs, slug, wp_id, commit)
             except GitFailed as error:  # the move is recorded, and the branch has the commit
-                session.warnings.append(
-                    f"what went to review is kept by its branch alone: {error.cause}"
-                )
+                session.warnings.append(f"only its branch keeps what went to review: {error.cause}")
     return moves, refused
 
 
@@ -349,6 +347,6 @@ def refuse_author(session: Session, package: PackageState, operation: str, place
             operation,
             guard="author_approves",
             place=place,
-            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
-            hint="have somebody else look at it",
+            cause=f"it is {package.agent}'s work, and no one here may approve their own",
+            hint="have someone else review it",
         )

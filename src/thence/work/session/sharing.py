@@ -82,7 +82,7 @@ def refresh_first(session: Session) -> float:
         return until_s
     session.is_online = False
     reason = last.error_text if last and last.error_text else f"no answer in {WAIT_S:g} s"
-    session.warnings.append(f"not asked whether somebody else has claimed it: {reason}")
+    session.warnings.append(f"not asked whether someone else has claimed it: {reason}")
     return 0.0
 
 
@@ -120,7 +120,7 @@ def give_way(
             "could not begin work on",
             f"{feature.slug}/{package.wp_id}",
             f"{person(first)} claimed it first, at {first.timestamp}",
-            "look at `thence work status`, then take another package",
+            "check `thence work status`, then take another package",
         )
 
 

@@ -2,10 +2,15 @@
 
 import asyncio
 import os
+from contextlib import suppress
 
 import page
 from stub import calling, serving
 
+os.environ |= {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+}
 names = page.recorded_by_row("google-adk")
 from google.adk.agents import LlmAgent  # noqa: E402
 from google.adk.models.lite_llm import LiteLlm  # noqa: E402
@@ -42,11 +47,9 @@ async def main() -> None:
         )
         message = types.Content(role="user", parts=[types.Part(text="Pay order 881")])
         about = {"user_id": "ada", "session_id": session.id, "new_message": message}
-        try:
-            async for event in runner.run_async(**about):
-                print(event.content)
-        except ValueError as error:
-            print(repr(error))
+        with suppress(ValueError):
+            async for _ in runner.run_async(**about):
+                pass
 
 
 asyncio.run(main())

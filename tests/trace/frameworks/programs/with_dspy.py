@@ -41,6 +41,6 @@ ANSWERS = [
 with serving(ANSWERS, in_turn=True) as url:
     dspy.configure(lm=dspy.LM("openai/gpt-4o", api_base=url, api_key="none", cache=False))
     shop = dspy.ReAct("question -> answer", tools=[pay], max_iters=4)
-    print(shop(question="Pay order 881"))
+    assert shop(question="Pay order 881").answer == "paid"
 names["log"].append("after")
 names["log"].close()

@@ -35,6 +35,7 @@ with serving(ANSWERS) as url:
     shop = Agent(chat_generator=model, tools=[pay], system_prompt="Pay orders.")
     pipeline = Pipeline()
     pipeline.add_component("shop", shop)
-    print(pipeline.run({"shop": {"messages": [ChatMessage.from_user("Pay order 881")]}}))
+    answer = pipeline.run({"shop": {"messages": [ChatMessage.from_user("Pay order 881")]}})
+    assert answer["shop"]["last_message"].text == "order 881 is paid"
 names["log"].append("after")
 names["log"].close()

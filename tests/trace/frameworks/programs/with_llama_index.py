@@ -1,4 +1,4 @@
-"""An agent of llama-index with a tool that fails once."""
+"""An agent of llama-index whose tool fails."""
 
 import asyncio
 import os
@@ -11,19 +11,13 @@ from llama_index.core.agent.workflow import FunctionAgent  # noqa: E402
 from llama_index.llms.openai_like import OpenAILike  # noqa: E402
 
 ORDER = int(os.environ.get("ORDER", "881"))
-ANSWERS = [
-    calling("pay", "call_1", order=ORDER),
-    calling("pay", "call_2", order=ORDER, key="k1"),
-    {"content": "order 881 is paid"},
-]
+ANSWERS = [calling("pay", "call_1", order=ORDER), {"content": "it is not paid"}]
 
 
-def pay(order: int, key: str | None = None) -> str:
+def pay(order: int) -> str:
     """Pays an order."""
     names["log"].append("money.sent", {"order": order})
-    if key is None:
-        raise ValueError("give an idempotency key")
-    return "paid"
+    raise ValueError("give an idempotency key")
 
 
 async def main() -> None:
@@ -32,7 +26,7 @@ async def main() -> None:
     with serving(ANSWERS) as url:
         model = OpenAILike("gpt-4o", api_base=url, **about)
         agent = FunctionAgent(name="shop", tools=[pay], llm=model, system_prompt="You pay orders.")
-        print(await agent.run("Pay order 881"))
+        assert "paid" in str(await agent.run("Pay order 881"))
 
 
 asyncio.run(main())

@@ -6,11 +6,14 @@ from contextlib import suppress
 
 import page
 from stub import calling, serving
+from tape import Tape
 
 names = page.recorded_by_row("logfire")
 import logfire  # noqa: E402
 from openai import OpenAI  # noqa: E402
+from opentelemetry import trace  # noqa: E402
 
+trace.get_tracer_provider().add_span_processor(Tape())
 ORDER = int(os.environ.get("ORDER", "881"))
 
 

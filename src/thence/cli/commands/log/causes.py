@@ -284,7 +284,7 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
     for missing in answer.missing[:_MISSING_SHOWN_MAX]:
         lies = "it was removed, or never written"
         if missing.log_id is not None:
-            lies = f"it lies in log {missing.log_id}, ask there"
+            lies = f"it is in log {missing.log_id}; ask there"
         elif missing.pruned is not None:
             lies = missing.pruned
         is_first = missing.named_by == answer.chain[0].event_id
@@ -353,7 +353,7 @@ def _summed(answer: "Measurement", kind: str, rows: int) -> str:
     ]
     text = f"{', '.join(parts)}{'' if rows >= len(answer.weights) else '; -v shows all'}."
     if answer.interrupted:
-        return f"{text} It was ended early: {answer.problem or 'Ctrl-C'}."
+        return f"{text} It ended early: {answer.problem or 'Ctrl-C'}."
     if answer.unmeasured:
         text += " More --runs reach more."
     if answer.problem:

@@ -29,7 +29,7 @@ from thence.log.doctor.health import Check, checked, disk_check, joined
 from thence.log.files.disk import OS_DISK
 
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
-_REINSTALL = "install thence anew: `pip install --force-reinstall thence`"
+_REINSTALL = "reinstall thence: `pip install --force-reinstall thence`"
 _LOSSES = ["log.events_dropped", "log.write_failed"]
 _NAME_COLUMNS = len("install")
 
@@ -113,7 +113,7 @@ def _hooks(folder: Path) -> list[Check]:
 
     waiting_count, refused_count = waiting(folder)
     last = last_error(folder)
-    detail = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
+    detail = f"{counted(waiting_count, 'file')} to import, {refused_count:,} refused"
     detail += f"; the last error: {last}" if last else ""
     spool = quote(str(folder / "spool"))
     hint = f"look at them with `ls -R {spool}`; "
@@ -127,7 +127,7 @@ def _hooks(folder: Path) -> list[Check]:
     masking = "masking is on: secrets are masked before an event is stored"
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
-        masking = f"masking is off: secrets of agents are stored; {file} has no [redact]"
+        masking = f"masking is off: agents' secrets are stored; {file} has no [redact]"
     return [*checks, Check("hooks", True, masking)]
 
 
@@ -150,6 +150,6 @@ def _losses(folder: Path) -> list[Check]:
                 last = last or f"at {event.timestamp[:19]}Z: {why}"
     if not lost:
         return []
-    detail = f"{counted(lost, 'event')} of a program not taken in, the last {last}"
+    detail = f"{counted(lost, 'event')} of a program not recorded, the last {last}"
     hint = "`thence log --failed` lists when; see that the disk has room, or pass a larger "
     return [Check("events", True, detail, f"{hint}max_queue_size")]

@@ -244,7 +244,7 @@ def _ended_text(event: Event, last: str) -> str:
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
 @log_options
 def unfinished_command(log_name: str | None) -> None:
-    """List steps that began and never ended, and whether their processes live.
+    """List steps that never ended, and whether their processes are alive.
 
     The latest comes last. A step of another machine, or of a copied log, counts as alive: this
     machine can't check its process.
@@ -265,7 +265,7 @@ def unfinished_command(log_name: str | None) -> None:
         return
     for event in end.still_open:
         last = ended.get(event.event_id)
-        state = "may still go on" if last is None else _ended_text(event, last)
+        state = "may still be running" if last is None else _ended_text(event, last)
         sentence = log.vocabulary.sentence(event)
         out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
     if not end.still_open:
@@ -275,7 +275,7 @@ def unfinished_command(log_name: str | None) -> None:
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_options
 def rebuild_command(log_name: str | None) -> None:
-    """Rebuild the index of a log from its lines.
+    """Rebuild a log's index from its lines.
 
     You never need it: a command that finds the index missing, damaged or old rebuilds it. A small
     log keeps its index in memory until it has one in a file.

@@ -48,7 +48,7 @@ _COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "c
 )
 @log_options
 def stats_command(by: str | None, log_name: str | None, **conditions: OptionValue) -> None:
-    """Count the events of a log, with the tokens and cost of models.
+    """Count a log's events, with model tokens and cost.
 
     An event counts once, as `thence log` lists it, if it matches every option. Damaged lines that
     were skipped, and events that nothing verifies, are reported.

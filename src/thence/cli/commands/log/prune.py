@@ -69,14 +69,14 @@ def prune_command(
 ) -> None:
     """Remove a log's oldest files, or move them to an archive.
 
-    It takes whole closed files, oldest first, never the one that is appended to; `thence.open(…,
+    It takes whole closed files, oldest first, never the current one; `thence.open(…,
     rotate_after="1d")` closes one a day. A notice records what was removed, for numbers, causes and
     sync; nothing counts as damage. A project's journal and a run are refused; a file stays, and all
     later ones, with lines of other tools, or that the server of a synced log does not hold yet. An
     archive is a folder of these files, compressed; gunzip makes it a log.
     """
     if (before is None) == (keep_bytes is None):
-        raise click.UsageError("choose the files, by --before or by --keep-bytes")
+        raise click.UsageError("choose the files with --before or --keep-bytes")
     from thence.cli.shared.progress import bar
 
     out = current()

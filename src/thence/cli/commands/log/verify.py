@@ -18,7 +18,7 @@ def verify_command(log_name: str | None) -> int:
     """Check every line of a log; nothing is changed.
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
-    that are no damage (an unfinished last line, lines of other tools, gaps in the
+    that are not damage (an unfinished last line, lines of other tools, gaps in the
     numbers of other nodes) are noted.
     """
     from thence.cli.shared.progress import bar  # not for the help, and for completions in a shell

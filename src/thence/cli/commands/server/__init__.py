@@ -4,12 +4,12 @@ from thence.cli.frame import command_group
 
 # name: (the module of the command, its line in the help)
 TABLE = {
-    "init": ("run_server", "Make the database of a server, with its first team."),
-    "backup": ("run_server", "Copy a server's data into one file, also while it runs."),
+    "init": ("run_server", "Create a server's database, with its first team."),
+    "backup": ("run_server", "Copy a server's data into one file, even while it runs."),
     "restore": ("run_server", "Check a backup and restore it."),
-    "run": ("run_server", "Serve the logs of a team over HTTP until a signal ends it."),
+    "run": ("run_server", "Serve a team's logs over HTTP until a signal stops it."),
     "team": ("accounts", "Add teams, and list them."),
-    "token": ("accounts", "Add, list or revoke the tokens of machines such as CI."),
+    "token": ("accounts", "Add, list or revoke tokens for machines such as CI."),
     "user": ("accounts", "Add users, list or remove them, change their roles and passwords."),
 }
 
@@ -24,4 +24,4 @@ TABLE = {
     package="thence.cli.commands.server",
 )
 def server_command() -> None:
-    """Run the server that syncs the logs of a team."""
+    """Run the server that syncs a team's logs."""

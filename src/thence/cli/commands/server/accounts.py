@@ -106,7 +106,7 @@ def _show(value: dict[str, object], lines: list[str], new_password: str | None) 
 )
 @click.argument("name")
 @click.option("--role", type=click.Choice(_ROLES), help="The role from the next request on.")
-@click.option("--password", "is_made", is_flag=True, help="Make another password, and show it.")
+@click.option("--password", "is_made", is_flag=True, help="Generate a new password, and show it.")
 @_password_option
 @team_option
 def set_user(
@@ -136,7 +136,7 @@ def set_user(
         text, new_password = _password(password_stdin)
         server.accounts.set_password(name, text)
         server.audit("password.changed", user=name)
-        lines.append(f"{name} has another password, and has to log in again")
+        lines.append(f"{name} has a new password, and must log in again")
     _show(change, lines, new_password)
 
 
@@ -153,9 +153,9 @@ def list_users(server: OpenedServer) -> None:
 
 # what somebody who was removed may still do
 _STILL_WORKS = (
-    "their logins have ended; their events, and the clones and mirrors that they have, stay",
-    "a board that is shared by git still takes their pushes: end that where the repository is",
-    "tokens of machines that they know still work: thence server token list",
+    "their logins have ended; their events, clones and mirrors stay",
+    "a board shared through git still accepts their pushes: stop that where the repository is",
+    "machine tokens that they know still work: thence server token list",
 )
 
 
@@ -170,7 +170,7 @@ def remove_user(server: OpenedServer, name: str) -> None:
 
 @command_group("token", "thence server token add ci --role reader", "thence server token list")
 def token_command() -> None:
-    """Add, list or revoke the tokens of machines such as CI."""
+    """Add, list or revoke tokens for machines such as CI."""
 
 
 @server_command(token_command, "add", "thence server token add ci --role writer --expires 90")

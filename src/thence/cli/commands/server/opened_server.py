@@ -30,7 +30,7 @@ unix_option = click.option(
     "--unix",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Listen on a Unix socket in place of an address, for a proxy.",
+    help="Listen on a Unix socket instead of an address, for a proxy.",
 )
 
 

@@ -39,7 +39,7 @@ _TEAM = "team"
 )
 @output_options
 def init_command(data: str, team: str) -> None:
-    """Make the database of a server, with its first team.
+    """Create a server's database, with its first team.
 
     It lies in a folder that only you can read, or in an empty database of PostgreSQL.
     """
@@ -90,7 +90,7 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
     if not (is_behind_proxy or running.is_loopback(host)):
         raise click.UsageError(
             f"passwords would cross the network to {host} in the clear: put a proxy with TLS"
-            " before 127.0.0.1, or give --behind-proxy where nothing else reaches the address"
+            " in front of 127.0.0.1, or give --behind-proxy if nothing else reaches the address"
         )
     database = database_place(data)
     try:
@@ -118,11 +118,11 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
                 # redactions since the last time may have left copies
                 with closing(SqliteDatabase(database)) as opened:
                     if opened.compact():
-                        out.notice(f"wrote {database.name} anew, as lines in it were redacted")
+                        out.notice(f"rewrote {database.name}, because lines in it were redacted")
             address = running.address_of(listener)
             out.result({"url": address, "data": str(folder.absolute())}, [address])
             out.flush()
-            out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
+            out.notice(f"serving {folder.absolute()}; Ctrl-C stops it")
             running.serve_team(listener, database, folder, host, is_behind_proxy=is_behind_proxy)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(ended)
@@ -198,7 +198,7 @@ def _file(data: str) -> Path:
     if isinstance(place, Path):
         return place
     raise click.UsageError(
-        "the database is in PostgreSQL: pg_dump copies it, pg_restore puts it back"
+        "the database is in PostgreSQL: pg_dump copies it, pg_restore restores it"
     )
 
 

@@ -50,10 +50,13 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     metavar="ORIGIN",
     multiple=True,
     callback=lambda context, option, raw: tuple(map(_origin, raw)),
-    help="Let pages of this origin read the answers; repeatable.",
+    help="Let pages from this origin read the responses; repeatable.",
 )
 @click.option(
-    "--otlp", "takes_spans", is_flag=True, help="Also take spans into the log ROOT, on port 4318."
+    "--otlp",
+    "takes_spans",
+    is_flag=True,
+    help="Also receive spans into the log ROOT, on port 4318.",
 )
 @click.option("--open", "is_opened", is_flag=True, help="Also open the address in a browser.")
 @output_options
@@ -70,7 +73,7 @@ def serve_command(
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output;
     default: THENCE_ROOT or ./output, with the logs of this folder's repository; without any runs
-    there, this folder's logs. The address is the first line on stdout. Ctrl-C ends it at once.
+    there, this folder's logs. The address is the first line on stdout. Ctrl-C stops it at once.
 
     With --otlp programs of any language send their spans to it, over OTLP/HTTP. They become begun
     and ended steps in the log ROOT, which is created if it is missing.
@@ -84,7 +87,7 @@ def serve_command(
         intake = None
         if takes_spans:
             if root is None:
-                raise click.UsageError("--otlp needs the log that takes the spans: name it as ROOT")
+                raise click.UsageError("--otlp needs a log to receive the spans: name it as ROOT")
             is_new = not is_log(Path(root))
             intake = opened.enter_context(_taking_spans(Path(root)))
             if is_new:
@@ -119,7 +122,7 @@ def serve_command(
 
         if of_agents:
             Thread(target=take_in, name="thence-hooks", daemon=True).start()
-        out.notice("Ctrl-C ends it")
+        out.notice("Ctrl-C stops it")
         if is_opened:
             # a browser of the terminal would keep the server waiting
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
@@ -143,7 +146,7 @@ def _taking_spans(folder: Path) -> "Iterator[SpanIntake]":
 
     words = opened_vocabulary(OS_DISK, folder, None, True)
     if words.name != "plain":
-        raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
+        raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
     with Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log, SpanIntake(log) as intake:
         yield intake
 
@@ -177,5 +180,5 @@ def _served(out: Output, root: str | None, of_runs: Path) -> tuple[Path, dict[st
 def _origin(raw: str) -> str:
     """Returns an origin as browsers send it, in lower case; it is compared literally."""
     if not _ORIGIN.fullmatch(raw):
-        raise click.BadParameter(f"{raw!r} is not an origin; one is https://page.example:8080")
+        raise click.BadParameter(f"{raw!r} is not an origin such as https://page.example:8080")
     return raw.lower()

@@ -48,7 +48,7 @@ def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> No
         out.write(f"- and {counted(others, 'change')} before, which --json lists")
     or_more = "or more " if len(answer.chain) == CHAIN_MAX else ""
     out.write("", f"{counted(len(answer.chain), f'{or_more}change')} in all.")
-    out.write(f"{counted(answer.turns_played, 'turn')} played again, each as the log has it.")
+    out.write(f"{counted(answer.turns_played, 'turn')} replayed, each as the log has it.")
     if answer.chain:
         out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
 

@@ -404,7 +404,7 @@ def run_command(
     """Run a scenario.
 
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets its own
-    folder; Ctrl-C ends it cleanly.
+    folder; Ctrl-C stops it cleanly.
     """
     out = current()
     several = next((key for key, values in settings.items() if len(values) > 1), None)
@@ -493,7 +493,7 @@ def new_command(project_name: str) -> None:
 @_cost_option
 @output_options
 def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
-    """Continue a run that a kill, Ctrl-C or a failure ended.
+    """Continue a killed, interrupted or failed run.
 
     RUN is a run's id or its folder. It starts at the newest checkpoint; the events that it repeats
     must equal the recorded ones. Recorded answers are not asked for again. A completed run needs
@@ -505,7 +505,7 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
         result = recorded.result
     if max_turns is None and result.get("status") == "completed":
         reason = result.get("reason", "its end was reached")
-        text = f"run {recorded.run_id} is completed: {reason}; nothing is left to play"
+        text = f"run {recorded.run_id} is completed: {reason}; nothing is left to run"
         out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
     return play(out, resume, folder, max_turns=max_turns, **limits)
@@ -582,9 +582,9 @@ def _pairs(
     callback=_pairs,
     metavar="STEP=ACTION",
     multiple=True,
-    help="Replace a decision by an action as JSON, or by null for none.",
+    help="Replace a decision with an action as JSON, or with null for none.",
 )
-@click.option("--seed", type=int, help="Draw by another seed after that turn: another future.")
+@click.option("--seed", type=int, help="Draw with another seed after that turn: another future.")
 @click.option("--run-id", metavar="NAME", help="The name of the new folder; default: a new one.")
 @_turns_option
 @root_option

@@ -44,7 +44,7 @@ def _settings(
         if isinstance(values, str):
             values = [json_or_text(part) for part in listed.split(",")]
             if any(isinstance(value, str) and {*value[:1]} & {*'"[{'} for value in values):
-                reason = f"{text!r} begins a text in quotes, a list or a map, and is not JSON"
+                reason = f"{text!r} begins a quoted string, a list or a map, and is not JSON"
                 raise click.BadParameter(reason, context, parameter)
         if not all(key.split(".")) or not values or "" in values:
             raise click.BadParameter(f"{text!r} is not KEY=VALUE,VALUE", context, parameter)
@@ -63,7 +63,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, text: str | None)
         match = _SEEDS.fullmatch(part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not 0 <= last - first < _SEEDS_MAX:
-            reason = f"{part!r} is no seed, and no range such as 1-50"
+            reason = f"{part!r} is neither a seed nor a range such as 1-50"
             raise click.BadParameter(reason, context, parameter)
         seeds.update(range(first, last + 1))
     return sorted(seeds)
@@ -103,7 +103,7 @@ setting_option = click.option(
 @setting_option
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="As 1-50; default: the scenario's.")
 @click.option(
-    "--jobs", type=click.IntRange(1, 1000), help="Runs at once; default: one a processor."
+    "--jobs", type=click.IntRange(1, 1000), help="Runs in parallel; default: one per processor."
 )
 @click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Here, or on Ray.")
 @click.option(
@@ -112,7 +112,7 @@ setting_option = click.option(
     metavar="FOLDER",
     help="The folder; default: ./output/SCENARIO-sweep.",
 )
-@click.option("--print", "is_printed", is_flag=True, help="Print the commands, and play nothing.")
+@click.option("--print", "is_printed", is_flag=True, help="Print the commands, and run nothing.")
 @output_options
 def sweep_command(
     scenario: str | None,
@@ -133,7 +133,7 @@ def sweep_command(
     out = current()
     if scenario is None:
         if output is None or settings or seeds:
-            raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
+            raise click.UsageError("name a scenario, or only --output to continue a sweep")
         kept = read_plan(output)
         scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
     plan = make_plan(scenario, settings, seeds)
@@ -208,7 +208,7 @@ def table_command(
     **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg", extra="plot"),
 )
 @click.argument("folders", metavar="SWEEP|RUN...", nargs=-1, required=True, type=PATH)
-@click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
+@click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * matches any text.")
 @file_option
 @click.option("--map", "turn", type=click.IntRange(min=0), help="Draw a map of this turn.")
 @output_options

@@ -115,7 +115,7 @@ def _log_name(context: click.Context, parameter: click.Parameter, name: str | No
     from thence.sync.wire.messages import LOG_NAME
 
     if name is not None and not LOG_NAME.fullmatch(name):
-        text = f"{name!r:.80} is not a name of a log at a server: letters, digits, . _ and -"
+        text = f"{name!r:.80} is not a log's name on a server: letters, digits, . _ and -"
         raise click.BadParameter(text, context, parameter)
     return name
 

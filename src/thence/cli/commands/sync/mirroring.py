@@ -69,7 +69,7 @@ def mirror_command(
                     [f"mirrored {counted(report.logs, 'log')}: pulled {pulled}"],
                     [
                         *(f"not mirrored: {error}" for error in report.unmirrored.values()),
-                        *(f"not at the server any more: {log}" for log in report.withdrawn),
+                        *(f"no longer on the server: {log}" for log in report.withdrawn),
                         f"look at them: thence serve {root}",
                     ],
                 )

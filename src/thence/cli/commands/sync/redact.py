@@ -22,7 +22,7 @@ _REMAINS = (
     **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
 )
 @click.argument("event")
-@click.option("--reason", metavar="TEXT", default="", help="The reason, for all to read.")
+@click.option("--reason", metavar="TEXT", default="", help="The reason; anyone can read it.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
@@ -78,7 +78,7 @@ def redact_command(
     if enabled is not None and not is_dry:
         notes.insert(0, f"carry it to team {enabled.team}: thence sync now")
     if not stored.members.get("nonce") and not is_done:
-        notes.append("its digest stays, and it has no nonce: a short text can be guessed from it")
+        notes.append("its digest stays, and it has no nonce: short text can be guessed from it")
     out.result(
         {"event_id": stored.event_id, "lines": lines, "remains": remains},
         [f"the payload of {stored.event_id} {verb} redacted"],

@@ -129,7 +129,7 @@ def now_command(log_name: str | None) -> None:
         raise failure
     notes = {
         "duplicate": "were there already",
-        "redacted": "were redacted: they say nothing any more",
+        "redacted": "were redacted: they no longer say anything",
     }
     said = [f"{counts[name]:,} {words}" for name, words in notes.items() if counts[name]]
     out.result({**counts, **place}, lines, said)
@@ -161,7 +161,7 @@ def _exchange(
         name = f"{remote.remote}/{remote.branch}"
         lines.append(f"pulled {session.events_received:,}, pushed {result.pushed:,}: {name}")
         if is_new and (result.commit or sharing.is_on_remote(session)):
-            out.notice(f"the board is shared from now on, on {name}; thence sync disable ends that")
+            out.notice(f"the board is now shared on {name}; thence sync disable stops that")
     return {"remote": remote.remote, "branch": remote.branch, "commit": result.commit}
 
 
@@ -230,7 +230,7 @@ def drained(out: Output, log: Log) -> dict[str, int]:
         raise SyncRefused(
             "could not sync all of",
             place=log.folder,
-            cause=f"{report.left:,} stayed behind without a verdict, {report.parked:,} are parked",
+            cause=f"{report.left:,} are not synced yet, {report.parked:,} are parked",
             hint="see why: thence sync parked" if report.parked else "try again: thence sync now",
             code="sync_error",
         )
@@ -394,12 +394,12 @@ def _lines(state: Mapping[str, Any], target: "SyncTarget | None", folder: Path) 
         yield f"queue       {counted(state['pending'], 'event')}"
     yield f"parked      {counted(state['parked'], 'event')}"
     for event_id in state["redactions"][:_NAMED_MAX]:
-        yield f"redaction   of {event_id} waits for who wrote it, or an admin: thence redact"
+        yield f"redaction   of {event_id} waits for its author or an admin: thence redact"
     if (more := len(state["redactions"]) - _NAMED_MAX) > 0:
         yield f"redaction   and of {more:,} more; see --json"
     yield from _last_lines(read_status(folder))
     is_running = state["background"] == "running"
-    yield f"background  {'a service runs' if is_running else 'no service runs'}"
+    yield f"background  {'a service is running' if is_running else 'no service is running'}"
     if "missing_there" in state:
         counts = state["missing_there"], state["missing_here"]
         far, near = (counted(count, "line") for count in counts)

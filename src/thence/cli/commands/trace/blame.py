@@ -66,7 +66,7 @@ def blame_command(file: str, log_name: str | None) -> None:
                 entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
             out.json({"file": path, "link": link or None, "lines": entries})
         elif pairs:
-            words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
+            words = {"unknown": "unknown, in git {}", "bot": "{} (no one's)"}
             rows = [
                 (
                     f"{in_line(owner.maybe.name)}?"
@@ -200,7 +200,7 @@ def _of_line(log: Log, file: str, number: int) -> Explanation:
         of_commit = f"{path}:{number} came with commit {commit}, which {whose}"
     sentences += [of_commit, *_steps(owner)]
     if owner.edit is None and (by is None or (owner.key, owner.reason) != (by.key, by.reason)):
-        sentences.append(f"The line {_whose(ownership, owner, 'no edit of an agent holds it')}")
+        sentences.append(f"The line {_whose(ownership, owner, 'no agent edit contains it')}")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
     members["co_authors"] = _co_authors(ownership, owner)
     return Explanation(owner, sentences, members)
@@ -215,8 +215,8 @@ def _of_text(log: Log, text: str) -> Explanation:
         raise EventNotFound(
             "could not find the text",
             place=f'"{clipped(in_line(text), 80)}"',
-            cause="no event of the log holds it",
-            hint="give less of it, as it was written; `thence log` lists the events",
+            cause="no event in the log contains it",
+            hint="give a shorter piece, exactly as written; `thence log` lists the events",
         )
     chain = chain_of(events[0], lambda event_id: held(log, event_id))
     sentences = []
@@ -277,7 +277,7 @@ def _file_of(file: str) -> tuple[Repository, str, int, str]:
     except GitFailed:
         top = None
     if top is None or not folder.is_relative_to(top):
-        cause = "it lies in no working tree of a git repository"
+        cause = "it is not in a working tree of a git repository"
         hint = "name a file of a working tree, or ask for its text: thence why '\"TEXT\"'"
         raise _no_file(file, cause, hint)
     name = real.relative_to(top).as_posix()
@@ -310,7 +310,7 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made i
     if owner.kind == "person":
         return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
-        return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
+        return f"is by {in_line(owner.name)}, a bot: no one owns it"
     said = [f"git author: {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
         said.append(f"co-authored by {', '.join(map(in_line, names))}")

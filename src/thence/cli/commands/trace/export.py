@@ -1,4 +1,4 @@
-"""The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
+"""The command `export`: writes events as a table, CSV or Parquet, or as OTLP spans."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ def _payload_keys(
     keys = tuple(dict.fromkeys(key.strip() for key in (value or "").split(",")))
     taken = next((key for key in keys if key in COLUMNS), None)
     if value is not None and (not all(keys) or taken):
-        cause = f"'{taken}' is a column of its own" if taken else "a key is missing beside a comma"
+        cause = f"'{taken}' is a column of its own" if taken else "a key is missing next to a comma"
         raise click.BadParameter(cause, context, parameter)
     return keys if value else ()
 
@@ -71,7 +71,7 @@ def _payload_keys(
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="With a URL: how long to retry a batch that the endpoint does not take now.",
+    help="With a URL: how long to retry a batch that the endpoint does not accept now.",
 )
 @click.option(
     "-o",
@@ -103,7 +103,7 @@ def export_command(
     log_name: str | None,
     **conditions: OptionValue,
 ) -> None:
-    """Write events as a table, CSV or Parquet, or as spans of OTLP.
+    """Write events as a table, CSV or Parquet, or as OTLP spans.
 
     A row is an event that matches every option, as in `thence log`, in total order. Keys of the
     payload get columns if --columns names them. Events appended meanwhile are left out. Few events
@@ -113,7 +113,7 @@ def export_command(
     """
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:
-        raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
+        raise click.UsageError("give exactly one of --csv, --parquet and --otlp")
     if otlp is not None:
         if output is not None or columns:
             raise click.UsageError("--otlp goes without --output and --columns")

@@ -73,7 +73,7 @@ _scope = click.option(
 )
 @output_options
 def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
-    """Add hooks to the settings of an agent, or of git.
+    """Add hooks to an agent's settings, or to git.
 
     Existing settings are kept. Claude Code: `.claude/settings.local.json` of this worktree, which
     is not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`.
@@ -83,7 +83,7 @@ def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
     agent: see `thence hook event --help`.
     """
     if has_trailer and tool != "git":
-        raise click.UsageError("--trailer is of git: thence hook install git --trailer")
+        raise click.UsageError("--trailer is for git: thence hook install git --trailer")
     changes = [*install(tool, is_users, has_trailer)]
     folder = log_here()
     make_log(folder)
@@ -96,7 +96,7 @@ def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
         start = first_step(tool) if tool != "git" else ""
         current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
         if tool in TRANSCRIPTS_OF:
-            current().notice("sessions from before: thence hook past reads their transcripts")
+            current().notice("earlier sessions: thence hook past reads their transcripts")
     return code
 
 
@@ -141,7 +141,7 @@ def status_command() -> None:
         "refused": refused_count,
         "is_masked": masked,
     }
-    counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
+    counts = f"{counted(waiting_count, 'file')} to import, {refused_count:,} refused"
     words = "secrets are masked" if masked else "secrets are not masked: thence doctor says more"
     lines = [
         f"{state.words}; next: {state.hint}" if state.hint else state.words for state in states
@@ -154,9 +154,9 @@ def status_command() -> None:
     "--since",
     metavar="TIME",
     callback=dated_time,
-    help="Only sessions that went on after this time, in UTC: 30d (ago), 2026-11-20.",
+    help="Only sessions that were active after this time, in UTC: 30d (ago), 2026-11-20.",
 )
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Count what would be taken in.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Count what would be imported.")
 @output_options
 def past_command(since: str | None, is_dry_run: bool) -> None:
     """Take in what agents did here before, from the transcripts that they keep.
@@ -174,7 +174,7 @@ def past_command(since: str | None, is_dry_run: bool) -> None:
     with bar(out, "sessions read:") as show:
         taken = take_in_past(folder, (since_us or 0) / 1e6, show, is_dry_run=is_dry_run)
     counts, left_out = taken
-    done = "would be taken in" if is_dry_run else "taken in"
+    done = "would be imported" if is_dry_run else "imported"
     words = [
         (counts["sessions"], "session"),
         (counts["prompt"], "prompt"),
@@ -222,7 +222,7 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
         raise SyncRefused(
             "could not share",
             place=folder,
-            cause="masking of secrets is off in it",
+            cause="secret masking is off in it",
             hint=f"turn it on: a table [redact] in {folder / '.thence' / 'settings.toml'}",
         )
     make_log(folder)

@@ -31,20 +31,20 @@ _ABOUT = """\
 An event log of what agents, people and programs did, in which each event names its causes. Name
 an event by its id, by 6 or more characters of it, by @last or @last-error, by a subject such as
 order/881, or by a type such as order.failed; why also takes a line of a file, src/pay.py:42, a
-commit, or a text that was written. Nothing here can be changed."""
+commit, or text that was written. Nothing here can be changed."""
 _P = ParamSpec("_P")
 
 
 @click.command("mcp", **help_with("thence mcp --log output/my-run", extra="mcp"))
 @log_options
 def mcp_command(log_name: str | None) -> None:
-    """Answer an agent's questions about a log by MCP, on stdin and stdout.
+    """Answer an agent's questions about a log over MCP, on stdin and stdout.
 
     The tools are why, effects, query, show and unfinished; none of them changes anything. It
     ends when stdin does. Files are those of the folder that it is started in. Needs the extra
     thence[mcp].
     """
-    require_packages("could not answer by MCP", "mcp", "mcp")
+    require_packages("could not answer over MCP", "mcp", "mcp")
     if sys.stdin.isatty():
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
@@ -128,14 +128,14 @@ class _Tools:
         return stored if hidden <= 0 else f"{stored[:ANSWER_CHARACTERS_MAX]} … and {hidden:,} more"
 
     def unfinished(self) -> str:
-        """What began and never ended, and whether its process may still go on; the last first."""
+        """What began and never ended, whether its process may still be running; last first."""
         from thence.cli.commands.log.listing import read_end
 
         with open_for_reading(self._out, self._log) as log:
             end, ended = read_end(log)
             lines = [
                 f"{_line(event, log.vocabulary)}; "
-                + ("its process has ended" if event.event_id in ended else "may still go on")
+                + ("its process has ended" if event.event_id in ended else "may still be running")
                 for event in end.still_open[: -EVENTS_MAX - 1 : -1]
             ]
         return bounded(lines, len(end.still_open)) or "nothing is unfinished"

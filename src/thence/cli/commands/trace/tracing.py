@@ -66,7 +66,7 @@ def span_batches(
 
     named = names_events(conditions)
     with open_for_reading(out, log_name, counts_damage=False, has=named) as log:
-        spans = LogSpans(log.vocabulary)
+        spans = LogSpans()
         resource = {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
         for batch in batches(chosen()):
             yield trace_of(batch, resource, __version__), len(batch)
@@ -86,7 +86,7 @@ def span_batches(
 )
 @log_options
 def import_command(file: Path, log_name: str | None) -> None:
-    """Import spans of OpenTelemetry into a log, as begun and ended steps.
+    """Import OpenTelemetry spans into a log, as begun and ended steps.
 
     A span's parent and links are its causes, if the file or the log has them; otherwise the payload
     keeps their ids. Spans that are in the log already are skipped. A log named by --log or
@@ -98,7 +98,7 @@ def import_command(file: Path, log_name: str | None) -> None:
     folder = find_log(out, log_name, create=True)
     words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log_name) is not None)
     if words.name != "plain":
-        raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
+        raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
     # without THENCE_CAUSE, which caused no span
     with (
         Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log,
@@ -120,13 +120,13 @@ def import_command(file: Path, log_name: str | None) -> None:
     facts = {
         "already": ("in the log already", arrivals.already),
         "own": ("of this log itself", reader.own_count),
-        "unknown_parents": ("with a parent that is nowhere here", arrivals.unknown),
+        "unknown_parents": ("with a parent that is not here", arrivals.unknown),
     }
     for text, number in facts.values():
         if number:
             out.notice(f"{counted(number, 'span')} {text}")
     if arrivals.circular:
-        out.notice(f"{counted(arrivals.circular, 'cause')} left out: the spans are in a circle")
+        out.notice(f"{counted(arrivals.circular, 'cause')} left out: the spans form a cycle")
     for reason, number in reader.refused.items():
         out.warn(f"refused {counted(number, 'record')}: {reason}")
     numbers = {name: number for name, (_, number) in facts.items()}

@@ -11,7 +11,7 @@ TABLE = {
         "planning",
         "Make work packages: from tasks.md, from a title, from older files.",
     ),
-    "implement": ("moving", "Take a package, or the next that is ready, and make its worktree."),
+    "implement": ("moving", "Claim a package, or the next ready one, and create its worktree."),
     "mark-status": ("moving", "Tick the boxes of subtasks in tasks.md."),
     "merge": ("merging", "Merge the branches of packages, and clear away what has landed."),
     "move-task": ("moving", "Move a package to another lane, or record its gates' results."),
@@ -29,4 +29,4 @@ TABLE = {
     package="thence.cli.commands.work",
 )
 def work_command() -> None:
-    """Cut features into work packages, and move them to done."""
+    """Split features into work packages, and move them to done."""

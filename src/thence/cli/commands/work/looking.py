@@ -142,7 +142,7 @@ def status(
     try:
         codes = code_of_packages(session.snapshot, board.features.values(), (DONE, FOR_REVIEW))
     except GitFailed:
-        session.warnings.append("where the code of packages is was not looked for: git failed")
+        session.warnings.append("the code of packages was not looked for: git failed")
     with suppress(ThenceError):  # git failed, or a feature has no target
         early = in_target_before_done(session.snapshot, board)
     conflicts = [_conflict_here(session.snapshot, conflict) for conflict in board.conflicts]

@@ -133,7 +133,7 @@ def merge(
         raise PlanningError(
             "could not merge",
             place=session.feature_slug or "",
-            cause="nothing is there to merge: no package with a branch is in doing or for_review",
+            cause="there is nothing to merge: no package with a branch is in doing or for_review",
             hint="thence work status",
         )
     lines, verb = list[str](), "would go" if is_dry else "are gone"
@@ -276,14 +276,14 @@ def _chosen(
         if is_landed and (lane == DONE or (branch not in branches and not wp_ids)):
             continue
         if lane == DOING and not wp_ids and package.agent not in own:
-            stays[wp_id] = f"{package.agent} is at it"
+            stays[wp_id] = f"{package.agent} is working on it"
             continue
         if branch not in branches and not wp_ids:
             stays[wp_id] = f"its code is not here: git fetch, if {package.agent} has pushed it"
             continue
         if branch not in branches:
-            hint = f"git fetch, if somebody else did it (they push it: git push -u origin {branch})"
-            hint += f"; else thence work implement {about} makes it"
+            hint = f"git fetch, if someone else did it (they push it: git push -u origin {branch})"
+            hint += f"; otherwise thence work implement {about} creates it"
             reviewed = package.reviewed
             if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
                 hint = f"git branch {branch} {reviewed.commit} puts it back"
@@ -292,8 +292,9 @@ def _chosen(
             cause = f"it is in {lane}, and has no branch {branch}"
             raise _refused("no_branch", feature, wp_id, cause, hint)
         if lane in (PLANNED, REJECTED):
-            cause, hint = f"it is in {lane}: nobody works on it", f"thence work implement {about}"
-            raise _refused("not_in_lane", feature, wp_id, cause, f"{hint} takes it up")
+            cause = f"it is in {lane}: no one is working on it"
+            hint = f"thence work implement {about} takes it up"
+            raise _refused("not_in_lane", feature, wp_id, cause, hint)
         if lane == DOING and not wp_ids and code is not None and code.kind == "no_code":
             stays[wp_id] = "it has no commit of its own"
             continue
@@ -463,7 +464,7 @@ def accept(
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(
             "could not accept",
-            cause="--landed and --no-code are said of one package",
+            cause="--landed and --no-code apply to one package",
             hint="name it: thence work accept WP01 --landed COMMIT",
         )
     session.refresh()
@@ -542,6 +543,6 @@ def _state_landing(
     try:
         session.append(event, guard=guard)
     except HeadsMoved as error:
-        raise moved_meanwhile("could not accept", place, "somebody moved it meanwhile") from error
+        raise moved_meanwhile("could not accept", place, "someone has moved it since") from error
     data = {"feature_slug": feature.slug, "accepted": [package.wp_id], "kept": []}
     return session.result(data, [f"{package.wp_id} of {feature.slug} is done: its landing is kept"])

@@ -84,7 +84,7 @@ def implement(
     is_forced: bool = False,
     takes_over: bool = False,
 ) -> CommandResult:
-    """Take a package, and make its worktree.
+    """Claim a package and create its worktree.
 
     The package goes from planned to doing. Its branch starts from the branches of its dependencies
     that are not merged yet, otherwise from the feature's target branch.
@@ -92,7 +92,7 @@ def implement(
     Without WP it takes the next package that is ready. If none is, the exit code is 4.
     """
     if package is None and (takes_over or is_forced):
-        raise click.UsageError("--take-over and --force are said of one package: name it")
+        raise click.UsageError("--take-over and --force apply to one package: name it")
     until_s = refresh_first(session)
     if package is not None:
         state = session.feature(feature, package)
@@ -219,7 +219,7 @@ def _take(
             try:
                 session.append(WorkEvent("WPAssigned", payload, state.slug, causes), guard=guard)
             except HeadsMoved as error:
-                place, cause = f"{state.slug}/{taken.wp_id}", "somebody changed it meanwhile"
+                place, cause = f"{state.slug}/{taken.wp_id}", "it has changed since"
                 raise moved_meanwhile("could not take over", place, cause) from error
             previous, is_mine = taken.agent, True
             give_way(session, state, taken, until_s)
@@ -265,7 +265,7 @@ def _take(
     ]
     lines[3:3] = _revert_lines(session.snapshot, state, taken, data)
     if previous and worktree.is_new:
-        lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
+        lines.insert(1, f"anything {previous} has not pushed is not in this branch")
     return session.result(data, lines)
 
 
@@ -293,9 +293,9 @@ def _check_claimed(session: Session, feature: FeatureState, package: PackageStat
             "could not begin work on",
             guard="branch_exists",
             place=f"{feature.slug}/{package.wp_id}",
-            cause=f"its branch {branch} exists, and the log can't be written, so that it counts"
-            " as taken",
-            hint="see why the log can't be written (thence doctor), then type the command again",
+            cause=f"its branch {branch} exists, and the log can't be written, so it counts as"
+            " taken",
+            hint="see why the log can't be written (thence doctor), then rerun the command",
         )
 
 
@@ -394,7 +394,7 @@ move_task_command = session_command(
 
 
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
-@click.option("--undo", "is_undone", is_flag=True, help="Open the boxes again.")
+@click.option("--undo", "is_undone", is_flag=True, help="Reopen the boxes.")
 @feature_option
 def mark_status(
     session: Session,

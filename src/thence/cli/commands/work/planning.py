@@ -61,15 +61,15 @@ END = b"<!-- thence:end -->"
 _INSTRUCTIONS = """<!-- thence:begin -->
 ## How work is shared out here
 
-Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
-A log that everybody shares records what happens to them, so use the commands below instead of
-editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
-`--actor NAME` with each command. Each also takes `--json`, and `--help` shows the rest.
+Work is split into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
+A log shared by everyone records what happens to them, so use the commands below instead of
+editing lanes or boxes by hand. Say who you are: once with `export THENCE_ACTOR=NAME`, or with
+`--actor NAME` on each command. Each also takes `--json`, and `--help` shows the rest.
 
 | to | do |
 |---|---|
 | see the board | `thence work status` |
-| take the next package that is ready, in a worktree of its own | `thence work implement --json` |
+| claim the next ready package, in its own worktree | `thence work implement --json` |
 | take this one | `thence work implement WP01` |
 | tick a subtask | `thence work mark-status T001` |
 | say what others should know | `thence work add-history WP01 "..."` |
@@ -83,7 +83,7 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 - With several features name yours: `--feature 028-sync`.
 - A refused command changes nothing, exits 1 and says which guard stopped it and what to do next.
   `thence work status --refused` shows the recent ones: read them before you try again.
-- Somebody else was faster? Take the next package.
+- Someone else was faster? Claim the next package.
 - The task of each package is in `kitty-specs/<feature>/tasks/WP01-*.md`.
 <!-- thence:end -->
 """
@@ -152,7 +152,7 @@ _Recorded = tuple[FeatureState, Sequence[PlannedPackage], Sequence[WorkEvent]]
     "--new-id",
     "has_new_id",
     is_flag=True,
-    help="Give the project an id of its own: the repository was made from a template.",
+    help="Give the project a new id: the repository was made from a template.",
 )
 def setup_spec(
     session: Session,
@@ -179,10 +179,10 @@ def setup_spec(
         return _switch(session, land)
     if title is None:
         if target_branch is not None:
-            raise click.UsageError("--target-branch is said of a feature: name its TITLE")
+            raise click.UsageError("--target-branch applies to a feature: name its TITLE")
         return _project_made(session, has_new_id=has_new_id)
     if has_new_id:
-        raise click.UsageError("--new-id makes the project anew: type it without TITLE first")
+        raise click.UsageError("--new-id recreates the project: type it without TITLE first")
     title = title.strip()
     if not title:
         raise PlanningError(
@@ -424,7 +424,7 @@ def finalize_tasks(
     if title is not None:
         return add(session, title, after=after, feature=feature)
     if after:
-        raise click.UsageError("--after is said of a package that --add adds")
+        raise click.UsageError("--after applies to a package that --add adds")
     session.refresh()
     slugs = session.snapshot.not_imported()
     if feature is not None:

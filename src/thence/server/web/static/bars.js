@@ -7,14 +7,14 @@ const ROOM = 28; // pixels in which words are written
 const HATCH = 6; // pixels between the lines of a bar that has no end yet
 
 /** Returns an answer of the server with a record of each bar. */
-export function barsOf({ bars, rows, words }) {
+export function barsOf({ bars, rows, words, total }) {
   const list = [];
   for (let at = 0; at < bars.length; at += 8) {
     const [begin, end, first, last, lane, row, failed, parent] = bars.slice(at, at + 8);
     const until = end ? last : Infinity;
     list.push({ begin, end, first, last: until, lane, row, failed, parent, words: words[begin] ?? "" });
   }
-  return { list, rows };
+  return { list, rows, total };
 }
 
 /** Returns the begins of a bar and of its parts that it waited for last, one before the other. */

@@ -6,7 +6,7 @@ import { Source } from "./tiles.js";
 /** Puts a slider above a board, and lets `[` and `]` take it one event back and forward. */
 export function slideBoard(section) {
   const { log, pages } = section.dataset;
-  const source = new Source(log, () => {});
+  const source = new Source(log, "", () => {});
   const slider = document.createElement("input");
   const problem = document.createElement("p");
   problem.setAttribute("role", "status");

@@ -1,47 +1,40 @@
 // The keys of the picture, and what each does.
 
-export const KEYS = [
-  ["← →", "move"],
-  ["↑ ↓", "choose a lane"],
-  ["+ −", "zoom"],
-  ["0", "all of it"],
-  ["f F", "next, previous failure"],
-  ["j k", "next, previous event of the lane"],
-  ["Enter", "open the chosen event"],
-  ["w t", "nearest cause, nearest effect"],
-  ["[ ]", "the board one event back, forward"],
-  ["/", "find a lane"],
-  ["Esc", "close"],
-  ["?", "these keys"],
-];
-
-/** Lets keys act on a view anywhere on the page, but where they mean something themselves. */
-export function bindKeys(view, actions) {
+/** Returns the keys of a view: how they are told, what they do, and the acts by their names. */
+function keysOf(view) {
   const step = () => (view.to - view.from) / 4;
-  const acts = {
-    ArrowLeft: () => view.show(view.from - step(), view.to - step()),
-    ArrowRight: () => view.show(view.from + step(), view.to + step()),
-    ArrowUp: () => actions.lane(-1),
-    ArrowDown: () => actions.lane(1),
-    "+": () => view.zoom(0.5),
-    "=": () => view.zoom(0.5),
-    "-": () => view.zoom(2),
-    0: () => view.show(view.first, view.end),
-    f: () => actions.failure(1),
-    F: () => actions.failure(-1),
-    j: () => actions.event(1),
-    k: () => actions.event(-1),
-    Enter: () => actions.open(),
-    w: () => actions.path("causes"),
-    t: () => actions.path("effects"),
-    "/": () => actions.find(),
-    "?": () => actions.help(),
-    Escape: () => actions.close(),
-  };
+  let last = Promise.resolve(); // a key waits for the one before: both may ask the server
+  const inTurn = (act) => () => (last = last.then(act));
+  return [
+    ["← →", "move", { ArrowLeft: () => view.move(-step()), ArrowRight: () => view.move(step()) }],
+    ["↑ ↓", "choose a lane", { ArrowUp: () => view.lanes.step(-1), ArrowDown: () => view.lanes.step(1) }],
+    ["+ −", "zoom", { "+": () => view.zoom(0.5), "=": () => view.zoom(0.5), "-": () => view.zoom(2) }],
+    ["0", "all of it", { 0: () => view.show(view.first, view.end) }],
+    ["f F", "next, previous failure", { f: inTurn(() => view.failure(1)), F: inTurn(() => view.failure(-1)) }],
+    [
+      ...["j k", "next, previous event of the lane"],
+      { j: inTurn(() => view.neighbour(1)), k: inTurn(() => view.neighbour(-1)) },
+    ],
+    ["Enter", "open the chosen event", { Enter: () => view.panel.focus() }],
+    [
+      ...["w t", "nearest cause, nearest effect"],
+      { w: inTurn(() => view.nearest("causes")), t: inTurn(() => view.nearest("effects")) },
+    ],
+    ["[ ]", "the board one event back, forward", {}],
+    ["/", "find a lane", { "/": () => view.search.focus() }],
+    ["Esc", "close", { Escape: () => view.close() }],
+    ["?", "these keys", { "?": () => view.help() }],
+  ];
+}
+
+/** Lets keys act on a view, but where they mean something themselves; returns each in words. */
+export function bindKeys(view) {
+  const keys = keysOf(view);
+  const acts = Object.assign({}, ...keys.map(([, , its]) => its));
   const typed = "input, textarea, select, [contenteditable]";
   const own = { Enter: "a, button, summary", ArrowUp: "body", ArrowDown: "body" };
   document.addEventListener("keydown", (event) => {
-    const act = acts[event.key];
+    const act = Object.hasOwn(acts, event.key) && acts[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     const isPicture = event.target.closest(".look-lanes") !== null;
     if (event.key !== "Escape" && event.target.closest(typed)) return;
@@ -49,4 +42,5 @@ export function bindKeys(view, actions) {
     event.preventDefault();
     act();
   });
+  return keys;
 }

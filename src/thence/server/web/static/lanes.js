@@ -20,6 +20,7 @@ const MARKS = 2000; // of one answer
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 function plain(name) {
+  if (name === "-") return "(no actor)";
   return name.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
@@ -198,7 +199,7 @@ export class Lanes {
       context.rect(0, top(row), this.label - 8, LANE);
       context.clip();
       context.fillStyle = `rgb(${this.colours(failures ? "failed" : "ink")})`;
-      context.fillText(plain(name.replace(SESSION, "$1 ")) || "(no lane)", 6, top(row) + LANE / 2);
+      context.fillText(plain(name.replace(SESSION, "$1 ")), 6, top(row) + LANE / 2);
       context.restore();
     }
   }
@@ -347,7 +348,7 @@ export class Lanes {
     const at = wordsOf(view.axis, this.position(x));
     const points = seriesOf(view)?.lanes[row[0]];
     const value = points && valueAt(points, Math.floor(this.position(x)));
-    return `${plain(row[1]) || "(no lane)"}, ${at}${value === undefined ? "" : `: ${view.variable} ${value}`}`;
+    return `${plain(row[1])}, ${at}${value === undefined ? "" : `: ${view.variable} ${value}`}`;
   }
 
   point(place) {
@@ -382,13 +383,13 @@ export class Lanes {
   wheel(event) {
     if (!event.ctrlKey && !event.metaKey && !event.deltaX) return;
     event.preventDefault();
-    const { from, to } = this.view;
-    if (event.ctrlKey || event.metaKey) {
-      this.view.zoom(2 ** (event.deltaY / 100), this.position(event.offsetX));
-    } else {
-      const moved = (event.deltaX / (this.width - this.label)) * (to - from);
-      this.view.show(from + moved, to + moved);
-    }
+    if (event.deltaX && !event.ctrlKey && !event.metaKey) this.view.move(this.moved(event.deltaX));
+    else this.view.zoom(2 ** (event.deltaY / 100), this.position(event.offsetX));
+  }
+
+  /** Returns how many positions so many pixels are. */
+  moved(pixels) {
+    return (pixels / (this.width - this.label)) * (this.view.to - this.view.from);
   }
 
   down(event) {
@@ -401,16 +402,12 @@ export class Lanes {
     const pointer = this.pointers.get(event.pointerId);
     if (!pointer) return this.point({ x: event.offsetX, y: event.offsetY });
     this.point(null);
-    const { from, to } = this.view;
     const others = [...this.pointers.values()].filter((other) => other !== pointer);
     if (others.length) {
       const [other] = others; // two fingers zoom
       const factor = Math.abs(pointer.x - other.x) / Math.max(8, Math.abs(event.offsetX - other.x));
       this.view.zoom(factor, this.position(other.x));
-    } else {
-      const moved = ((pointer.x - event.offsetX) / (this.width - this.label)) * (to - from);
-      this.view.show(from + moved, to + moved);
-    }
+    } else this.view.move(this.moved(pointer.x - event.offsetX));
     pointer.x = event.offsetX;
   }
 
@@ -424,7 +421,7 @@ export class Lanes {
     else if (!this.isNear && pointer.startX > this.label) {
       const at = this.position(pointer.startX);
       const isTurn = this.view.axis === "turn" && this.x(1) - this.x(0) >= REACH;
-      if (isTurn && this.rows[this.row]) this.view.chooseInTurn(this.rows[this.row][1], Math.floor(at));
+      if (isTurn && this.rows[this.row]) this.view.chooseInTurn(this.rows[this.row][0], Math.floor(at));
       else this.view.zoom(1 / 8, at);
     } else this.view.changed();
   }

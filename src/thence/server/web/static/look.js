@@ -2,11 +2,11 @@
 
 import { barsOf } from "./bars.js";
 import { slideBoard } from "./board.js";
-import { KEYS, bindKeys } from "./keys.js";
+import { bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
 import { follow, renew } from "./live.js";
 import { Panel } from "./panel.js";
-import { RequestError, request, tell } from "./request.js";
+import { RequestError, tell } from "./request.js";
 import { drawRuler, wordsOf } from "./ruler.js";
 import { Strip } from "./strip.js";
 import { Painter, Source } from "./tiles.js";
@@ -19,6 +19,7 @@ const ENDS = /(^|\.)(ended|done|finished|completed|failed|cancelled|ACTION)$/;
 const REST_MS = 150; // without a move, after which the lanes of the window are asked for
 const RENEWED_MS = 1000; // between two looks at what the page says of a log that grows
 const NUMBER = /^\d+$/;
+const TOLD = 8; // types in the legend
 const LEAST = 10; // positions that are always seen
 
 function make(tag, attributes = {}, ...children) {
@@ -37,11 +38,12 @@ function readColours() {
 
 /** What is seen of a log; all parts of the picture draw by it and change it. */
 class View {
-  constructor(root, facts) {
-    this.root = root;
-    this.pages = root.dataset.pages;
-    this.source = new Source(root.dataset.log, () => this.changed());
+  constructor(root, source, facts) {
+    Object.assign(this, { root, source, pages: root.dataset.pages });
+    source.changed = () => this.changed();
     this.arrival = 0; // that of the chosen event
+    this.variables = root.dataset.variables?.split(" ") ?? [];
+    this.usual = this.variables[0] ?? ""; // has a line unless another one is chosen
     this.take(facts);
     this.readAddress();
     this.build();
@@ -53,11 +55,6 @@ class View {
       this.choose(this.chosen, false);
     });
     follow(this.source, (growth) => this.grown(growth));
-  }
-
-  /** The variable that has a line unless another one is chosen: the first one of the agents. */
-  get usualVariable() {
-    return this.root.dataset.variables?.split(" ")[0] ?? "";
   }
 
   /** Takes the facts of a log as they are now. */
@@ -87,8 +84,7 @@ class View {
     this.search.addEventListener("input", () => this.set("find", this.search.value));
     this.growth = make("button", { type: "button", hidden: "" });
     this.growth.addEventListener("click", () => this.toEnd());
-    const variables = this.root.dataset.variables?.split(" ") ?? [];
-    const lines = choice("Line", "variable", { "": "no line" }, ["", ...variables]);
+    const lines = choice("Line", "variable", { "": "no line" }, ["", ...this.variables]);
     const button = (label, words, act) => {
       const made = make("button", { type: "button", "aria-label": words, title: words }, label);
       made.addEventListener("click", act);
@@ -100,7 +96,7 @@ class View {
       { class: "look-bar" },
       this.axes,
       choice("Lanes", "sort", SORTS, Object.keys(SORTS)),
-      ...(variables.length ? [lines] : []),
+      ...(this.variables.length ? [lines] : []),
       this.search,
       button("+", "Zoom in", () => this.zoom(0.5)),
       button("−", "Zoom out", () => this.zoom(2)),
@@ -110,11 +106,7 @@ class View {
       this.growth,
     );
     this.legend = make("p", { class: "look-legend quiet" });
-    const counts = this.facts.types.map(([id, name, number]) => [this.kind(id), name, number]);
-    for (const [kind, name, number] of [["failed", "failed", this.facts.failures], ...counts]) {
-      const mark = make("i", { class: `of-${kind}` });
-      if (number) this.legend.append(make("span", {}, mark, `${name} ${number.toLocaleString("en")}`), " ");
-    }
+    this.explain();
     const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
     this.canvas = make("canvas", { tabindex: "0", role: "application" });
     const lanes = make("div", { class: "look-lanes" }, this.canvas, make("div"));
@@ -123,7 +115,7 @@ class View {
     this.spoken = make("p", { class: "look-spoken", "aria-live": "polite" });
     this.aside = make("aside", { hidden: "", "aria-label": "The chosen event" });
     this.keys = make("dl", { hidden: "" });
-    for (const [key, words] of KEYS) this.keys.append(make("dt", {}, key), make("dd", {}, words));
+    for (const [key, words] of bindKeys(this)) this.keys.append(make("dt", {}, key), make("dd", {}, words));
     const picture = make("div", { class: "look-picture" }, this.ruler, lanes, this.tip, this.spoken);
     this.root.append(bar, strip, this.legend, this.keys, make("div", { class: "look-body" }, picture, this.aside));
     this.root.hidden = false;
@@ -131,18 +123,24 @@ class View {
     const colours = (name) => this.colours(name);
     this.strip = new Strip(strip, this, this.source, colours);
     this.lanes = new Lanes(lanes, this.canvas, this, this.source, null, colours);
-    let last = Promise.resolve(); // a key waits for the one before: both may ask the server
-    const inTurn = (act) => (argument) => (last = last.then(() => act(argument)));
-    bindKeys(this, {
-      lane: (direction) => this.lanes.step(direction),
-      failure: inTurn((direction) => this.failure(direction)),
-      event: inTurn((direction) => this.neighbour(direction)),
-      open: () => this.panel.focus(),
-      path: inTurn((way) => this.nearest(way)),
-      find: () => this.search.focus(),
-      help: () => this.help(),
-      close: () => this.close(),
-    });
+  }
+
+  /** Says what the colours are, and how many events have each. */
+  explain() {
+    const { types, failures, is_wide } = this.facts;
+    const { list, total } = this.lanes?.bars ?? {};
+    const told = types.filter(([, , number]) => number);
+    const counts = told.slice(0, TOLD).map(([id, name, number]) => [this.kind(id), name, number]);
+    const notes = is_wide ? ["the filter chooses among too many events: all are drawn"] : [];
+    if (told.length > TOLD) notes.push(`and ${told.length - TOLD} more types`);
+    if (total === null) notes.push("zoom in for bars");
+    if (total > list?.length) notes.push(`the ${list.length} longest of ${total} bars`);
+    this.legend.textContent = "";
+    for (const [kind, name, number] of [["failed", "failed", failures], ...counts]) {
+      const mark = make("i", { class: `of-${kind}` });
+      if (number) this.legend.append(make("span", {}, mark, `${name} ${number.toLocaleString("en")}`), " ");
+    }
+    this.legend.append(notes.join("; "));
   }
 
   colour() {
@@ -155,7 +153,7 @@ class View {
     const query = new URLSearchParams(location.search);
     this.sort = Object.hasOwn(SORTS, query.get("lanes") ?? "") ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
-    this.variable = query.get("var") ?? this.usualVariable;
+    this.variable = query.get("var") ?? this.usual;
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
     const ends = [query.get("from"), query.get("to")];
@@ -190,7 +188,7 @@ class View {
       to,
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
-      var: this.variable === this.usualVariable ? null : this.variable,
+      var: this.variable === this.usual ? null : this.variable,
       at: this.chosen,
     };
     if (`${from}` !== `${query.get("from")}`) query.delete("cursor"); // it is of another window
@@ -221,6 +219,10 @@ class View {
     const left = Math.min(this.end - wide, Math.max(this.first, from));
     [this.from, this.to] = [left, left + wide];
     this.changed();
+  }
+
+  move(by) {
+    this.show(this.from + by, this.to + by);
   }
 
   zoom(factor, middle = (this.from + this.to) / 2) {
@@ -274,6 +276,7 @@ class View {
         const bars = isLasting ? await this.source.ask("bars", bounds) : null;
         if (key !== this.lanesKey) return;
         this.lanes.takeBars(bars && barsOf(bars));
+        this.explain();
         this.changed();
       }
     }
@@ -293,6 +296,9 @@ class View {
     const span = `${at(Math.floor(this.from) + (this.axis === "order" ? 1 : 0))} to ${at(last)}`;
     const words = `${number(lanes.length)} ${lanes.length === 1 ? "lane" : "lanes"}, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
+    const nothing = this.find ? `No lane is called “${this.find}”.` : "There is no event here.";
+    if (!lanes.length || this.isEmpty) this.spoken.textContent = lanes.length ? "" : nothing;
+    this.isEmpty = !lanes.length;
   }
 
   /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
@@ -330,30 +336,23 @@ class View {
     if (answer.ids.length) await this.choose(answer.ids[0], true, arrival);
   }
 
-  /** Chooses what the lane of an agent or place has in a turn: a failure first. */
+  /** Chooses what a lane has in a turn: a failure first. */
   async chooseInTurn(lane, turn) {
-    const tries = [{ type: "STATE", where: `scope = ${JSON.stringify(lane)}` }];
-    if (lane === "-") tries.unshift({ type: "MILESTONE" });
-    const actor = lane.startsWith("agent/") && lane.slice("agent/".length);
-    if (actor) tries.unshift({ actor, failed: 1 }, { actor });
-    for (const asked of tries) {
-      const answer = await this.source.ask("events", { ...asked, turn, limit: 1 });
-      if (answer.events.length) return this.choose(answer.events[0].event_id);
-    }
+    const answer = await this.source.ask("failures", { lane, at: turn });
+    if (answer.arrival) return this.choose(answer.event_id, true, answer.arrival);
     this.spoken.textContent = `There is nothing to choose in turn ${turn}.`;
   }
 
   async failure(direction) {
-    const from = this.arrival || (direction > 0 ? Math.floor(this.from) : Math.ceil(this.to) + 1);
-    const asked = direction > 0 ? { after: from } : { before: from };
+    const isOrder = this.axis === "order"; // on another axis no place is an arrival
+    const [first, last] = isOrder ? [Math.floor(this.from), Math.ceil(this.to)] : [0, this.facts.events];
+    const asked = direction > 0 ? { after: this.arrival || first } : { before: this.arrival || last + 1 };
     const answer = await this.source.ask("failures", asked);
     if (!answer.arrival) {
       this.spoken.textContent = "There is no further failure.";
       return;
     }
-    if (this.axis === "order" && !this.lanes.isNear) {
-      this.show(answer.arrival - 500, answer.arrival + 500);
-    }
+    if (isOrder && !this.lanes.isNear) this.show(answer.arrival - 500, answer.arrival + 500);
     await this.choose(answer.event_id, true, answer.arrival);
   }
 
@@ -394,6 +393,7 @@ class View {
     const isAnew = facts.generation !== before.generation;
     this.source.forget((address) => isAnew || !address.includes("/tiles?") || this.reaches(address, growth.from));
     this.take(facts);
+    this.explain();
     if (wasAtEnd) this.show(this.end - wide, this.end);
     const number = facts.events - before.events + (this.unseen ?? 0);
     this.unseen = wasAtEnd ? 0 : number;
@@ -440,8 +440,9 @@ if (home !== null) setInterval(() => document.hidden || renew().catch(() => {}),
 const root = document.getElementById("look");
 if (root !== null) {
   try {
-    const facts = await (await request(`${root.dataset.log}/look`)).json();
-    if (facts.events) new View(root, facts);
+    const source = new Source(root.dataset.log, root.dataset.question ?? "", () => {});
+    const facts = await source.ask("look");
+    if (facts.events) new View(root, source, facts);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     root.hidden = false;

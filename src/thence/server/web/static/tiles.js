@@ -7,12 +7,12 @@ const KEPT = 120;
 export const BUCKETS = 256;
 const LEAST_PIXELS = 3; // of what is there at all
 const NOTHING = Object.freeze({ lanes: {}, failures: {} });
+const FILTERED = new Set(["look", "overview", "lanes", "tiles", "marks", "bars", "failures"]);
 
-/** Asks for the pieces of one log; `changed` is called when one has come. */
+/** Asks for the pieces of one log, of the events that a filter finds; `changed`: one has come. */
 export class Source {
-  constructor(base, changed) {
-    this.base = base;
-    this.changed = changed;
+  constructor(base, filter, changed) {
+    Object.assign(this, { base, filter, changed });
     this.pieces = new Map(); // the answers by address, the latest asked for last
     this.waiting = []; // addresses, the latest first
     this.running = 0;
@@ -21,7 +21,7 @@ export class Source {
 
   /** Returns the address of a route with its parameters. */
   address(route, parameters = {}) {
-    const query = new URLSearchParams();
+    const query = new URLSearchParams(FILTERED.has(route) ? this.filter : "");
     for (const [name, value] of Object.entries(parameters)) {
       for (const one of Array.isArray(value) ? value : [value]) {
         if (one !== null && one !== undefined && one !== "") query.append(name, one);
