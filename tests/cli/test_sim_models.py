@@ -282,7 +282,7 @@ def test_run_without_models_has_no_cassette(tmp_path):
     warm("sim", "run", "fishery", "--turns", "2", "--run-id", "a", "--quiet", cwd=tmp_path)
     ended = warm("sim", "cassette", "a", "--output", "b.jsonl", cwd=tmp_path)
     assert ended.code == 1
-    assert "the run has no answers of models" in ended.err
+    assert "the run has no model answers" in ended.err
     assert "models, by" not in warm("sim", "show", "a", cwd=tmp_path).out
 
 

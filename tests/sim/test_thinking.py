@@ -414,7 +414,7 @@ def test_request_that_a_cassette_lacks_names_agent_and_turn(tmp_path):
     played = run_of(tmp_path / "village.yaml", cassette=cassette).run()
     assert (played.status, played.turns) == ("interrupted", 2)
     assert "for ben in turn 3" in played.error
-    with pytest.raises(ThenceError, match="no answers of models"):
+    with pytest.raises(ThenceError, match="no model answers"):
         write_cassette([], cassette)
 
 

@@ -428,7 +428,7 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     lines = [line for line in outcomes if _is_call(line) and _answer_of(line)]
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
-        cause = "the run has no answers of models"
+        cause = "the run has no model answers"
         raise ThenceError("could not make a cassette", place=path, cause=cause, hint=hint)
     lines.sort(key=lambda line: int(line.step.partition(".")[0]))
     replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
