@@ -8,12 +8,10 @@ import pytest
 from tests.cli.work.projects import SLUG as FEATURE
 from tests.cli.work.projects import TASKS, done, finalized_project
 from tests.git.repositories import commit, git
-from tests.server.runs import make_orders
+from tests.server.runs import make_index, make_orders
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, page
 from tests.work.project_events import SLUG, Clone, planned
-
-from thence.log.open import open_log
 
 
 def write(root: Path, clone: Clone, name: str = "project") -> Path:
@@ -182,8 +180,7 @@ def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path: Pat
         for number in range(21_000):
             other = line.replace(note.event_id.encode(), f"01KA{number:022}".encode())
             file.write(re.sub(rb',"seq":\d+|,"crc":"[0-9a-f]+"', b"", other) + b"\n")
-    with open_log(folder, create=False) as log:
-        log.rebuild()
+    make_index(folder)
     with serving(tmp_path) as server:
         html = server.get("/runs/project").text
         assert "<details><summary>1 finished feature</summary>" in html

@@ -212,19 +212,16 @@ def test_map_of_each_turn_is_what_the_record_says(tmp_path, scenario, variable, 
         assert f"/runs/run?turn={last - 2}#map" in links
 
 
-def test_map_without_the_changes_is_that_of_the_end_alone(tmp_path: Path, server: Serving) -> None:
-    played(tmp_path, SEGREGATION, "--verbosity", "action")
+@pytest.mark.parametrize("options", [("--verbosity", "action"), ()])
+def test_map_without_the_changes_or_of_agents_that_come_and_go_is_that_of_the_end_alone(
+    tmp_path: Path, server: Serving, options: tuple[str, ...]
+) -> None:
+    run = played(tmp_path, SEGREGATION, *options)
+    if not options:
+        with open_log(run) as log:
+            log.append("SYSTEM", {"error_type": "agent_added"})
     assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
     assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
-
-
-def test_map_of_agents_that_come_and_go_is_that_of_the_end_alone(tmp_path: Path) -> None:
-    run = played(tmp_path, SEGREGATION)
-    with open_log(run) as log:
-        log.append("SYSTEM", {"error_type": "agent_added"})
-    with serving(tmp_path) as server:
-        assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
-        assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
 
 
 def test_map_is_left_out_where_there_is_none_and_its_names_are_text(tmp_path: Path) -> None:

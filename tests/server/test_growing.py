@@ -4,10 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.server.runs import foreign, lines, make_run, remove, stored, writing
+from tests.server.runs import foreign, lines, make_index, make_run, remove, stored, writing
 from tests.server.serving import Serving
 
-from thence.log.open import open_log
 from thence.sim import EventWriter, create_action_event
 
 
@@ -17,8 +16,7 @@ def settled(request: pytest.FixtureRequest):
 
     def settle(folder: Path) -> None:
         if request.param == "indexed":
-            with open_log(folder, create=False) as log:
-                log.rebuild()
+            make_index(folder)
 
     return settle
 

@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.events import large_log
-from tests.server.runs import foreign, make_orders, make_run
+from tests.server.runs import foreign, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
 from tests.tiers import tenth
@@ -17,7 +16,6 @@ import thence as library
 from thence.server.web.charts import sparkline
 
 RUNS = tenth(1_000, 100)
-LINES = tenth(40_000, 15_000)
 
 
 def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
@@ -211,23 +209,6 @@ def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
         assert not {"memo.json", "empty", "fish", "first"} & set(options)
     with serving(tmp_path / "first") as server:
         assert "run" not in [c["id"] for c in page(server, "/runs/first").all("select")]
-
-
-@pytest.mark.whole
-def test_home_says_which_logs_are_not_counted_and_waits_for_none(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        large_log(tmp_path / name, LINES)
-    make_orders(tmp_path, "orders")
-    seen = set()
-    with serving(tmp_path) as server:
-        server.get("/health")
-        while "Refresh" in (answer := server.get("/")).headers:
-            assert answer.status_code == 200
-            assert "/runs/orders" in answer.text
-            seen.add(answer.text.count("not counted yet"))
-        assert seen
-        assert min(seen) >= 1
-        assert page(server, "/").text.count(f"{LINES:,}") >= 2
 
 
 def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path, server: Serving) -> None:

@@ -20,6 +20,9 @@ def test_logs_are_listed_apart_from_simulations(shop: Shop) -> None:
     assert [(entry["id"], entry["vocabulary"], entry["event_count"]) for entry in listed] == [
         ("orders", "plain", 4)
     ]
+    told = shop.server.json("/logs/orders")
+    assert told["by_actor"] == {"ada": 1, "ben": 1}
+    assert "turns" not in told
     assert shop.server.code("/simulations/orders") == (404, "simulation_not_found")
 
 
@@ -45,15 +48,6 @@ def test_each_filter_gives_what_the_model_gives(shop: Shop, asked: dict[str, Any
     found = [event for event in stored(shop.root / "orders") if wanted.matches(event)]
     page = shop.server.json(PATH, **asked)
     assert (page["events"], page["total"]) == (lines(found), len(found))
-
-
-def test_lines_and_summary_of_a_log(shop: Shop) -> None:
-    events = stored(shop.root / "orders")
-    whole = b"".join(event.line + b"\n" for event in events)
-    assert shop.server.get(f"{PATH}.ndjson").content == whole
-    told = shop.server.json("/logs/orders")
-    assert told["by_actor"] == {"ada": 1, "ben": 1}
-    assert "turns" not in told
 
 
 @pytest.mark.promise("Q5")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.server.serving import Serving, serving
+from tests.server.serving import serving
 
 import thence
 
@@ -23,27 +23,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def peak_kib(server: Serving) -> int:
-    """Returns the most memory that the server has held so far."""
-    told = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(told.partition("VmHWM:")[2].split()[0])
-
-
 @pytest.mark.promise("Q2")
 def test_lines_of_a_large_run_come_in_constant_memory_also_for_a_slow_client(root: Path) -> None:
     with serving(root) as server:
         (event,) = server.json(PATH, limit=1)["events"]
         assert not server.get(f"{PATH}.ndjson", params={"type": "gone"}).content
-        before = peak_kib(server)
+        before = server.kib("VmHWM")
         with server.client.stream("GET", f"{PATH}.ndjson") as answer:
             parts = answer.iter_raw()
             size = len(next(parts))
             for _ in range(50):  # meanwhile it waits, and does not gather what is not fetched
                 assert server.get(f"{PATH}/{event['event_id']}").status_code == 200
-            amid = peak_kib(server)
+            amid = server.kib("VmHWM")
             size += sum(map(len, parts))
         whole = (root / "large" / "events.jsonl").stat().st_size
         assert size == whole > EVENTS * 900
-        print(f"{before} KiB before, {amid} amid, {peak_kib(server)} behind")
+        print(f"{before} KiB before, {amid} amid, {server.kib('VmHWM')} behind")
         assert amid - before < GROWN_MAX_KIB
-        assert peak_kib(server) - before < GROWN_MAX_KIB
+        assert server.kib("VmHWM") - before < GROWN_MAX_KIB

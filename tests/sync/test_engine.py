@@ -338,17 +338,6 @@ def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
         assert stored(b.folder) == sorted(server.lines)
 
 
-def test_damaged_side_file_is_made_anew(tmp_path):
-    server = PlainServer()
-    made(tmp_path / "a", 8)
-    with thence.open(tmp_path / "a") as log:
-        synced(log, server)
-        (tmp_path / "a" / ".thence" / "sync" / "outbox.db").write_bytes(b"not a database" * 400)
-        again = synced(log, server)
-        assert again.is_complete
-        assert (again.pushed, again.duplicate) == (0, 0)
-
-
 def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path):
     server = PlainServer()
     with thence.open(tmp_path / "b") as log:
