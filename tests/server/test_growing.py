@@ -13,12 +13,7 @@ from thence.sim import EventWriter, create_action_event
 @pytest.fixture(params=["read", "indexed"])
 def settled(request: pytest.FixtureRequest):
     """What makes a log's index, or leaves a small one without."""
-
-    def settle(folder: Path) -> None:
-        if request.param == "indexed":
-            make_index(folder)
-
-    return settle
+    return make_index if request.param == "indexed" else lambda folder: None
 
 
 @pytest.mark.promise("Q2", "Q6")

@@ -1,13 +1,11 @@
 """Logs that are no simulation over HTTP, in the words that all hosts share."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.log.pruned import filled, pruned
 from tests.server.conftest import Shop
 from tests.server.runs import lines, stored
-from tests.server.serving import serving
 
 import thence
 from thence.core.query.filter import Filter
@@ -99,13 +97,12 @@ def test_why_takes_what_the_command_takes(shop: Shop) -> None:
 
 
 @pytest.mark.promise("A5")
-def test_event_that_was_pruned_is_not_there_and_said_to_be_pruned(tmp_path: Path) -> None:
+def test_event_that_was_pruned_is_not_there_and_said_to_be_pruned(tmp_path, server) -> None:
     events = filled(tmp_path / "orders")
     with thence.open(tmp_path / "orders") as log:
         pruned(log, before="2100")
-    with serving(tmp_path) as server:
-        gone = server.get(f"/logs/orders/events/{events[0].event_id}")
-        unknown = server.get(f"/logs/orders/events/7{'Z' * 25}")
+    gone = server.get(f"/logs/orders/events/{events[0].event_id}")
+    unknown = server.get(f"/logs/orders/events/7{'Z' * 25}")
     assert (gone.status_code, gone.json()["code"]) == (404, "event_not_found")
     assert gone.json()["message"] == f"event {events[0].event_id} of orders was pruned"
     assert "pruned" not in unknown.json()["message"]

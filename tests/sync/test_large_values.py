@@ -2,10 +2,11 @@
 
 from hashlib import sha256
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from tests.log.pruned import pruned
-from tests.sync.fleet.fleet import Replica, Server
+from tests.sync.fleet.fleet import Replica
 
 import thence
 from thence.core.redaction import Redaction, digests
@@ -19,12 +20,9 @@ from thence.sync.wire.messages import PIECES_BYTES_MAX
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-class Alone:
-    """What a network needs of a fleet: a server, and no chance."""
-
-    def __init__(self, server):
-        self.server = server
-        self.random = Random(1)
+def alone_with(server):
+    """Returns what a network needs of a fleet: a server, and no chance."""
+    return SimpleNamespace(server=server, random=Random(1))
 
 
 class Closing(Replica):
@@ -36,13 +34,8 @@ class Closing(Replica):
 
 
 @pytest.fixture
-def server():
-    return Server("epoch")
-
-
-@pytest.fixture
 def machines(tmp_path, server):
-    alone = Alone(server)
+    alone = alone_with(server)
     made = [Replica(alone, tmp_path / name) for name in "ab"]
     yield made
     for machine in made:
@@ -78,7 +71,7 @@ def test_conversation_goes_both_ways_whole(machines):
 
 @pytest.mark.promise("A5")
 def test_pruned_values_are_at_the_server_and_do_not_come_back(server, tmp_path):
-    alone = Alone(server)
+    alone = alone_with(server)
     a, b = Closing(alone, tmp_path / "a"), Replica(alone, tmp_path / "b")
     words = [f"{number} " * 900 for number in range(8)]
     for text in words:
@@ -123,7 +116,7 @@ def test_redaction_takes_values_everywhere_and_leaves_what_others_need(machines,
         redact(a.log, event, "")
     synced(a)
     synced(b)
-    third = Replica(Alone(server), tmp_path / "c")
+    third = Replica(alone_with(server), tmp_path / "c")
     synced(third)
     for machine in (a, b, third):
         assert len(pieces_of(machine.folder)) == 2 - (machine is third)

@@ -148,21 +148,20 @@ def test_time_in_which_something_lasts_is_not_folded(browser: Browser, tmp_path:
         tab.wait(lambda: len(lengths()) == 3 and lengths()[2] > 20 * lengths()[1])
 
 
-def test_path_that_a_chosen_bar_waited_for_is_lit(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        tab.page.add_init_script(NOTED)
-        tab.go("/runs/orders")
-        tab.wait(lambda: len(bars(tab, "bar")) == 3)
-        wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
-        x = LABEL + 3 / 7 * wide
-        tab.page.locator(".look-lanes canvas").click(position={"x": x, "y": LANE + 6})
-        tab.wait(lambda: "checkout began" in tab.page.inner_text("aside h1"))
+def test_path_that_a_chosen_bar_waited_for_is_lit(tab: Tab) -> None:
+    tab.page.add_init_script(NOTED)
+    tab.go("/runs/orders")
+    tab.wait(lambda: len(bars(tab, "bar")) == 3)
+    wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
+    x = LABEL + 3 / 7 * wide
+    tab.page.locator(".look-lanes canvas").click(position={"x": x, "y": LANE + 6})
+    tab.wait(lambda: "checkout began" in tab.page.inner_text("aside h1"))
 
-        def lit() -> list[list[float]]:
-            return sorted(bar for bar in bars(tab, "ink") if bar[3] == 2)
+    def lit() -> list[list[float]]:
+        return sorted(bar for bar in bars(tab, "ink") if bar[3] == 2)
 
-        tab.wait(lambda: len(lit()) == 3)
-        assert [bar[1] for bar in lit()] == [LANE + 13, LANE + BAR + 13, LANE + BAR + 13]
+    tab.wait(lambda: len(lit()) == 3)
+    assert [bar[1] for bar in lit()] == [LANE + 13, LANE + BAR + 13, LANE + BAR + 13]
 
 
 def variables(*, is_dark: bool) -> dict[str, str]:
@@ -230,14 +229,13 @@ def test_colours_of_marks_differ_for_who_sees_no_green(*, is_dark: bool) -> None
         assert difference(a, b) >= 15, (one, other)
 
 
-def test_legend_has_the_colours_that_are_drawn(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        tab.go("/runs/orders")
-        legend = tab.page.locator(".look-legend > span")
-        tab.wait(lambda: legend.count() == 8)
-        kinds = {
-            entry.inner_text(): entry.locator("i").get_attribute("class") for entry in legend.all()
-        }
-        assert kinds["failed 1"] == "of-failed"
-        assert kinds["checkout.begun 1"] == kinds["mail.begun 1"] == "of-begin"
-        assert kinds["checkout.ended 1"] == kinds["pay.failed 1"] == "of-end"
+def test_legend_has_the_colours_that_are_drawn(tab: Tab) -> None:
+    tab.go("/runs/orders")
+    legend = tab.page.locator(".look-legend > span")
+    tab.wait(lambda: legend.count() == 8)
+    kinds = {
+        entry.inner_text(): entry.locator("i").get_attribute("class") for entry in legend.all()
+    }
+    assert kinds["failed 1"] == "of-failed"
+    assert kinds["checkout.begun 1"] == kinds["mail.begun 1"] == "of-begin"
+    assert kinds["checkout.ended 1"] == kinds["pay.failed 1"] == "of-end"
