@@ -98,7 +98,10 @@ def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
     )
     ended = last(tmp_path)
     assert ended.code == 0
-    assert ended.lines[::2] == ["last event: note [b], noon", "2026  begun [a]; may still be running"]
+    assert ended.lines[::2] == [
+        "last event: note [b], noon",
+        "2026  begun [a]; may still be running",
+    ]
 
 
 def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
