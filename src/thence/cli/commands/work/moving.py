@@ -167,12 +167,10 @@ def _nothing(
             waiting.append({**about, "why": why})
     unlogged = session.snapshot.not_imported()
     empty = [one.slug for one in features if not one.packages and not one.is_completed]
-    step = "thence work setup-spec TITLE"
-    if waiting:
-        step = "thence work status"
-    elif unlogged or empty:
-        step = "thence work finalize-tasks"
-        step += f" --feature {empty[0]}" if empty and not unlogged else ""
+    step = "thence work status" if waiting else "thence work setup-spec TITLE"
+    if unlogged or (empty and not waiting):
+        where = "" if unlogged else f" --feature {empty[0]}"
+        step = f"thence work finalize-tasks{where}"
     shown = waiting[:_WAITING_SHOWN_MAX]
     lines = [f"{one['wp_id']} of {one['feature_slug']} waits: {one['why']}" for one in shown]
     if len(waiting) > len(shown):
