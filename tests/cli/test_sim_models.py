@@ -134,12 +134,12 @@ def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
     assert "agent_failed" not in warm("sim", "replay", "a", cwd=tmp_path).err
 
 
-def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
+def test_fishers_of_three_kinds_go_out_as_their_kinds_do(tmp_path):
     run = warm(
         "sim", "run", EXAMPLES / "commons.yaml", "--run-id", "a", "--json", cwd=tmp_path
     ).json
     assert (run["turns"], run["reason"][:19]) == (12, "the stock collapsed")
-    assert run["usage"]["by_agent"]["shared"]["calls"] == 3 * 12
+    assert sum(one["calls"] for one in run["usage"]["by_agent"].values()) == 15 * 12
     hours = {
         name: {
             run["final_state"][agent]["hours"]
@@ -150,11 +150,6 @@ def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
     }
     assert all(len(of_kind) == 1 for of_kind in hours.values())
     assert max(hours["careful"]) < max(hours["poor"]) < max(hours["bold"])
-    calls = warm("log", "--type", "SYSTEM", cwd=tmp_path).out
-    assert calls.count("agents that saw the same asked qwen of local") == 3 * 12
-    few = warm("sim", "show", "a", cwd=tmp_path).lines
-    assert "  70 more agents; -v shows all" in few
-    assert len(warm("sim", "show", "a", "-v", cwd=tmp_path).lines) > len(few) + 60
 
 
 @pytest.mark.promise("O2")
@@ -162,6 +157,9 @@ def test_fifty_people_of_a_table_take_more_as_a_rumour_spreads(tmp_path):
     run = warm("sim", "run", "village", "--run-id", "a", "--json", cwd=tmp_path).json
     assert (run["status"], run["turns"], run["decisions_failed"]) == ("completed", 8, 0)
     assert len(run["usage"]["by_agent"]) == 50
+    few = warm("sim", "show", "a", cwd=tmp_path).lines
+    assert "  30 more agents; -v shows all" in few
+    assert len(warm("sim", "show", "a", "-v", cwd=tmp_path).lines) > len(few) + 25
     assert run["usage"]["by_origin"]["own"]["calls"] == 0
     with open_run(tmp_path / "output" / "a") as recorded:
         claimed = [row["global/claimed"] for row in recorded.variables()]

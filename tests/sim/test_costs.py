@@ -52,12 +52,6 @@ def test_scenario_without_models_costs_nothing(tmp_path):
     )
 
 
-def test_agents_that_share_a_call_are_one_call(tmp_path):
-    scenario = written(tmp_path, NOWHERE, keys="share: true")
-    price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
-    assert price["calls"] == [4, 12]  # they may come to differ
-
-
 def test_answers_are_of_max_tokens_and_without_prices_there_is_no_cost(tmp_path):
     scenario = written(tmp_path, NOWHERE, **{"price_in: 1, price_out: 2": "max_tokens: 50"})
     price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]

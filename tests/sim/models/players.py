@@ -56,8 +56,8 @@ def fisher(body) -> str:
         for name in ("catch", "hours", "fish")
     }
     if "your children" in system:
-        grown = 0.35 * number["fish"] * (1 - number["fish"] / 12_000)
-        hours = 0.8 * grown / 90 / (0.0006 * number["fish"])
+        grown = 0.35 * number["fish"] * (1 - number["fish"] / 2_000)
+        hours = 0.8 * grown / 15 / (0.0036 * number["fish"])
     else:
         pays = 2 * number["catch"] > number["hours"] or "turn 1." in text
         hours = number["hours"] * ((1.2 if "richest" in system else 1.1) if pays else 0.8)

@@ -124,7 +124,6 @@ async def _requests(
         or any("when" in action for action in actions)
     )
     requests: list[tuple[EndpointSettings, int, bool, int, int]] = []
-    shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():
         if not isinstance(agent, LLMAgent):
             continue
@@ -132,11 +131,8 @@ async def _requests(
         every = (agent.remembers and memory.reflect) or turns + 1  # turns between two reflections
         name = agent.endpoint or config.llm.default or next(iter(endpoints))
         asks, texts = agent.asks(view), [message["content"] for message in agent.messages(view)]
-        key: object = (name, *texts, agent.schema and str(agent.schema))
         most = turns + turns // every
         least = asks + (every == 1) if is_open else most
-        least = 0 if agent.share and key in shared else least
-        shared.add(key)
         requests.append((endpoints[name], sum(map(len, texts)), False, least, most))
         if turns > 1 and ":" not in (memory.embed or ":"):
             # what it sees in each turn, the record of the turn before, and its conclusions
