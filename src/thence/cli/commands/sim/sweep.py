@@ -147,7 +147,7 @@ def sweep_command(
     count, status, code = len(runs), "completed", 0
     with bar(out, "runs") as show:
         sweep = Sweep(plan, folder, lambda completed: show(completed, count))
-        os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         try:
             if on == "ray" and sweep.waiting:
                 play_on_ray(sweep, jobs, os.environ.get("RAY_ADDRESS"))
