@@ -118,8 +118,7 @@ async def _requests(
     actions = [one for agent in config.agents for one in agent.params.get("actions", ())]
     # the run may end early, or an agent leave, pause or do without its model
     is_open = (
-        bool(config.simulation.termination)
-        or any(word in code for word in ("remove_agent", "pause", "check_termination"))
+        any(word in code for word in ("remove_agent", "pause", "check_termination"))
         or not asks_of <= {LLMAgent.asks, PromptedAgent.asks}
         or any("when" in action for action in actions)
     )
