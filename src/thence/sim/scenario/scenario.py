@@ -20,11 +20,11 @@ from thence.core.nearest import nearest
 from thence.sim.models.actions import HEARD, DeclaredAction, talk_reach
 from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.scenario.component_classes import (
+    SHIPPED,
     ComponentNotFound,
     Kind,
     component_class,
     converted,
-    known_types,
     params_struct,
 )
 from thence.sim.scenario.people import with_people
@@ -328,7 +328,7 @@ class _Reader:
             try:
                 cls = component_class(kind, type_, self._file.parent if self._file else None)
             except ComponentNotFound as error:
-                hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+                hint = _nearest(type_, sorted(SHIPPED[kind]), f"{kind[:-1]} type")
                 if ":" in type_ or "." in type_ or hint.startswith("write"):
                     hint = "write package.module:Class, or ./file.py:Class beside the scenario"
                 self._problems.add((*path, "type"), str(error), hint)
