@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from tests.sim.models.endpoint import Endpoint, Reply, completion
+from tests.sim.models.endpoint import Endpoint
 
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
@@ -40,23 +40,6 @@ def test_connections_are_kept():
     with Endpoint() as endpoint:
         answers_of(endpoint.base_url, 30, concurrency=2)
     assert endpoint.connections <= 2
-
-
-@pytest.mark.parametrize("faults", [1, 16])
-def test_concurrency_is_halved_once_when_the_endpoint_is_too_busy_and_grows_again(faults):
-    """Of 16 requests that go at once one or all are refused."""
-    at_once: list[int] = []
-
-    def script(body: dict[str, Any]) -> Reply:
-        at_once.append(endpoint.in_flight)
-        return Reply(completion("yes"), delay_s=0.1)
-
-    with Endpoint(script, fault="429_retry_after", faults=faults) as endpoint:
-        answers = answers_of(endpoint.base_url, 300, concurrency=16)
-    assert all(isinstance(answer, ModelAnswer) for answer in answers)
-    first = 16 - faults  # those sent before the refusal was known
-    assert 6 <= max(at_once[first + 10 : first + 20]) <= 12, at_once
-    assert max(at_once[-100:]) == 16, at_once
 
 
 def test_call_that_is_ended_in_the_queue_makes_no_room():

@@ -354,8 +354,6 @@ class ModelClient:
                 failure = unusable
             if status == 200 and failure.attempt.reason in (*_SILENT, "too_large"):
                 failure.answer = self._paid({}, monotonic() - sent_s)  # it broke off
-            if failure.attempt.reason in ("rate_limited", "timeout"):
-                self._limits.halve(sent_s)
         if failure.attempt.reason not in _SILENT:
             self._silent_since_s = None
             raise failure
@@ -487,7 +485,6 @@ class ModelClient:
             cost /= 1e6
         answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
         self._budget.pay(answer)
-        self._limits.answered()
         return answer
 
     def _error_words(self, data: bytes) -> str:
