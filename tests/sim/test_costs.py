@@ -99,8 +99,8 @@ def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
     with Endpoint(generous) as endpoint:
         scenario = written(tmp_path, endpoint.base_url)
         SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
-    assert warm("sim", "cassette", "a", "-o", "tape.jsonl", cwd=tmp_path).code == 0
-    done = warm("sim", "run", scenario, "--cassette", "tape.jsonl", "--run-id", "b", cwd=tmp_path)
+    words = ("--cassette", "output/a/outcomes.jsonl", "--run-id", "b")
+    done = warm("sim", "run", scenario, *words, cwd=tmp_path)
     assert re.fullmatch(
         r"models: \d+ calls, \d+ tokens in and \d+ out, cost [\d.e-]+ from recorded answers",
         done.out.splitlines()[-1],

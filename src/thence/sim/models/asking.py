@@ -1,7 +1,7 @@
 """Questions to models: each answer is recorded before anything depends on it, and paid for once.
 
-By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette holds such lines of
-another run, and answers in place of endpoints.
+By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette is such a file of another
+run, and answers in place of endpoints.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import msgspec
 
 from thence.core.ready import ready
 from thence.errors import ThenceError
-from thence.files import replace_file
 from thence.sim.models.client import (
     Attempt,
     Budget,
@@ -381,21 +380,6 @@ def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
     return [line for line in outcomes if _is_call(line) and not _answer_of(line).failure]
 
 
-def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
-    """Writes the calls of a run's models, with those that failed, and returns their number.
-
-    Raises ThenceError if there are none.
-    """
-    lines = [line for line in outcomes if _is_call(line) and _answer_of(line)]
-    if not lines:
-        hint = "name a run of a scenario with agents that ask models"
-        cause = "the run has no answers of models"
-        raise ThenceError("could not make a cassette", place=path, cause=cause, hint=hint)
-    lines.sort(key=lambda line: int(line.step.partition(".")[0]))
-    replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-    return len(lines)
-
-
 def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     """Returns the answers in a file by request; raises ModelsUnavailable if it can't be read."""
     answers: dict[str, dict[Key, RecordedOutcome]] = {}
@@ -407,7 +391,7 @@ def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     except OSError as error:
         cause = error.strerror or str(error)
     if not answers:
-        hint = "thence sim cassette RUN --output FILE makes one of a run"
+        hint = "name the outcomes.jsonl of a run, or a copy of it"
         raise _down("could not read", cause, hint, path)
     return answers
 
