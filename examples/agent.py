@@ -1,7 +1,7 @@
 """An asyncio agent with tools: what the model answered is the cause of what its tools did.
 
 `python examples/agent.py [FOLDER]` asks a model of ours that needs no network. Run it again: the
-answers are taken from the log, and nothing is asked. Kill it in between: it goes on.
+answers are taken from the log, and nothing is asked. Kill it in between: it continues.
 """
 
 import asyncio

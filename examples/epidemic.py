@@ -37,7 +37,7 @@ class Person(BaseAgent):
 class Epidemic(BaseEngine):
     """An engine that lets an illness go from one to another along the edges of the network.
 
-    `transmission` is the chance that somebody ill infects somebody healthy in a turn, if their edge
+    `transmission` is the chance that someone ill infects someone healthy in a turn, if their edge
     has no attribute `transmission`; `recovery` is the chance that a turn of illness is the last,
     `waning` that a turn of immunity is. Who stays at home meets only those of edges with `home`.
     """

@@ -15,12 +15,13 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "api.md"
 
 _HEAD = """# The query API
 
-Made from the OpenAPI document, which the server returns at `/openapi.json`: change the routes, then
-run `tools/api_reference.py`. [Query over HTTP](../guides/team/query-over-http.md) shows how to ask.
+Generated from the OpenAPI document, which the server returns at `/openapi.json`: change the routes,
+then run `tools/api_reference.py`. [Query over HTTP](../guides/team/query-over-http.md) shows how to
+ask.
 
 All requests are `GET`; `HEAD` returns the same without the body. An unlisted parameter is refused,
-and a list is a repeated parameter. The pages for browsers, from `/` and `/runs/{id}` on, are no
-part of the API. Answers are JSON where no other type is named.
+and a list is a repeated parameter. The pages for browsers, from `/` and `/runs/{id}` on, are not
+part of the API. Responses are JSON unless another type is named.
 
 Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
 `simulation_not_found`, `event_not_found` or `not_found`, 405 `method_not_allowed`, 422
@@ -33,14 +34,14 @@ Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
   which a cause comes before its effects; for one writer both are the same. To show a list by
   total order, sort by (`lamport_clock`, `node_id`, `event_id`).
 - To go from pages to the stream, name the last event of the last page: nothing is missed. An
-  event that had arrived behind it, and was on a page already, may come again, so look at the ids.
+  event that had arrived after it, and was on a page already, may come again, so look at the ids.
 - An id that is not in the log is answered with 404 `event_not_found`, and an `EventSource` then
   stays closed, since any other start would leave a gap. It happens when the run was deleted and
-  made anew, or when a power cut lost events that were not on the device yet.
-- After 15 seconds of silence a comment (`:`) is sent. A slow reader holds up nobody: the server
+  recreated, or when a power cut lost events that were not on the device yet.
+- After 15 seconds of silence a comment (`:`) is sent. A slow reader holds up no one: the server
   continues from the log when it reads again.
 - The first question to a large log makes its index, which takes seconds: other logs answer
-  meanwhile.
+  in the meantime.
 - 200 streams may be open. One more is answered with 503 and `Retry-After`; an `EventSource` then
   stays closed, so open it again.
 - In ids that another tool made, `%` and characters that a header can't hold are percent-encoded;

@@ -64,7 +64,7 @@ def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
         (("branch", "first", "--at", "3", "--set", "agent/ada/money=much"), 1, "needs a float"),
         (("branch", "first", "--at", "3", "--set", "money"), 2, "is not NAME=VALUE"),
         (("branch", "first", "--at", "3", "--set", "agent.ada.money=5"), 1, "it has no scope"),
-        (("branch", "first", "--at", "3", "--decide", "2.decide.ada.0=null"), 1, "behind turn 3"),
+        (("branch", "first", "--at", "3", "--decide", "2.decide.ada.0=null"), 1, "after turn 3"),
         (("branch", "first", "--at", "3", "--decide", "5.decide.ada.0={x"), 2, "is not JSON"),
         (("branch", "first"), 2, "--at"),
     ],

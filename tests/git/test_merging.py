@@ -122,7 +122,7 @@ def test_target_that_moves_again_and_again_is_told_as_passing(tmp_path, monkeypa
     top = project(tmp_path / "top", {"wp1": THREE["wp1"]})
     with (
         git_that_first(monkeypatch, tmp_path, "merge --ff-only", COMMITS % top),
-        pytest.raises(GitFailed, match="moved it 2 times meanwhile") as caught,
+        pytest.raises(GitFailed, match="moved it 2 times in the meantime") as caught,
     ):
         merge(repository(top), "main", ["wp1"])
     assert caught.value.recoverable

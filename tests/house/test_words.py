@@ -3,6 +3,7 @@
 Nor does src hold names of our own where the field has a term.
 """
 
+import ast
 import re
 
 from tests.house.tree import modules, texts
@@ -50,6 +51,10 @@ FIELD_TERMS = {
     "twins": "duplicates",
 }
 NAME_OF_OUR_OWN = re.compile(rf"\b(?:{'|'.join(FIELD_TERMS)})\b")
+# in errors, notices and sentences a reader expects during, again, no longer, someone, so, continue
+STUMBLE = re.compile(
+    r"\b(?:amid|anew|any more|(?:any|every|no|some)body|by which|goe?s? on|meanwhile|of which)\b"
+)
 # public: the old value of a decision is given under this name
 PUBLIC_NAMES = {("sim", "instead_of")}
 
@@ -78,6 +83,21 @@ def test_source_says_the_term_of_the_field():
     ]
     assert not found, "\n".join(found)
     assert NAME_OF_OUR_OWN.findall("self.twins = Numbered()") == ["twins", "Numbered"]
+
+
+def test_texts_for_users_hold_no_word_that_a_reader_stumbles_over():
+    found = []
+    for module in modules("src"):
+        nodes = list(ast.walk(module.syntax))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        shown = [n for n in nodes if isinstance(n, ast.Constant) and id(n) not in docstrings]
+        found += [
+            f"{module.path}:{node.lineno}: {word}"
+            for node in shown
+            for word in STUMBLE.findall(str(node.value))
+        ]
+    assert not found, "\n".join(found)
+    assert STUMBLE.findall("nobody goes on anew") == ["nobody", "goes on", "anew"]
 
 
 def test_scan_bites():

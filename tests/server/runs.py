@@ -3,8 +3,12 @@
 import json
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+from tests.cli.installed import environment
 
 import thence
 from thence.core.event import Event
@@ -16,6 +20,20 @@ from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 TYPES = ("ACTION", "DECISION", "STATE", "auction.closed")
 LARGE_EVENTS = 5
 AGENTS = ("ada", "ben", "wéi", None)
+_WRITER = """
+import sys
+from thence.sim import EventWriter, create_action_event
+
+folder, count, pauses_at, flushes_every = sys.argv[1], *map(int, sys.argv[2:])
+with EventWriter(folder, "run", max_file_size=20_000, on_full="block") as writer:
+    for number in range(count):
+        writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
+        if number == pauses_at or not number % flushes_every:
+            writer.flush()
+        if number == pauses_at:
+            print("going", flush=True)
+            sys.stdin.readline()
+"""
 
 
 def remove(folder: Path) -> None:
@@ -45,6 +63,15 @@ def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:
             assert writer.emit(event)
             earlier.append(event.event_id)
     return folder
+
+
+def writing(
+    folder: Path, count: int, *, pauses_at: int = -1, flushes_every: int = 1 << 30
+) -> "subprocess.Popen[bytes]":
+    """Begins a process that writes a run; it says where it pauses, and reads a line there."""
+    argv = [sys.executable, "-c", _WRITER, *map(str, (folder, count, pauses_at, flushes_every))]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(argv, env=environment(), **piped)
 
 
 def make_large(run: Path) -> None:

@@ -81,7 +81,7 @@ def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -
         page(server, "/runs/project?board=01ARZ3NDEKTSV4RRFFQ69G5FAV", status=404)
 
 
-def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path) -> None:
+def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path, server: Serving) -> None:
     clone = planned(count=2)
     title = {"wp_id": "WP03", "title": HOSTILE, "dependencies": ["WP01"]}
     clone.tell("WPCreated", title)
@@ -89,14 +89,13 @@ def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path) -> None:
     gate = {"gate_id": "g1", "wp_id": "WP02", "gate_type": "ci"}
     clone.tell("GateCreated", gate)
     write(tmp_path, clone)
-    with serving(tmp_path) as server:
-        shown = page(server, "/runs/project")
-        assert "after WP01" in shown.text
-        assert "gates open: ci" in shown.text
-        assert shown.text.count("<script>alert(1)</script>") > 1
+    shown = page(server, "/runs/project")
+    assert "after WP01" in shown.text
+    assert "gates open: ci" in shown.text
+    assert shown.text.count("<script>alert(1)</script>") > 1
 
 
-def test_card_names_who_reviews_and_who_is_waited_for(tmp_path: Path) -> None:
+def test_card_names_who_reviews_and_who_is_waited_for(tmp_path: Path, server: Serving) -> None:
     clone = planned(count=5, WP03=["WP01", "WP02", "WP04"], WP05=["WP04"])
     for wp_id, actor in (("WP01", "ada"), ("WP02", "ben"), ("WP04", "cleo")):
         clone.move(wp_id, "planned", "doing", actor=actor)
@@ -104,27 +103,26 @@ def test_card_names_who_reviews_and_who_is_waited_for(tmp_path: Path) -> None:
     clone.tell("WPAssigned", {"wp_id": "WP02", "agent_id": "eve", "phase": "review"})
     clone.move("WP04", "doing", "done", actor="cleo")
     write(tmp_path, clone)
-    with serving(tmp_path) as server:
-        html = server.get("/runs/project").text.partition('<div class="board">')[2]
-        cards = html.partition("</section>")[0]
-        assert "review by eve" in cards
-        assert "after WP01 (ada), WP02 (eve)" in cards
-        assert cards.count("after WP") == 1
+    html = server.get("/runs/project").text.partition('<div class="board">')[2]
+    cards = html.partition("</section>")[0]
+    assert "review by eve" in cards
+    assert "after WP01 (ada), WP02 (eve)" in cards
+    assert cards.count("after WP") == 1
 
 
-def test_open_conflict_is_named_before_the_columns(tmp_path: Path) -> None:
+def test_open_conflict_is_named_before_the_columns(tmp_path: Path, server: Serving) -> None:
     first = planned(count=2)
     other = Clone("b", first.events)
     first.move("WP01", "planned", "doing", actor="ada")
     other.move("WP01", "planned", "rejected", actor="ben", reason="not now")
     first.events.append(other.events[-1])
     write(tmp_path, first)
-    with serving(tmp_path) as server:
-        assert "WP01: an open conflict of ada, ben" in page(server, "/runs/project").text
+    assert "WP01: an open conflict of ada, ben" in page(server, "/runs/project").text
 
 
 def test_cards_say_what_was_approved_forced_and_sent_back_and_where_the_code_is(
     tmp_path: Path,
+    server: Serving,
 ) -> None:
     clone = planned(count=3)
     said = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved", "author": "eve"}
@@ -140,18 +138,17 @@ def test_cards_say_what_was_approved_forced_and_sent_back_and_where_the_code_is(
     clone.tell("HistoryAdded", said)
     clone.move("WP02", "for_review", "done", actor="ada", overruled=["not_landed"])
     write(tmp_path, clone)
-    with serving(tmp_path) as server:
-        assert columns(server, "/runs/project")["Approved"] == ["WP01"]
-        text = page(server, "/runs/project").text
-        for words in (
-            "approved by eve",
-            "sent back 1 time",
-            "branch 028-sync-WP01",
-            "commit aaaaaaa",
-            "forced past not_landed",
-            "landing not recorded",
-        ):
-            assert words in text
+    assert columns(server, "/runs/project")["Approved"] == ["WP01"]
+    text = page(server, "/runs/project").text
+    for words in (
+        "approved by eve",
+        "sent back 1 time",
+        "branch 028-sync-WP01",
+        "commit aaaaaaa",
+        "forced past not_landed",
+        "landing not recorded",
+    ):
+        assert words in text
 
 
 def test_board_of_a_journal_says_what_git_does_and_has_the_tasks(tmp_path: Path) -> None:
@@ -192,21 +189,19 @@ def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path: Pat
         assert "<details><summary>1 finished feature</summary>" in html
 
 
-def test_log_without_a_board_has_none(tmp_path: Path) -> None:
+def test_log_without_a_board_has_none(tmp_path: Path, server: Serving) -> None:
     make_orders(tmp_path)
-    with serving(tmp_path) as server:
-        assert "Board" not in page(server, "/runs/orders").text
+    assert "Board" not in page(server, "/runs/orders").text
 
 
 @pytest.mark.promise("Q5")
 @pytest.mark.parametrize("time", ["yesterday", "2026-11-20T07:13:00", ""])
 def test_card_of_a_move_by_another_tool_at_no_time_stands_on_the_board(
-    tmp_path: Path, clone: Clone, time: str
+    tmp_path: Path, clone: Clone, time: str, server: Serving
 ) -> None:
     line = json.loads(clone.move("WP03", "planned", "doing").line) | {"timestamp": time}
     del clone.events[-1], line["seq"], line["crc"]
     with (write(tmp_path, clone) / "events.jsonl").open("a") as file:
         print(json.dumps(line), file=file)
-    with serving(tmp_path) as server:
-        page(server, "/runs/project")
-        assert columns(server, "/runs/project")["Doing"] == ["WP03"]
+    page(server, "/runs/project")
+    assert columns(server, "/runs/project")["Doing"] == ["WP03"]

@@ -62,15 +62,14 @@ def test_sweep_has_the_median_and_10_to_90_percent_of_each_setting(tmp_path: Pat
         assert shown.links.count("/runs/fish%3Aset-1-seed-3") == 2
 
 
-def test_setting_of_all_runs_is_told_once(tmp_path: Path) -> None:
+def test_setting_of_all_runs_is_told_once(tmp_path: Path, server: Serving) -> None:
     folder = swept(tmp_path, {1: (3, 8, 5)})
     plan = json.loads((folder / "plan.json").read_text())
     plan["settings"] = {name: values[:1] for name, values in plan["settings"].items()}
     (folder / "plan.json").write_text(json.dumps(plan))
-    with serving(tmp_path) as server:
-        shown = counted(server, "/runs/fish")
-        assert shown.text.count("engine.growth") == 1
-        assert "3 of 3 runs completed; in all: engine.growth 0.2" in shown.text
+    shown = counted(server, "/runs/fish")
+    assert shown.text.count("engine.growth") == 1
+    assert "3 of 3 runs completed; in all: engine.growth 0.2" in shown.text
 
 
 def test_sweep_chooses_what_differs_and_leaves_out_what_is_no_number(tmp_path: Path) -> None:
@@ -84,10 +83,9 @@ def test_sweep_chooses_what_differs_and_leaves_out_what_is_no_number(tmp_path: P
         assert "global/same at the end of 6 runs, from 1 to 1" in same.text
 
 
-def test_sweep_without_a_number_has_no_chart(tmp_path: Path) -> None:
+def test_sweep_without_a_number_has_no_chart(tmp_path: Path, server: Serving) -> None:
     make_sweep(tmp_path, begun=0)
-    with serving(tmp_path) as server:
-        assert counted(server, "/runs/fish").all("svg") == []
+    assert counted(server, "/runs/fish").all("svg") == []
 
 
 def columns(way: str) -> list[tuple[float, float]]:
@@ -214,11 +212,10 @@ def test_map_of_each_turn_is_what_the_record_says(tmp_path, scenario, variable, 
         assert f"/runs/run?turn={last - 2}#map" in links
 
 
-def test_map_without_the_changes_is_that_of_the_end_alone(tmp_path: Path) -> None:
+def test_map_without_the_changes_is_that_of_the_end_alone(tmp_path: Path, server: Serving) -> None:
     played(tmp_path, SEGREGATION, "--verbosity", "action")
-    with serving(tmp_path) as server:
-        assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
-        assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
+    assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
+    assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
 
 
 def test_map_of_agents_that_come_and_go_is_that_of_the_end_alone(tmp_path: Path) -> None:

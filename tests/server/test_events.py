@@ -7,7 +7,7 @@ import pytest
 from tests.plain_order import downstream, upstream, why
 from tests.server.conftest import Shop
 from tests.server.runs import foreign, lines, stored
-from tests.server.serving import serving
+from tests.server.serving import Serving
 
 from thence.core.vocabulary import SIM
 
@@ -47,13 +47,12 @@ def test_why_is_told_as_data_and_in_sentences(shop: Shop) -> None:
     assert (told["event_id"], told["truncated"]) == (events[-1].event_id, False)
 
 
-def test_id_with_slashes_of_another_tool_is_found(tmp_path: Path) -> None:
+def test_id_with_slashes_of_another_tool_is_found(tmp_path: Path, server: Serving) -> None:
     (tmp_path / "run").mkdir()
     lines = foreign(1, event_id="a/b") + foreign(2, event_id="c/", caused_by=["a/b"])
     (tmp_path / "run" / "events.jsonl").write_bytes(lines)
-    with serving(tmp_path) as server:
-        assert server.json("/simulations/run/events/a%2Fb")["event_id"] == "a/b"
-        caused = server.json("/simulations/run/causality/c%2F")
-        assert [event["event_id"] for event in caused["upstream"]] == ["a/b"]
-        assert server.json("/simulations/run/why/c%2F")["causes"][0]["event_id"] == "a/b"
-        assert server.code("/simulations/run/events/a") == (404, "event_not_found")
+    assert server.json("/simulations/run/events/a%2Fb")["event_id"] == "a/b"
+    caused = server.json("/simulations/run/causality/c%2F")
+    assert [event["event_id"] for event in caused["upstream"]] == ["a/b"]
+    assert server.json("/simulations/run/why/c%2F")["causes"][0]["event_id"] == "a/b"
+    assert server.code("/simulations/run/events/a") == (404, "event_not_found")

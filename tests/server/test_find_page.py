@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from tests.server.conftest import Shop
 from tests.server.runs import make_orders, stored
-from tests.server.serving import Serving, altered_serving, serving
+from tests.server.serving import Serving, altered_serving
 from tests.server.test_pages import HOSTILE, page
 
 import thence
@@ -47,14 +47,13 @@ def test_box_finds_words_or_compares(shop: Shop, words: str, places: list[int]) 
     assert (words in kept) == (" >= " in words or " ~ " in words)
 
 
-def test_name_with_blanks_at_its_ends_is_found(tmp_path: Path) -> None:
+def test_name_with_blanks_at_its_ends_is_found(tmp_path: Path, server: Serving) -> None:
     with thence.open(tmp_path / "log") as log:
         log.append(" noted ", {}, actor=" ada")
         log.append("noted", {}, actor="ada")
-    with serving(tmp_path) as server:
-        for link in page(server, "/runs/log").links:
-            if "type=" in link or "actor=" in link:
-                assert len(rows(server, link.partition("#")[0])) == 1, link
+    for link in page(server, "/runs/log").links:
+        if "type=" in link or "actor=" in link:
+            assert len(rows(server, link.partition("#")[0])) == 1, link
 
 
 def test_box_and_filter_keep_each_other_and_the_picture(shop: Shop) -> None:
@@ -93,16 +92,15 @@ def test_window_of_the_picture_is_that_of_the_list(shop: Shop) -> None:
     assert rows(shop.server, f"/runs/first?axis=time&from={first}&to={last + 1}") == due
 
 
-def test_pages_of_a_window_go_on_by_their_cursor(tmp_path: Path) -> None:
+def test_pages_of_a_window_go_on_by_their_cursor(tmp_path: Path, server: Serving) -> None:
     with thence.open(tmp_path / "log") as log:
         ids = [log.append("noted", {"n": f"w{number % 2}"}).event_id for number in range(400)]
-    with serving(tmp_path) as server:
-        address, seen = "/runs/log?axis=order&from=10&to=390&words=w1", []
-        while address:
-            found = page(server, address)
-            seen += rows(server, address)
-            after = [link for link in found.links if "cursor=" in link and "events" in link]
-            address = after[-1].partition("#")[0] if len(seen) < 190 else ""
+    address, seen = "/runs/log?axis=order&from=10&to=390&words=w1", []
+    while address:
+        found = page(server, address)
+        seen += rows(server, address)
+        after = [link for link in found.links if "cursor=" in link and "events" in link]
+        address = after[-1].partition("#")[0] if len(seen) < 190 else ""
     assert seen == ids[11:390:2]
 
 

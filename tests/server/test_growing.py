@@ -1,30 +1,14 @@
 """Files that change while they are read: they grow, are rotated, torn, foreign, gone."""
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import environment
-from tests.server.runs import foreign, lines, make_run, remove, stored
+from tests.server.runs import foreign, lines, make_run, remove, stored, writing
 from tests.server.serving import Serving
 
 from thence.log.open import open_log
 from thence.sim import EventWriter, create_action_event
-
-WRITER = """
-import sys
-from thence.sim import EventWriter, create_action_event
-
-folder, count = sys.argv[1], int(sys.argv[2])
-with EventWriter(folder, "run", max_file_size=40_000, on_full="block") as writer:
-    for number in range(count):
-        writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
-        if number == 50:
-            print("going", flush=True)
-            sys.stdin.readline()
-"""
 
 
 @pytest.fixture(params=["read", "indexed"])
@@ -44,9 +28,7 @@ def test_run_that_another_process_writes_pages_cleanly(
     server: Serving, tmp_path: Path, settled
 ) -> None:
     folder = tmp_path / "run"
-    argv = [sys.executable, "-c", WRITER, str(folder), "2000"]
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, env=environment(), **piped) as writer:
+    with writing(folder, 2_000, pauses_at=50) as writer:
         assert writer.stdout.readline() == b"going\n"
         path = "/simulations/run/events"
         while server.get(path).status_code == 404 or server.json(path)["total"] < 40:

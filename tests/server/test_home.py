@@ -81,45 +81,43 @@ def test_run_with_failed_decisions_counts_as_one_with_failures(tmp_path: Path) -
         assert "2 of 3 decisions failed" in home.text
 
 
-def test_two_ticked_rows_are_compared(tmp_path: Path) -> None:
+def test_two_ticked_rows_are_compared(tmp_path: Path, server: Serving) -> None:
     hostile = "<b>&run=x"
     make_run(tmp_path, "first", count=9)
     make_run(tmp_path, hostile, count=9)
-    with serving(tmp_path) as server:
-        home = page(server, "/")
-        boxes = [box for box in home.all("input") if box["type"] == "checkbox"]
-        assert [box["name"] for box in boxes] == ["run", "run"]
-        (form,) = home.all("form")
-        assert {box["form"] for box in boxes} == {form["id"]}
-        assert (form["action"], form["method"]) == ("/runs", "get")
-        answer = server.get("/runs", params={"run": sorted(str(box["value"]) for box in boxes)})
-        assert answer.status_code == 303
-        assert "Two runs compared" in page(server, answer.headers["location"]).text
-        for query in ("run=first", "run=a&run=b&run=c"):
-            assert "tick two" in page(server, f"/runs?{query}", 422).text
-        page(server, "/runs", 404)
+    home = page(server, "/")
+    boxes = [box for box in home.all("input") if box["type"] == "checkbox"]
+    assert [box["name"] for box in boxes] == ["run", "run"]
+    (form,) = home.all("form")
+    assert {box["form"] for box in boxes} == {form["id"]}
+    assert (form["action"], form["method"]) == ("/runs", "get")
+    answer = server.get("/runs", params={"run": sorted(str(box["value"]) for box in boxes)})
+    assert answer.status_code == 303
+    assert "Two runs compared" in page(server, answer.headers["location"]).text
+    for query in ("run=first", "run=a&run=b&run=c"):
+        assert "tick two" in page(server, f"/runs?{query}", 422).text
+    page(server, "/runs", 404)
 
 
-def test_sweep_is_one_row_that_leads_to_its_runs(tmp_path: Path) -> None:
+def test_sweep_is_one_row_that_leads_to_its_runs(tmp_path: Path, server: Serving) -> None:
     make_sweep(tmp_path)
     make_run(tmp_path, "alone", count=3)
-    with serving(tmp_path) as server:
-        home = counted(server)
-        assert "3 of 4 runs completed" in home.text
-        assert "set-1-seed-1" not in home.text
-        sweep = counted(server, "/runs/fish")
-        assert "engine.growth" in sweep.text
-        assert "global/fish" in sweep.text
-        assert sweep.text.index("global/fish") < sweep.text.index("global/same")
-        assert sweep.text.count("completed") == 4
-        assert sweep.text.count("not begun") == 1
-        runs = [link for link in sweep.links if "set-" in link]
-        assert runs[0] == "/runs/fish%3Aset-1-seed-1"
-        run = page(server, runs[0])
-        values = [str(option["value"]) for option in run.all("option")]
-        options = [value for value in values if "seed" in value]
-        assert options == ["fish:set-1-seed-2", "fish:set-2-seed-1"]
-        assert "Two runs compared" in page(server, f"{runs[0]}/diff/fish%3Aset-1-seed-2").text
+    home = counted(server)
+    assert "3 of 4 runs completed" in home.text
+    assert "set-1-seed-1" not in home.text
+    sweep = counted(server, "/runs/fish")
+    assert "engine.growth" in sweep.text
+    assert "global/fish" in sweep.text
+    assert sweep.text.index("global/fish") < sweep.text.index("global/same")
+    assert sweep.text.count("completed") == 4
+    assert sweep.text.count("not begun") == 1
+    runs = [link for link in sweep.links if "set-" in link]
+    assert runs[0] == "/runs/fish%3Aset-1-seed-1"
+    run = page(server, runs[0])
+    values = [str(option["value"]) for option in run.all("option")]
+    options = [value for value in values if "seed" in value]
+    assert options == ["fish:set-1-seed-2", "fish:set-2-seed-1"]
+    assert "Two runs compared" in page(server, f"{runs[0]}/diff/fish%3Aset-1-seed-2").text
 
 
 def test_folder_of_a_sweep_is_a_root_too(tmp_path: Path) -> None:
@@ -181,7 +179,7 @@ def test_no_name_of_a_sweep_leads_out(tmp_path: Path) -> None:
         assert server.get("/runs/fish:set-1-seed-1").status_code == 200
 
 
-def test_damaged_records_and_hostile_names_are_words(tmp_path: Path) -> None:
+def test_damaged_records_and_hostile_names_are_words(tmp_path: Path, server: Serving) -> None:
     contents = ["{", "[]", '{"simulation": 5, "scenario": []}', "[" * 50_000]
     contents.append('{"scenario": {"x": 1e999}}')
     for at, content in enumerate(contents):
@@ -191,13 +189,12 @@ def test_damaged_records_and_hostile_names_are_words(tmp_path: Path) -> None:
     configure(make_run(tmp_path, "many", count=2), **{f"k{n}": n for n in range(5_000)})
     configure(make_run(tmp_path, "fewer", count=2), **{f"k{n}": -n for n in range(1, 9)})
     make_sweep(tmp_path, HOSTILE.replace("/", ""))
-    with serving(tmp_path) as server:
-        home = counted(server)
-        assert HOSTILE in home.text
-        assert "\\u202e" in home.text
-        assert "more differ" in home.text
-        for link in home.links:
-            assert server.get(link).status_code == 200, link
+    home = counted(server)
+    assert HOSTILE in home.text
+    assert "\\u202e" in home.text
+    assert "more differ" in home.text
+    for link in home.links:
+        assert server.get(link).status_code == 200, link
 
 
 def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
@@ -233,7 +230,7 @@ def test_home_says_which_logs_are_not_counted_and_waits_for_none(tmp_path: Path)
         assert page(server, "/").text.count(f"{LINES:,}") >= 2
 
 
-def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path) -> None:
+def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path, server: Serving) -> None:
     make_run(tmp_path, "run", count=3)
     is_over = threading.Event()
 
@@ -242,40 +239,37 @@ def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path) -> None:
             while not is_over.is_set():
                 log.append("call", {})
 
-    with serving(tmp_path) as server:
-        writer = threading.Thread(target=grow)
-        writer.start()
-        try:
-            counted(server)
-            answers = [server.get("/") for _ in range(20)]
-        finally:
-            is_over.set()
-            writer.join()
-        assert not [answer for answer in answers if "Refresh" in answer.headers]
-        totals = [re.search(r"([\d,]+) events; the latest", answer.text) for answer in answers]
-        assert len({total[1] for total in totals if total}) > 1
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        counted(server)
+        answers = [server.get("/") for _ in range(20)]
+    finally:
+        is_over.set()
+        writer.join()
+    assert not [answer for answer in answers if "Refresh" in answer.headers]
+    totals = [re.search(r"([\d,]+) events; the latest", answer.text) for answer in answers]
+    assert len({total[1] for total in totals if total}) > 1
 
 
-def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path) -> None:
+def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path, server: Serving) -> None:
     make_run(tmp_path, "run", count=3)
     (tmp_path / "hurt" / ".thence").mkdir(parents=True)
     (tmp_path / "hurt" / ".thence" / "log.json").write_text("{")
-    with serving(tmp_path) as server:
-        assert "Refresh" not in server.get("/").headers
-        assert "1 more can't be read" in page(server, "/").text
+    assert "Refresh" not in server.get("/").headers
+    assert "1 more can't be read" in page(server, "/").text
 
 
 @pytest.mark.whole
-def test_thousand_runs_are_all_listed(tmp_path: Path) -> None:
+def test_thousand_runs_are_all_listed(tmp_path: Path, server: Serving) -> None:
     for number in range(RUNS):
         folder = tmp_path / f"run-{number:04}"
         folder.mkdir()
         (folder / "events.jsonl").write_bytes(b"".join(foreign(n) for n in range(3)))
         configure(folder, seed=number, growth=number)
-    with serving(tmp_path) as server:
-        server.get("/health")
-        assert server.get("/").text.count("<tr") == RUNS + 1  # whatever is counted by then
-        assert f"{RUNS * 3:,} events" in counted(server).text
+    server.get("/health")
+    assert server.get("/").text.count("<tr") == RUNS + 1  # whatever is counted by then
+    assert f"{RUNS * 3:,} events" in counted(server).text
 
 
 def test_sparkline_shows_each_count_that_is_none() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from starlette.exceptions import HTTPException
 from tests.events import large_log
-from tests.server.pages.browser import chromium, tab_of
 from tests.server.runs import make_orders
 from tests.server.serving import Serving, altered_serving
 
@@ -76,16 +75,3 @@ def test_pages_that_come_at_once_wait_for_an_index_together(large) -> None:
     asyncio.run(asked())
     state.close()
     assert faults == []
-
-
-@pytest.mark.xdist_group("browser")
-def test_browser_comes_to_the_page_by_itself(large) -> None:
-    with (
-        altered_serving(large, SOON) as server,
-        chromium() as browser,
-        tab_of(browser, server.url) as tab,
-    ):
-        tab.page.goto(f"{server.url}/runs/large")
-        tab.page.get_by_text(f"{EVENTS:,} events").first.wait_for()
-        assert all("status of 503" in words for words in tab.problems), "of the pages before"
-        tab.problems.clear()

@@ -3,16 +3,13 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import environment
 from tests.log.committers import until
 from tests.server.listening import Listening, arrived, frames, heard
-from tests.server.runs import foreign, make_orders, make_run
+from tests.server.runs import foreign, make_orders, make_run, writing
 from tests.server.serving import Serving, altered_serving, hasty_serving, serving
 from tests.tiers import seed, tenth
 
@@ -24,17 +21,6 @@ from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id,
 from thence.sim import EventWriter, create_action_event
 
 LIVE = "/simulations/run/events/live"
-WRITER = """
-import sys
-from thence.sim import EventWriter, create_action_event
-
-folder, count, is_paced = sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3
-with EventWriter(folder, "run", max_file_size=20_000, on_full="block") as writer:
-    for number in range(count):
-        writer.emit(create_action_event("run", number, "ada", "move", {"number": number}))
-        if is_paced and not number % 20:
-            writer.flush()
-"""
 
 
 @pytest.fixture(params=["read", "indexed"])
@@ -45,11 +31,6 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         with open_log(folder, create=False) as log:
             log.rebuild()
     return folder
-
-
-def writing(folder: Path, count: int, *paced: str) -> "subprocess.Popen[bytes]":
-    argv = [sys.executable, "-c", WRITER, str(folder), str(count), *paced]
-    return subprocess.Popen(argv, env=environment())
 
 
 @pytest.mark.promise("Q9")
@@ -131,7 +112,7 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
         with open_log(folder, create=False) as log:
             log.rebuild()
     count, ids = tenth(1_501, 301), list[str]()
-    with writing(folder, count - 1, "paced") as writer:
+    with writing(folder, count - 1, flushes_every=20) as writer:
         while len(ids) < count:
             with serving(tmp_path) as server:  # each time another server
                 for _ in range(chance.randint(1, 5)):
@@ -174,26 +155,6 @@ def test_client_that_vanishes_leaves_its_place_to_another(tmp_path: Path, run: P
         unknown = {"last_event_id": "none"}  # a refused stream holds no place
         until(lambda: server.code(LIVE, **unknown) == (404, "event_not_found"))
         until(lambda: server.client.head(LIVE).status_code == 200)
-
-
-@pytest.mark.promise("Q9")
-@pytest.mark.whole
-def test_fifty_clients_hear_each_event(server: Serving, run: Path) -> None:
-    clients, count = tenth((50, 60), (12, 20))
-    listeners = [Listening(server.url, LIVE, count, params={"tail": 0}) for _ in range(clients)]
-    assert all(listening.is_open.wait(60) for listening in listeners)
-    ids: list[str] = []
-    with EventWriter(run, "run") as writer:
-        for number in range(count):
-            event = create_action_event("run", number, "ada", "move", {"number": number})
-            writer.emit(event)
-            ids.append(event.event_id)
-            if not number % 10:
-                writer.flush()
-                until(lambda: len(listeners[0].heard) == len(ids))
-    for listening in listeners:
-        listening.join(60)
-        assert listening.ids == ids
 
 
 @pytest.mark.promise("Q9")

@@ -47,14 +47,6 @@ def test_each_filter_gives_what_the_model_gives(shop: Shop, asked: dict[str, Any
     assert (page["events"], page["total"]) == (lines(found), len(found))
 
 
-def test_simulation_can_be_asked_in_the_same_words(shop: Shop) -> None:
-    wanted = Filter.of(where="details.number > 50", turn="7..")
-    found = [event for event in stored(shop.root / "first") if wanted.matches(event)]
-    page = shop.server.json("/logs/first/events", where="details.number > 50", turn="7..")
-    assert found
-    assert page["events"] == lines(found)
-
-
 def test_lines_and_summary_of_a_log(shop: Shop) -> None:
     events = stored(shop.root / "orders")
     whole = b"".join(event.line + b"\n" for event in events)

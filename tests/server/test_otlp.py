@@ -1,11 +1,9 @@
 """Spans are sent to `thence serve LOG --otlp` over HTTP, and each is recorded once."""
 
 import gzip
-import http.client
 import json
 import signal
 import subprocess
-from contextlib import contextmanager
 
 import pytest
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
@@ -21,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import set_span_in_context
 from tests.cli.installed import THENCE, begin, thence
 from tests.log.faults import WAIT_S
+from tests.server.serving import serving
 
 import thence as package
 from thence.core.new_event import HostEvent
@@ -34,30 +33,9 @@ pytestmark = pytest.mark.promise("A4e")
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 
-class Serving:
-    """A running server, and what it answers."""
-
-    def __init__(self, address):
-        self.host = address.removeprefix("http://")
-
-    def post(self, body, form=JSON, path="/v1/traces", **headers):
-        connection = http.client.HTTPConnection(self.host, timeout=WAIT_S)
-        connection.request("POST", path, body, {"Content-Type": form, **headers})
-        response = connection.getresponse()
-        answer = response.read()
-        connection.close()
-        return response.status, answer
-
-
-@contextmanager
-def served(folder, *words, end=signal.SIGTERM):
-    """Serves ./log of a folder, and ends it by a signal."""
-    process = begin(THENCE, "serve", "log", "--otlp", "--port", "0", *words, cwd=folder)
-    try:
-        yield Serving(process.stdout.readline().strip())
-    finally:
-        process.send_signal(end)
-        process.communicate(timeout=WAIT_S)
+def post(server, body, form=JSON, path="/v1/traces", **headers):
+    answer = server.client.post(path, content=body, headers={"Content-Type": form, **headers})
+    return answer.status_code, answer.content
 
 
 @pytest.fixture
@@ -73,6 +51,15 @@ def spans():
         return data
 
     return provider.get_tracer("test"), exported
+
+
+def nested(spans):
+    """Returns a document with the spans tool and agent, and the list of these within it."""
+    tracer, exported = spans
+    with tracer.start_as_current_span("agent"), tracer.start_as_current_span("tool"):
+        pass
+    document = json.loads(exported())
+    return document, document["resourceSpans"][0]["scopeSpans"][0]["spans"]
 
 
 def recorded(folder, count):
@@ -91,14 +78,14 @@ def recorded(folder, count):
 
 def test_spans_that_arrive_before_their_parent_are_recorded_behind_it(tmp_path, spans):
     tracer, exported = spans
-    with served(tmp_path) as server:
+    with serving(tmp_path / "log", "--otlp") as server:
         with tracer.start_as_current_span("agent"):
             with tracer.start_as_current_span("tool"):
                 pass
             body = exported()
-            assert server.post(body) == (200, b"{}")
-            assert server.post(gzip.compress(body), **{"Content-Encoding": "gzip"})[0] == 200
-        assert server.post(exported())[0] == 200
+            assert post(server, body) == (200, b"{}")
+            assert post(server, gzip.compress(body), **{"Content-Encoding": "gzip"})[0] == 200
+        assert post(server, exported())[0] == 200
         found = recorded(tmp_path, 4)
     assert found == {
         "agent.begun": [],
@@ -120,8 +107,8 @@ def test_protobuf_is_taken_and_answered_with_what_was_refused(tmp_path):
     bad = Span(trace_id=b"t" * 16, span_id=b"x" * 8, name="no start")
     scoped = ScopeSpans(spans=[good, bad])
     request = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scoped])])
-    with served(tmp_path) as server:
-        status, answer = server.post(request.SerializeToString(), PROTOBUF)
+    with serving(tmp_path / "log", "--otlp") as server:
+        status, answer = post(server, request.SerializeToString(), PROTOBUF)
         partial = ExportTraceServiceResponse.FromString(answer).partial_success
         assert (status, partial.rejected_spans) == (200, 1)
         assert "without a start" in partial.error_message
@@ -133,38 +120,35 @@ def test_protobuf_is_taken_and_answered_with_what_was_refused(tmp_path):
 
 
 def test_what_is_no_span_is_refused_and_other_signals_are_not_sent_again(tmp_path):
-    with served(tmp_path) as server:
+    with serving(tmp_path / "log", "--otlp") as server:
         for path in ("/v1/logs", "/v1/metrics"):
-            status, answer = server.post(b"{}", path=path)
+            status, answer = post(server, b"{}", path=path)
             assert status == 200
             assert "only spans" in json.loads(answer)["partialSuccess"]["errorMessage"]
-            assert server.post(b"", PROTOBUF, path)[0] == 200
-        assert server.post(b"{}", "text/plain")[0] == 415
-        assert server.post(b"{", JSON)[0] == server.post(b"\xff", PROTOBUF)[0] == 400
-        assert server.post(b"x", **{"Content-Encoding": "gzip"})[0] == 400
+            assert post(server, b"", PROTOBUF, path)[0] == 200
+        assert post(server, b"{}", "text/plain")[0] == 415
+        assert post(server, b"{", JSON)[0] == post(server, b"\xff", PROTOBUF)[0] == 400
+        assert post(server, b"x", **{"Content-Encoding": "gzip"})[0] == 400
         bomb = gzip.compress(bytes(70 * 1024 * 1024))
-        assert server.post(bomb, **{"Content-Encoding": "gzip"})[0] == 413
-        assert server.post(b"{}", Host="shop.example")[0] in (400, 403, 421)
+        assert post(server, bomb, **{"Content-Encoding": "gzip"})[0] == 413
+        assert post(server, b"{}", Host="shop.example")[0] in (400, 403, 421)
         for document in (b"[]", b"{}", b'{"resourceSpans": 7}', b"null"):
-            assert server.post(document)[0] == 200
+            assert post(server, document)[0] == 200
     recorded(tmp_path, 0)
 
 
 def test_what_was_answered_is_recorded_after_a_kill_and_each_span_once(tmp_path, spans):
-    tracer, exported = spans
-    with tracer.start_as_current_span("agent"), tracer.start_as_current_span("tool"):
-        pass
-    document = json.loads(exported())
-    children = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    document, children = nested(spans)
     parent = children.pop()
-    with served(tmp_path, end=signal.SIGKILL) as server:
-        assert server.post(json.dumps(document).encode())[0] == 200
+    with serving(tmp_path / "log", "--otlp") as server:
+        assert post(server, json.dumps(document).encode())[0] == 200
+        server.process.kill()
     assert thence("log", "--log", "log", cwd=tmp_path).out.count("tool") == 0
-    with served(tmp_path) as server:
+    with serving(tmp_path / "log", "--otlp") as server:
         found = recorded(tmp_path, 2)
         assert found["tool.begun"] == []
         children[:] = [*children, parent]
-        assert server.post(json.dumps(document).encode())[0] == 200
+        assert post(server, json.dumps(document).encode())[0] == 200
         recorded(tmp_path, 4)
     with package.open(tmp_path / "log") as log:
         begun = log.query(type="tool.begun").events[0]
@@ -172,11 +156,8 @@ def test_what_was_answered_is_recorded_after_a_kill_and_each_span_once(tmp_path,
 
 
 def test_span_whose_parent_does_not_come_in_time_is_a_root(tmp_path, spans):
-    tracer, exported = spans
-    with tracer.start_as_current_span("agent"), tracer.start_as_current_span("tool"):
-        pass
-    document = json.loads(exported())
-    document["resourceSpans"][0]["scopeSpans"][0]["spans"].pop()
+    document, children = nested(spans)
+    children.pop()
     with package.open(tmp_path / "log") as log, SpanIntake(log, wait_s=0.6) as intake:
         intake.take(document)
         intake.settle()
@@ -185,11 +166,8 @@ def test_span_whose_parent_does_not_come_in_time_is_a_root(tmp_path, spans):
 
 
 def test_span_whose_end_alone_was_lost_by_a_kill_gets_it_at_the_next_start(tmp_path, spans):
-    tracer, exported = spans
-    with tracer.start_as_current_span("agent"), tracer.start_as_current_span("tool"):
-        pass
-    document = json.loads(exported())
-    document["resourceSpans"][0]["scopeSpans"][0]["spans"].pop()
+    document, children = nested(spans)
+    children.pop()
     with package.open(tmp_path / "log") as log:
         with SpanIntake(log) as intake:
             intake.take(document)
@@ -220,15 +198,15 @@ def test_spans_of_two_requests_are_tied_to_the_model_call_that_asked(tmp_path, s
     tracer, exported = spans
     part = {"type": "tool_call", "id": "c1", "name": "pay", "arguments": {}}
     answer = json.dumps([{"role": "assistant", "parts": [part]}])
-    with served(tmp_path) as server:
+    with serving(tmp_path / "log", "--otlp") as server:
         with tracer.start_as_current_span("agent"):
             with tracer.start_as_current_span("chat") as chat:
                 chat.set_attribute("gen_ai.output.messages", answer)
-            server.post(exported())
+            post(server, exported())
             with tracer.start_as_current_span("pay") as pay:
                 pay.set_attribute("gen_ai.tool.call.id", "c1")
-            server.post(exported())
-        server.post(exported())
+            post(server, exported())
+        post(server, exported())
         found = recorded(tmp_path, 6)
     assert found["pay.begun"] == ["agent.begun", "chat.ended"]
 

@@ -2,27 +2,16 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import environment, thence
+from tests.cli.installed import thence
+from tests.server.runs import writing
 from tests.server.serving import Serving, serving
 from tests.tiers import tenth
 
 from thence.sim import EventWriter, MilestoneEvent, create_action_event
-
-WRITER = """
-import sys
-from thence.sim import EventWriter, create_action_event
-
-with EventWriter(sys.argv[1], "run") as writer:
-    writer.emit(create_action_event("run", 1, "ada", "move", {}))
-    writer.flush()
-    print("going", flush=True)
-    sys.stdin.readline()
-"""
 
 
 def ended(writer: subprocess.Popen[bytes]) -> None:
@@ -40,9 +29,7 @@ def test_run_is_running_until_its_writer_ends_or_is_killed(
     tmp_path: Path, end: Callable[[subprocess.Popen[bytes]], None], status: str
 ) -> None:
     root = tmp_path / "output"
-    argv = [sys.executable, "-c", WRITER, str(root / "run")]
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, env=environment(), **piped) as writer:
+    with writing(root / "run", 1, pauses_at=0) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"going\n"
         with serving(root) as server:
@@ -127,10 +114,9 @@ def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(
 
 
 @pytest.mark.promise("Q6")
-def test_pipe_among_the_openings_is_not_opened(tmp_path: Path) -> None:
+def test_pipe_among_the_openings_is_not_opened(tmp_path: Path, server: Serving) -> None:
     folder = tmp_path / "run"
     (folder / ".thence" / "open").mkdir(parents=True)
     (folder / "events.jsonl").write_bytes(b"")
     os.mkfifo(folder / ".thence" / "open" / "01M81J952C000001C6FWTFDDX0")
-    with serving(tmp_path) as server:
-        assert server.json("/simulations/run")["status"] == "interrupted"
+    assert server.json("/simulations/run")["status"] == "interrupted"

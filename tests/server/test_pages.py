@@ -133,35 +133,33 @@ def test_first_page_lists_runs_and_logs(shop: Shop) -> None:
         assert "Last event (UTC)" in told.text
 
 
-def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path) -> None:
+def test_pages_of_a_run_are_all_of_it_in_total_order(tmp_path: Path, server: Serving) -> None:
     make_run(tmp_path, "long", count=230)
     wanted = [event.event_id for event in stored(tmp_path / "long")]
-    with serving(tmp_path) as server:
-        events, address = list[str](), "/runs/long"
-        while address:
-            found = page(server, address)
-            events += shown(found, "long")
-            further = [each["href"] for each in found.all("a") if each.get("rel") == "next"]
-            address = further[0] if further else ""
-        assert events == wanted
-        newest = page(server, "/runs/long?order=newest&type=&where=")
-        assert shown(newest, "long") == events[:-101:-1]
+    events, address = list[str](), "/runs/long"
+    while address:
+        found = page(server, address)
+        events += shown(found, "long")
+        further = [each["href"] for each in found.all("a") if each.get("rel") == "next"]
+        address = further[0] if further else ""
+    assert events == wanted
+    newest = page(server, "/runs/long?order=newest&type=&where=")
+    assert shown(newest, "long") == events[:-101:-1]
 
 
-def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path) -> None:
+def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path, server: Serving) -> None:
     for name, altered in (("plain", None), ("altered", {"2.decide.ada.0": None, "<b>": 1})):
         folder = make_run(tmp_path, name, count=3)
         if altered:
             (folder / "config.json").write_text(
                 json.dumps({"altered": altered, "parent": {"run_id": "first", "turn": 1}})
             )
-    with serving(tmp_path) as server:
-        assert "Altered" not in page(server, "/runs/plain").text
-        text = page(server, "/runs/altered").text
-        assert "first at turn 1" in text
-        assert "Altered" in text
-        assert "2.decide.ada.0, <b>" in text
-        listed = page(server, "/").text
+    assert "Altered" not in page(server, "/runs/plain").text
+    text = page(server, "/runs/altered").text
+    assert "first at turn 1" in text
+    assert "Altered" in text
+    assert "2.decide.ada.0, <b>" in text
+    listed = page(server, "/").text
     assert listed.count("branch of") == 1
     assert "branch of first at turn 1; altered: 2.decide.ada.0, <b>" in listed
 
@@ -206,7 +204,7 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> 
     ],
 )
 def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(
-    tmp_path: Path, members: str, words: str
+    tmp_path: Path, members: str, words: str, server: Serving
 ) -> None:
     model = {"span_id": "1", "attributes": {"gen_ai.operation.name": "chat", "llm.model_name": "m"}}
     tool = {"span_id": "2", "attributes": {"tool.name": "pay", "input.value": '{"order": 881}'}}
@@ -218,9 +216,8 @@ def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(
         alone = log.append("alone")
         late: dict[str, Any] = {members: (asked.event_id,)}
         log.append_many([HostEvent("pay.ended", tool, ends=pay.event_id, **late)])
-    with serving(tmp_path) as server:
-        found = page(server, f"/runs/agent/events/{sent.event_id}")
-        assert "asked" not in page(server, f"/runs/agent/events/{alone.event_id}").text
+    found = page(server, f"/runs/agent/events/{sent.event_id}")
+    assert "asked" not in page(server, f"/runs/agent/events/{alone.event_id}").text
     assert f"{words}: m was asked" in found.text
     assert f"/runs/agent/events/{asked.event_id}" in found.links
 
@@ -304,13 +301,12 @@ def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) 
         assert "/runs/secret-run" in page(server, "/").links
 
 
-def test_empty_root_and_empty_log_say_so(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        assert "There are no runs or logs here yet." in page(server, "/").text
-        assert "thence sim run" in page(server, "/").text
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "events.jsonl").write_bytes(b"")
-        assert "There are no events yet." in page(server, "/runs/run").text
+def test_empty_root_and_empty_log_say_so(tmp_path: Path, server: Serving) -> None:
+    assert "There are no runs or logs here yet." in page(server, "/").text
+    assert "thence sim run" in page(server, "/").text
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.jsonl").write_bytes(b"")
+    assert "There are no events yet." in page(server, "/runs/run").text
 
 
 def test_two_runs_are_compared(shop: Shop) -> None:
@@ -328,6 +324,7 @@ def test_two_runs_are_compared(shop: Shop) -> None:
 
 def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_parting(
     tmp_path: Path,
+    server: Serving,
 ) -> None:
     for name in ("one", "two"):
         with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.DETAIL) as writer:
@@ -339,26 +336,24 @@ def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_pa
                     writer.emit(create_action_event("run", turn, agent, "move", said, step=step))
             step = f"9.act.{name}.0"
             writer.emit(create_action_event("run", 9, name, "stay", {}, step=step))
-    with serving(tmp_path) as server:
-        found = page(server, "/runs/one/diff/two")
-        html = server.get("/runs/one/diff/two").text
-        assert found.paragraphs("verdict") == ["part in turn 1 at ada's action; 4 roots"]
-        assert HOSTILE in found.text
-        tables = html.split("<table")[1:]
-        rows = [
-            [*re.findall(r"<td[^>]*>(.*?)</td>", one, re.DOTALL)]
-            for one in tables[-1].split("<tr")[2:]
-        ]
-        assert [row[0].partition(" <")[0] for row in rows] == [
-            *("changed", "changed", "only in B", "only in A")
-        ]
-        assert "they diverge here" in rows[0][0]
-        assert all("root" in row[0] for row in rows[1:])
-        assert ["/runs/one/" in row[1] for row in rows] == [True, True, False, True]
-        assert ["/runs/two/" in row[2] for row in rows] == [True, True, True, False]
-        assert "4 events that differ, in total order; 4 roots" in found.text
-        choice = page(server, "/runs/one")
-        assert choice.text.index("Compare with another") < choice.text.index("Filter and order")
+    found = page(server, "/runs/one/diff/two")
+    html = server.get("/runs/one/diff/two").text
+    assert found.paragraphs("verdict") == ["part in turn 1 at ada's action; 4 roots"]
+    assert HOSTILE in found.text
+    tables = html.split("<table")[1:]
+    rows = [
+        [*re.findall(r"<td[^>]*>(.*?)</td>", one, re.DOTALL)] for one in tables[-1].split("<tr")[2:]
+    ]
+    assert [row[0].partition(" <")[0] for row in rows] == [
+        *("changed", "changed", "only in B", "only in A")
+    ]
+    assert "they diverge here" in rows[0][0]
+    assert all("root" in row[0] for row in rows[1:])
+    assert ["/runs/one/" in row[1] for row in rows] == [True, True, False, True]
+    assert ["/runs/two/" in row[2] for row in rows] == [True, True, True, False]
+    assert "4 events that differ, in total order; 4 roots" in found.text
+    choice = page(server, "/runs/one")
+    assert choice.text.index("Compare with another") < choice.text.index("Filter and order")
 
 
 _CHANGED = {("two", 1, "ada"), ("two", 2, "ben")}
@@ -384,12 +379,12 @@ def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path: Path) 
 @pytest.mark.promise("S10a")
 def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
     tmp_path: Path,
+    server: Serving,
 ) -> None:
     with thence.open(tmp_path / "source") as source, thence.open(tmp_path / "log") as log:
         event = source.append("told", {"text": "swordfish"})
         log.relay([redacted(event.line)])  # as a changed branch of git brings it
-    with serving(tmp_path) as server:
-        text = page(server, f"/runs/log/events/{event.event_id}").text
+    text = page(server, f"/runs/log/events/{event.event_id}").text
     assert "no redaction of it counts here" in text
     assert "redacted for good" not in text
 

@@ -41,17 +41,15 @@ def test_head_without_end_is_refused_and_the_server_goes_on(tmp_path, begin, fil
         assert server.get("/simulations/run/events").status_code == 200
 
 
-def test_long_head_is_answered_and_the_next_on_its_connection_too(tmp_path) -> None:
+def test_long_head_is_answered_and_the_next_on_its_connection_too(tmp_path, server) -> None:
     make_run(tmp_path, "run", count=3)
     headers = {f"x-{number}": "x" * 1_000 for number in range(50)}
-    with serving(tmp_path) as server:
-        for _ in range(5):
-            assert server.client.get("/health", headers=headers).status_code == 200
+    for _ in range(5):
+        assert server.client.get("/health", headers=headers).status_code == 200
 
 
-def test_body_that_nobody_reads_may_be_long(tmp_path) -> None:
+def test_body_that_nobody_reads_may_be_long(tmp_path, server) -> None:
     make_run(tmp_path, "run", count=3)
-    with serving(tmp_path) as server:
-        answer = server.client.post("/simulations", content=b"x" * 4 * HEAD_BYTES_MAX)
-        assert answer.status_code == 405
-        assert server.get("/health").status_code == 200
+    answer = server.client.post("/simulations", content=b"x" * 4 * HEAD_BYTES_MAX)
+    assert answer.status_code == 405
+    assert server.get("/health").status_code == 200

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.server.conftest import Shop
 from tests.server.runs import AGENTS, TYPES, lines, make_run, remove, stored
-from tests.server.serving import serving
+from tests.server.serving import Serving
 
 from thence.sim import EventFilter, EventWriter, create_milestone_event
 
@@ -97,15 +97,14 @@ def test_pages_by_cursor_and_by_offset_are_disjoint_and_complete(shop, limit):
 
 
 @pytest.mark.promise("Q2")
-def test_cursor_of_a_run_is_none_of_its_copy(tmp_path: Path) -> None:
+def test_cursor_of_a_run_is_none_of_its_copy(tmp_path: Path, server: Serving) -> None:
     make_run(tmp_path, "one", count=30)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    with serving(tmp_path) as server:
-        cursor = server.json("/simulations/one/events", limit=5)["next_cursor"]
-        answers = [
-            server.client.get(f"/simulations/{run}/events", params={"limit": 5, "cursor": cursor})
-            for run in ("one", "two")
-        ]
+    cursor = server.json("/simulations/one/events", limit=5)["next_cursor"]
+    answers = [
+        server.client.get(f"/simulations/{run}/events", params={"limit": 5, "cursor": cursor})
+        for run in ("one", "two")
+    ]
     assert [answer.status_code for answer in answers] == [200, 422]
     assert answers[1].json()["code"] == "invalid_cursor"
 
@@ -151,23 +150,22 @@ def test_summary_tells_what_a_run_holds_and_what_is_damaged(shop):
 
 
 @pytest.mark.promise("Q5")
-def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_path):
+def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_path, server):
     folder = tmp_path / "run"
     with EventWriter(folder, "run") as writer:
         writer.emit(create_milestone_event("run", 1, "turn_start"))
     name = "events_2025-01-01_10-00.jsonl"
-    with serving(tmp_path) as server:
-        assert server.json("/simulations/run")["damage"] == []
-        (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
-        told = server.json("/simulations/run")
-        found = [(bad["file"], bad["code"]) for bad in told["damage"]]
-        assert found == [(name, "passed_over")]
-        assert told["damaged_lines"] == 1
-        assert server.json("/health")["damaged_logs"] == 1
+    assert server.json("/simulations/run")["damage"] == []
+    (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
+    told = server.json("/simulations/run")
+    found = [(bad["file"], bad["code"]) for bad in told["damage"]]
+    assert found == [(name, "passed_over")]
+    assert told["damaged_lines"] == 1
+    assert server.json("/health")["damaged_logs"] == 1
 
 
 @pytest.mark.promise("Q5")
-def test_health_counts_the_logs_that_were_asked_for_as_long_as_they_are_there(tmp_path):
+def test_health_counts_the_logs_that_were_asked_for_as_long_as_they_are_there(tmp_path, server):
     for name in ("one", "other"):
         make_run(tmp_path, name, count=3)
 
@@ -175,18 +173,17 @@ def test_health_counts_the_logs_that_were_asked_for_as_long_as_they_are_there(tm
         health = server.json("/health")
         return health["simulations"], health["events"]
 
-    with serving(tmp_path) as server:
-        assert counts() == (0, 0)
-        server.json("/simulations/one")
-        assert counts() == (1, 3)
-        server.json("/simulations")
-        assert counts() == (2, 6)
-        remove(tmp_path / "one")
-        assert server.code("/simulations/one") == (404, "simulation_not_found")
-        assert counts() == (1, 3)
-        remove(tmp_path / "other")
-        assert server.json("/simulations") == {"simulations": []}
-        assert counts() == (0, 0)
+    assert counts() == (0, 0)
+    server.json("/simulations/one")
+    assert counts() == (1, 3)
+    server.json("/simulations")
+    assert counts() == (2, 6)
+    remove(tmp_path / "one")
+    assert server.code("/simulations/one") == (404, "simulation_not_found")
+    assert counts() == (1, 3)
+    remove(tmp_path / "other")
+    assert server.json("/simulations") == {"simulations": []}
+    assert counts() == (0, 0)
 
 
 @pytest.mark.promise("Q5")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.server.serving import serving
+from tests.server.serving import Serving, serving
 from tests.server.test_pages import page
 
 import thence
@@ -16,7 +16,7 @@ def call(log: thence.Log, kind: str, actor: str, **payload: object) -> None:
     log.append_many([HostEvent(f"{kind}.{outcome}", payload, actor=actor, ends=begun[0].event_id)])
 
 
-def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
+def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path, server: Serving) -> None:
     with thence.open(tmp_path / "calls") as log:
         for _ in range(120):
             call(log, "chat", "ada", model="m1", tokens_in=10, tokens_out=2)
@@ -24,43 +24,41 @@ def test_each_call_counts_and_each_row_is_a_filter(tmp_path: Path) -> None:
             call(log, "pay", "ben", error="card declined", order=number)
         call(log, "pay", "ben", error="no such <order>")
         log.append("asked", {"model": "m2", "tokens_in": 5}, actor="cleo")
-    with serving(tmp_path) as server:
-        assert page(server, "/runs/calls").links.count("/runs/calls?calls=model%3Am1#events") == 1
-        found = page(server, "/runs/calls/spending")
-        text = found.text.replace("\n", "")
-        assert "ada120" in text
-        assert "1,440" in text  # tokens of each of the 120 calls
-        assert "ben44" in text  # four calls, all of them failed
-        assert "m21" in text
-        assert "card declined3" in text
-        assert "no such <order>1" in text
-        for wanted, events in (
-            ("card", 3),
-            ("calls=actor%3Aada", 120),
-            ("calls=model%3Am1", 120),
-            ("calls=model%3Am2", 1),
-            ("calls=type%3Apay.begun", 4),
-        ):
-            address, *_ = [one for one in found.links if wanted in one]
-            assert counted(events, "event") in page(server, address.partition("#")[0]).text, wanted
-        failed = [one for one in found.links if "failed=1" in one and "calls=actor%3Aben" in one]
-        assert "4 events" in page(server, failed[0].partition("#")[0]).text
-        page(server, "/runs/calls?calls=colour:red", status=422)
-        assert "No event matches" in page(server, "/runs/calls?calls=model:nobody").text
+    assert page(server, "/runs/calls").links.count("/runs/calls?calls=model%3Am1#events") == 1
+    found = page(server, "/runs/calls/spending")
+    text = found.text.replace("\n", "")
+    assert "ada120" in text
+    assert "1,440" in text  # tokens of each of the 120 calls
+    assert "ben44" in text  # four calls, all of them failed
+    assert "m21" in text
+    assert "card declined3" in text
+    assert "no such <order>1" in text
+    for wanted, events in (
+        ("card", 3),
+        ("calls=actor%3Aada", 120),
+        ("calls=model%3Am1", 120),
+        ("calls=model%3Am2", 1),
+        ("calls=type%3Apay.begun", 4),
+    ):
+        address, *_ = [one for one in found.links if wanted in one]
+        assert counted(events, "event") in page(server, address.partition("#")[0]).text, wanted
+    failed = [one for one in found.links if "failed=1" in one and "calls=actor%3Aben" in one]
+    assert "4 events" in page(server, failed[0].partition("#")[0]).text
+    page(server, "/runs/calls?calls=colour:red", status=422)
+    assert "No event matches" in page(server, "/runs/calls?calls=model:nobody").text
 
 
-def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path) -> None:
+def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path, server: Serving) -> None:
     with thence.open(tmp_path / "agents") as log:
         for number in range(5):
             call(log, "tool", "claude-code", tool="Bash" if number else "Edit")
         call(log, "tool", "claude-code", tool="Bash", error="x" * 3_000 + str(number))
         log.append("noted", {"tool": "hammer"})
-    with serving(tmp_path) as server:
-        found = page(server, "/runs/agents/spending")
-        assert "Bash51" in found.text.replace("\n", "")
-        assert "hammer" not in found.text
-        (long,) = [one for one in found.links if "said=xxx" in one]
-        assert "1 event, in" in page(server, long.partition("#")[0]).text
+    found = page(server, "/runs/agents/spending")
+    assert "Bash51" in found.text.replace("\n", "")
+    assert "hammer" not in found.text
+    (long,) = [one for one in found.links if "said=xxx" in one]
+    assert "1 event, in" in page(server, long.partition("#")[0]).text
 
 
 def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path: Path) -> None:
@@ -99,8 +97,7 @@ def test_failures_that_differ_in_names_and_numbers_are_one_row(tmp_path: Path) -
         assert {"calls", "said"} <= {field.get("name") for field in both.all("input")}
 
 
-def test_log_without_calls_says_so(tmp_path: Path) -> None:
+def test_log_without_calls_says_so(tmp_path: Path, server: Serving) -> None:
     with thence.open(tmp_path / "notes") as log:
         log.append("noted", {})
-    with serving(tmp_path) as server:
-        assert "no calls that ended" in page(server, "/runs/notes/spending").text
+    assert "no calls that ended" in page(server, "/runs/notes/spending").text

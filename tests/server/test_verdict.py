@@ -105,7 +105,7 @@ def test_answer_of_no_use_is_told_with_its_prompt(village: tuple[Path, Serving],
     assert found.text.index("Model, answer") < found.text.index("Payload")
 
 
-def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path) -> None:
+def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path, server: Serving) -> None:
     make_orders(tmp_path)
     with thence.open(tmp_path / "steps") as log:
         begins = [HostEvent(kind, begins=True) for kind in ("pay.begun", "scan.begun")]
@@ -126,11 +126,10 @@ def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path) -> None:
     lines = [event.line.rstrip(b"\n") + b"\n" for event in clone.events]
     (board / "events.jsonl").write_bytes(b"".join(lines))
     make_run(tmp_path, "killed", count=9)
-    with serving(tmp_path) as server:
-        lines_of = {
-            name: verdict(page(server, f"/runs/{name}"))
-            for name in ("orders", "steps", "empty", "hurt", "board", "killed")
-        }
+    lines_of = {
+        name: verdict(page(server, f"/runs/{name}"))
+        for name in ("orders", "steps", "empty", "hurt", "board", "killed")
+    }
     assert lines_of["orders"] == "1 failure of 4 events"
     assert re.fullmatch(
         r"1 failure of 3 steps; 1 open: .+; the longest: pay began \([\d.]+ m?s\)",
@@ -142,7 +141,7 @@ def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path) -> None:
     assert lines_of["killed"] == "completed, 1 turn; 0 failures"
 
 
-def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path) -> None:
+def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path, server: Serving) -> None:
     call = {"tool": "Bash", "input": {"command": f"python {HOSTILE}"}}
     events = (
         ("session.begun", {}, True),
@@ -156,8 +155,7 @@ def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path) -> None:
             log.append_many(
                 [HostEvent(kind, payload, "call/1", "claude-code", begins=begins, **place)]
             )
-    with serving(tmp_path) as server:
-        told = verdict(page(server, "/runs/agents"))
+    told = verdict(page(server, "/runs/agents"))
     assert told.startswith("in flight when it ended: ")
     assert f"python {HOSTILE}"[:60] in told
     assert told.endswith("; 1 session, 1 prompt, 1 commit")
@@ -190,7 +188,7 @@ def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path: Path) -
         assert "mark rejected" in {one.get("class") for one in page(server, address).all("span")}
 
 
-def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path) -> None:
+def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path, server: Serving) -> None:
     with EventWriter(tmp_path / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
         for agent in ("ada", HOSTILE + TURNED):
             event = {"simulation_id": "run", "turn_number": 1}
@@ -198,11 +196,10 @@ def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path) -> None:
             changed = {**details, "old_value": 1, "new_value": 2}
             writer.emit(Event(**event, event_type="STATE", details=changed))
             writer.emit(Event(**event, event_type="NOTE", agent_id=agent))
-    with serving(tmp_path) as server:
-        links = [one for one in page(server, "/runs/run").links if "scope" in one]
-        links.sort(key=len)
-        assert len(links) == 2
-        texts = [page(server, one).text for one in links]
+    links = [one for one in page(server, "/runs/run").links if "scope" in one]
+    links.sort(key=len)
+    assert len(links) == 2
+    texts = [page(server, one).text for one in links]
     assert all("1 event, in total order" in text for text in texts)
     assert "agent/ada/money" in texts[0]
     assert HOSTILE[:20] in texts[1]

@@ -201,7 +201,7 @@ def test_likeness_is_the_cosine_of_vectors_kept_in_two_bytes_a_number():
     assert likeness(a, b) == pytest.approx(0.7071, abs=1e-3)
     assert likeness(b, c) == 0.0
     for numbers in ([], [0.0], [float("nan")], [float("inf")]):
-        with pytest.raises(ValueError, match="no vector"):
+        with pytest.raises(ValueError, match="not a vector"):
             packed(numbers)
     with pytest.raises(ValueError, match="argument 2"):
         likeness(a, (1.0,))

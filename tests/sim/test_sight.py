@@ -168,7 +168,7 @@ def test_agent_that_fails_by_its_sight_fails_again_when_played_again(tmp_path):
     )
     run.run()
     failure = next(e for e in _events(run) if e.payload.get("error_type") == "agent_failed")
-    assert "out of the sight" in failure.payload["error"]
+    assert "can't see it" in failure.payload["error"]
     assert failure.payload["reads"] == ["agent/ann/position", "agent/cleo/position"]
     assert replay(run.output_dir, **components()).step == ""
 

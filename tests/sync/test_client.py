@@ -238,13 +238,6 @@ def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(mon
         assert log_in(server.url, "ada", "blue whale").username == "ada"
 
 
-def test_refused_connection_is_a_server_out_of_reach(to):
-    with TeamServer() as gone:
-        url = gone.url
-    with raises_code("server_unreachable"):
-        to(url).page("")
-
-
 def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
     server.overrides = {
         "/api/v1/events": (200, JSON, b'{"events":[' + LINE + b'],"next":"c 1","more":true}'),

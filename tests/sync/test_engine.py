@@ -301,23 +301,6 @@ def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_pa
         assert (last.pulled, last.is_complete) == (1, True)
 
 
-def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_path):
-    server = PlainServer()
-    made(tmp_path / "a", 10)
-    made(tmp_path / "b", 10, "b")
-    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
-        synced(a, server)
-        synced(b, server)
-    segment = tmp_path / "b" / "events.jsonl"
-    lines = segment.read_bytes().splitlines(keepends=True)
-    segment.write_bytes(b"".join(lines[:15]))  # five of the ten that came from a are gone
-    with thence.open(tmp_path / "b") as b:
-        result = synced(b, server)
-        assert result.error is None
-        assert result.pulled == 5
-        assert len(b.events()) >= 20
-
-
 @pytest.mark.promise("S12")
 def test_lines_that_a_log_loses_amid_a_round_are_taken_again(tmp_path):
     server = PlainServer()
@@ -355,18 +338,6 @@ def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
         assert stored(b.folder) == sorted(server.lines)
 
 
-def test_lines_without_numbers_are_brought_and_taken_too(tmp_path):
-    server = PlainServer()
-    made(tmp_path / "a", 3)
-    with (tmp_path / "a" / "events.jsonl").open("ab") as file:
-        file.write(b'{"event_type":"t","event_id":"tool-1","payload":{"b":1,"a":[2]}}\n')
-    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
-        assert synced(a, server).pushed == 4
-        assert synced(b, server).pulled == 4
-        assert synced(b, server).is_complete
-        assert b.get("tool-1").payload == {"b": 1, "a": [2]}
-
-
 def test_damaged_side_file_is_made_anew(tmp_path):
     server = PlainServer()
     made(tmp_path / "a", 8)
@@ -402,29 +373,6 @@ def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path):
                 assert engine.outbox.parked() == parked
         log.append("t")
         assert synced(log, server).pushed == 1
-
-
-def test_second_target_gets_the_whole_history(tmp_path):
-    first, second = PlainServer(), PlainServer()
-    made(tmp_path / "a", 6)
-    with thence.open(tmp_path / "a") as log:
-        assert synced(log, first, target="first").pushed == 6
-        assert synced(log, second, target="second").pushed == 6
-
-
-def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
-    server = PlainServer()
-    made(tmp_path / "a", 2)
-    with thence.open(tmp_path / "a") as log:
-        far = log.events()[0].line.replace(b'"lamport_clock":1,', b'"lamport_clock":%d,' % 2**45)
-    data = far[:-18]
-    server.batch([data + b',"crc":"%08x"}' % crc32(data)])
-    with thence.open(tmp_path / "b") as log:
-        result = synced(log, server)
-        assert (result.pulled, result.parked, result.error) == (0, 1, None)
-        assert "clock" in SyncEngine(log, Connection(server)).outbox.parked()[0].reason
-        assert synced(log, server).parked == 1
-        assert log.events() == []
 
 
 def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(tmp_path):

@@ -89,16 +89,3 @@ def test_cursor_stays_where_it_is_when_pruned_lines_leave_the_outbox(server, tmp
         with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
             outbox.update()
             assert outbox.cursors.after == "", "lines that are lost are taken again"
-
-
-def test_lines_that_the_server_lacks_are_counted_by_segment(server, tmp_path):
-    filled(tmp_path / "a", 12)
-    with thence.open(tmp_path / "a", max_file_size=SEGMENT_BYTES) as log:
-        synced(log, server)
-        log.append_many([{"event_type": "noted", "payload": {"text": "x" * 300}}] * 9)
-        with closing(Outbox(log.folder, log.vocabulary, "")) as outbox:
-            outbox.update()
-            waiting = outbox.unsynced()
-        assert sum(waiting.values()) == 9
-        assert names(log.folder)[0] not in waiting
-        assert set(waiting) <= set(names(log.folder))

@@ -273,18 +273,6 @@ def test_log_that_is_pulled_anew_belongs_to_its_login_still(team, clones, tmp_pa
 
 
 @pytest.mark.promise("S10a")
-def test_backup_that_holds_the_line_loses_its_body_in_the_next_round(team, clones, tmp_path):
-    a, b = clones
-    shutil.copytree(b.folder, tmp_path / "backup")
-    redact(a, secret_in(a), "")
-    team.synced(a, "ada")
-    with thence.open(tmp_path / "backup") as restored:
-        assert secret_in(restored).payload
-        team.synced(restored, "ben")
-    assert not holds_secret(tmp_path / "backup")
-
-
-@pytest.mark.promise("S10a")
 def test_body_that_nobody_may_have_taken_is_given_back_to_clones(team, clones, tmp_path):
     a, b = clones
     with thence.open(tmp_path / "c") as c:

@@ -251,7 +251,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "blame": "Show who owns each line of a file: the agent and its prompt.",
         "log": "List events in total order, one line each.",
         "query": "List events in total order, one line each.",
-        "tail": "Show the last events in the order of their arrival, and follow.",
+        "tail": "Show the last events in arrival order, and follow.",
         "show": "Show everything that one event holds.",
         "last": "Show the last event, and what was open when the log ended.",
         "unfinished": "List steps that never ended, and whether their processes are alive.",

@@ -484,7 +484,7 @@ _BLANKS = b"\0\t\r "
 _BEFORE = re.compile(rb'(?:(?:\xef\xbb\xbf|[\0\t\r ])*+|[^:,\[])(?=\{"event_id":")', re.DOTALL)
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 STRAY = BadLine(
-    "stray_bytes", "bytes that are not an event, or a lost newline, beside a whole event"
+    "stray_bytes", "bytes that are not an event, or a lost newline, next to a whole event"
 )
 
 

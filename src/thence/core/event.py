@@ -162,11 +162,11 @@ _TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "bodies
 
 
 class Event:
-    """One stored event. `line` holds its bytes as they lie in the file, without the newline.
+    """One stored event. `line` holds its bytes as they are in the file, without the newline.
 
-    `payload` and `members` are decoded anew each time they are asked for: plain dicts and lists
-    that are the caller's own, so that a change of them reaches neither the event nor another
-    caller. Keys that this version doesn't know survive in `line`. Events can be copied and
+    `payload` and `members` are decoded on each access: plain dicts and lists that are the caller's
+    own, so changing them changes neither the event nor what another caller
+    gets. Keys that this version doesn't know survive in `line`. Events can be copied and
     pickled.
     """
 
@@ -186,7 +186,7 @@ class Event:
 
     @property
     def event_id(self) -> str:
-        """The ULID by which the event is known everywhere."""
+        """The event's ULID, which is the same everywhere."""
         return self.header.event_id
 
     @property
@@ -221,7 +221,7 @@ class Event:
 
     @property
     def external_causes(self) -> tuple[str, ...]:
-        """The causes that lie in other logs, each as `<event_id>@<lamport_clock>@<log_id>`."""
+        """The causes that are in other logs, each as `<event_id>@<lamport_clock>@<log_id>`."""
         return self.header.external_causes
 
     @property
@@ -282,11 +282,11 @@ class Event:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The event's own content: `details` in a simulation, else `payload`; empty when absent.
+        """The event's own content: `details` in a simulation, `payload` elsewhere; empty if absent.
 
         The dict is the caller's own, decoded at each access (microseconds): keep it in a
         variable to read it often. Large values are read from the log's folder; raises
-        `body_missing` where one is not there or has changed, `read_failed`.
+        `body_missing` if one is missing or has changed, `read_failed`.
         """
         members = self.members
         value = members.get(self.vocabulary.payload_key)
@@ -327,7 +327,7 @@ class Event:
 
     @property
     def readable_line(self) -> bytes:
-        """The line as `whole_line` has it, for those who go on behind a value that can't be read.
+        """The line as `whole_line` has it, for those who continue after a value that can't be read.
 
         Such a value is its beginning, and the member `unreadable` is the list of the pointers to
         these in the payload. Raises `read_failed`.

@@ -87,7 +87,7 @@ def subtract(whole: Range, ranges: Sequence[Range]) -> Iterator[Range]:
 
 
 class Unchanged(msgspec.Struct, frozen=True):
-    """A guard, which holds as long as no event behind a position is about certain subjects.
+    """A guard, which holds as long as no event after a position is about certain subjects.
 
     `since` is the position that the caller has read, up to its last event in arrival order.
     `subjects` are compared with the event's subject; `types`, when given, limit the guard to
@@ -110,7 +110,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 )
 
     def is_broken_by(self, event: Event) -> bool:
-        """Reports whether an event is behind the position and breaks the guard."""
+        """Reports whether an event is after the position and breaks the guard."""
         if event.subject not in self.subjects or (
             self.types and event.event_type not in self.types
         ):

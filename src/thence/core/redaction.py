@@ -105,7 +105,7 @@ def redacted(line: bytes) -> bytes:
     data = b'{%b,"%b":"%b"' % (head, BODY_DIGEST.encode(), body.hex().encode())
     stripped = close_line(data)[:-1]
     if len(stripped) >= LINE_BYTES_MAX:
-        raise _refused(line, "it leaves no room for the digest of its body")
+        raise _refused(line, "it leaves no room for its body's digest")
     return stripped
 
 

@@ -40,8 +40,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
     each kind has a type of its own, `log.<kind>`. `log_key` is the member of a notice that names
     the log, for the hosts whose every event is about something; `notice_members` are in all
     notices. `is_folder_stream` means that a log is one stream with its folder's name.
-    `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
-    events of `remark_types` decide nothing, and are no heads for one that decides something.
+    `adds_subject_heads` means that an event names, besides other causes, the heads of its subject;
+    events of `remark_types` decide nothing, and are not heads for one that decides something.
     `identifying` are the members at the top of a payload whose texts are never masked. Large
     values are cut from lines that hold `cuts_lines_with`, from none if it is None: other tools
     read these lines whole. `bodies` are those of one log.
@@ -89,7 +89,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return self._said(event, summary)
 
     def in_columns(self, event: Event) -> str:
-        """Returns what happened, without turn, type and actor, which columns beside it show."""
+        """Returns what happened, without turn, type and actor, which columns next to it show."""
         return self._said(event, in_columns)
 
     def _said(self, event: Event, form: Callable[[Event, Write], str]) -> str:
@@ -101,7 +101,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         try:
             return form(event, write)
         except BodyMissing as error:
-            return f"{kind}, of which a large value can't be read: {error.cause}"
+            return f"{kind}, with a large value that can't be read: {error.cause}"
 
     def members(
         self,
@@ -150,7 +150,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return NOTICE_KINDS.get(error_type) if isinstance(error_type, str) else None
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
-        """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
+        """Raises InvalidEvent for a type, or an error_type, that only the log writes."""
         if event_type.startswith("log."):
             raise _reserved("event_type", event_type)
         if event_type == self.notice_type and payload:

@@ -94,7 +94,7 @@ def commit_files(
             with suppress(_MovedMeanwhile):
                 commit = _attempt(repo, [*changes], half_staged, beside, message)
                 return commit and commit._replace(edited=tuple(sorted(edited & {*commit.paths})))
-    raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
+    raise _later(repo, f"others committed {ATTEMPTS_MAX} times in the meantime", "try again")
 
 
 def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:

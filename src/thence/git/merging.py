@@ -227,7 +227,7 @@ def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFail
                 aside = f"git stash push --include-untracked -- {shlex.join(names)}"
         if any(refusal in error.cause for refusal in REFUSALS):
             error.hint = (
-                f"commit your changes of that file, or put them aside: {aside}; then merge again"
+                f"commit your changes to that file, or put them aside: {aside}; then merge again"
                 " (where a git was killed, they are what it wrote of the merge)"
             )
         elif aside:

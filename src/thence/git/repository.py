@@ -98,7 +98,7 @@ def repository(folder: Path) -> Repository:
             "could not find the repository of",
             folder,
             "its path contains a line end, which git puts between its answers",
-            "move the repository to a path of one line",
+            "move the repository to a path without line ends",
         )
     top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None
     return Repository(top, common, own, lines[0] == _BARE)

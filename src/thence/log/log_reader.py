@@ -70,7 +70,7 @@ class Reader:
         """Yields each event once, in arrival order: those behind `after`.
 
         `after` is an event, its id, or a Position. Where a prune took events that come next, its
-        notice is first. Bad bytes and an unfinished last line are passed over. Raises
+        notice is first. Bad bytes and an unfinished last line are skipped. Raises
         EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
         """
         if after is not None or self._has_index():

@@ -177,7 +177,7 @@ def _redact(path: Path, data: bytes, is_projects: bool) -> _Redact | None:
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
         where = f"{place.removesuffix('`')}: " if place else ""
-        problem = _PATTERN_SHOWN.sub(" of letters, digits, _ - and single dots alone", problem)
+        problem = _PATTERN_SHOWN.sub(" of only letters, digits, _ - and single dots", problem)
         raise _failure(path, f"{where}{problem}", _HINT) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _failure(path, f"it is not TOML: {error}") from None
@@ -201,7 +201,7 @@ def _rule(path: Path, number: int, rule: _Rule) -> tuple[str, re.Pattern[str]]:
         cause = f"{where} does not compile: {error}"
         raise _failure(path, cause, "write a regular expression of Python") from None
     if pattern.search(""):
-        raise _failure(path, f"{where} matches an empty text")
+        raise _failure(path, f"{where} matches an empty string")
     return rule.name, pattern
 
 

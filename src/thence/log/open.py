@@ -152,8 +152,8 @@ def open_log(
     same append; each that this session has not written lately is looked up. Without it a ULID is
     taken as it is; `verify` reports missing ones. Values in payloads that JSON has not become JSON
     as `thence docs event` lists; `encode` makes JSON of any other, and raises TypeError where it
-    can't. With `strict_values` JSON alone is taken. A text or list of `bodies_from` bytes or more
-    is kept once, beside the lines that name it; None keeps lines whole. Raises NotALog,
+    can't. With `strict_values` only JSON is accepted. A text or list of `bodies_from` bytes or more
+    is kept once, next to the lines that name it; None keeps lines whole. Raises NotALog,
     VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`, InvalidEvent for a wrong bound.
     """
     settings = LogSettings(
@@ -256,7 +256,7 @@ class Log(Reader):
 
     @property
     def received_causes(self) -> tuple[str, ...]:
-        """The cause that THENCE_CAUSE handed on, if there is one."""
+        """The cause that THENCE_CAUSE passed on, if there is one."""
         return self._origin.causes
 
     @property
@@ -290,7 +290,7 @@ class Log(Reader):
         of these or None; those of the surrounding `because` block are added, and the ends of
         steps whose error is being handled. With an `event_id` that the log holds, the stored
         event is returned if it says the same. With a `guard`, nothing is appended if an event
-        that it watches for has come in. Raises InvalidEvent (also for a type that begins
+        that it watches for has arrived. Raises InvalidEvent (also for a type that begins
         `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`, `clock_exhausted`,
         HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
         """
@@ -309,9 +309,9 @@ class Log(Reader):
         """Appends events in one piece, with one sync, and returns them once they are durable.
 
         Each is a NewEvent, or a mapping of what `append` takes: event_type, and payload, subject,
-        actor, stream, caused_by. Nothing stands between them. With a `guard`, none is appended
-        if an event that it watches for has come in. Raises what `append` raises; when that is
-        LogFull or `append_failed`, the first of them may stand, whole.
+        actor, stream, caused_by. Nothing comes between them. With a `guard`, none is appended
+        if an event that it watches for has arrived. Raises what `append` raises; when that is
+        LogFull or `append_failed`, the first of them may be in the log, whole.
         """
         return self._host_append([*map(HostEvent.of, events)], guard=guard, timeout_s=timeout_s)
 
@@ -470,7 +470,7 @@ class Log(Reader):
         return self._relay.take(lines, self.held, bodies)
 
     def refuse_mirror(self) -> None:
-        """Raises LogReadOnly in a mirror of a team's log, which relayed lines alone enter."""
+        """Raises LogReadOnly in a mirror of a team's log, which only relayed lines enter."""
         with appending(self.folder):
             is_mirror = self._disk.path_id(str(mirror_path(self.folder))) is not None
         if is_mirror:
@@ -483,7 +483,7 @@ class Log(Reader):
             )
 
     def environment(self, event: Cause) -> dict[str, str]:
-        """Returns the variable by which another process names an event as cause of its own.
+        """Returns the variable that lets another process name an event as a cause.
 
         `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
         and `thence append` find it. The event, and all that was emitted, is durable first.
@@ -500,7 +500,7 @@ class Log(Reader):
         return self._origin.handed_on(event)
 
     def recover(self, timeout_s: float = 30) -> None:
-        """Mends the torn end that a killed writer left, as the next append would, and raises as it.
+        """Repairs the torn end that a killed writer left, as the next append would; raises as it.
 
         A whole event with only its newline missing is read from then on.
         """
@@ -694,7 +694,7 @@ def _imported(new: HostEvent) -> dict[str, Any]:
             "could not store the event",
             place="field source" if len(inferred) <= CAUSES_MAX else "field inferred_causes",
             cause=f"source and source_id are a pair, and {CAUSES_MAX} causes may be inferred",
-            hint="pass both texts or neither, and the nearest causes",
+            hint="pass both or neither, and the nearest causes",
         )
     members = {"source": new.source, "source_id": new.source_id} if new.source else {}
     return members | ({"inferred_causes": inferred} if inferred else {})

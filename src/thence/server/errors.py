@@ -209,7 +209,7 @@ def _framework_refusal(error: HTTPException, path: str) -> Refusal:
         message = f"use {' or '.join(methods)}"
     elif message == HTTPStatus(404).phrase:
         message = f"there is no {path[:_PATH_CHARACTERS_MAX]}"
-    hint = "send less at once" if status == 413 else ""
+    hint = "send less at a time" if status == 413 else ""
     return Refusal(status, _CODES.get(status, "invalid_parameter"), message, hint, headers)
 
 

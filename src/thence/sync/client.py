@@ -72,7 +72,7 @@ _FAILURES = (
 _CERTIFICATE = "for a certificate that this system does not know, name its file in SSL_CERT_FILE"
 _LATER = "nothing is lost; check the address and the network, then try again"
 _OTHER = "check the address: another program answers there, or a newer server"
-_ASK = "ask an admin of the server; `thence sync status` shows the target"
+_ASK = "ask a server admin; `thence sync status` shows the target"
 _PACKED_BYTES_MIN = 1_024
 _LOGS_PAGES_MAX = 1_000
 # of a request for tokens that the server refuses
@@ -472,7 +472,7 @@ class SyncClient:
             page = self._ask(LogsPage, "logs/", query={"after": after})
             names = [after, *(one.log for one in page.logs)]
             if names != sorted(set(names)):
-                raise bad_answer(self._target.server, "its logs are in no order")
+                raise bad_answer(self._target.server, "its logs are not in order")
             logs += page.logs
             if not page.more:
                 return logs

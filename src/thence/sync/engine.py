@@ -55,7 +55,7 @@ BATCH_PAUSE_S = 5.0
 _QUEUE_S = 0.5
 _TOO_NEW = "its clock is too far ahead of the log's"
 _NO_ROOM = "too many lines came from elsewhere under this log's node; it is accepted tomorrow"
-_HINT = "see that the address is that of a server of thence: thence sync status --check"
+_HINT = "see that the address is a thence server's: thence sync status --check"
 
 BACKOFF_MIN_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -322,7 +322,7 @@ class SyncEngine:
                     "could not push an event to",
                     place=error.place,
                     cause=f"{error.cause}, twice, at {one.event_id} of {len(one.line):,} bytes",
-                    hint="let its proxy pass bodies of 4 MiB; all else is pushed",
+                    hint="let its proxy pass bodies of 4 MiB; everything else is pushed",
                 )
                 if self._failed_in_a_row >= FAILED_IN_A_ROW_MAX:
                     raise error

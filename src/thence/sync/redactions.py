@@ -101,7 +101,7 @@ def check_right(log: Log, event: Event, right: NodeOwner | None, *, is_synced: b
     if event.is_foreign:
         raise _refused(event, "another tool wrote it, without numbers and digests")
     if log.vocabulary.is_notice(event):
-        raise _refused(event, "it is a notice of the log about itself, and holds no text of yours")
+        raise _refused(event, "it is the log's notice about itself, and holds no text of yours")
     if not is_synced:
         return
     if (right is None or right.owner is None) and event.node_id in own_nodes(log.folder):

@@ -142,7 +142,7 @@ class BackgroundSyncService:
     def stop(self) -> None:
         """Ends the threads and returns within 2 s, whatever the network does; again does nothing.
 
-        A request that is under way is left behind, and its round goes no further.
+        A request in progress is abandoned, and its round goes no further.
         """
         with self._mutex:
             threads, self._threads = self._threads, []

@@ -167,7 +167,7 @@ def test_target_on_a_remote_alone_is_there(tmp_path):
 def test_worktree_that_git_knows_no_more_is_told(repo):
     tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
     shutil.rmtree(repo / ".git/worktrees" / tree.name)
-    told = f"git does not know its worktree any more: move {tree} away, then implement it again"
+    told = f"git no longer knows its worktree: move {tree} away, then implement it again"
     assert told in done(repo, "status").out
     tree.rename(tree.with_name("away"))
     done(repo, "implement", "WP01")

@@ -179,7 +179,7 @@ def test_reset_after_a_refused_push_is_shown(project, remote):
     assert "merged here, not pushed to origin/main" in shown(project)
     git(project, "reset", "--quiet", "--hard", "origin/main")
     assert here(project) == "gone"
-    assert "not in origin/main any more" in shown(project)
+    assert "no longer in origin/main" in shown(project)
 
 
 @pytest.mark.promise("L15")

@@ -67,7 +67,7 @@ def test_merge_says_that_it_is_not_pushed_where_the_target_has_an_upstream(
     ended = warm("work", "merge", "WP01", cwd=project)
     what = "main" if theirs == "main" else "main:release"
     told = f"merged here, not pushed to hub/{theirs}\nnext: git push hub {what}\n"
-    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request\n"
+    switch = "or, if that accepts only pull requests: thence work setup-spec --land pull-request\n"
     assert told + switch in ended.out
     git(project, *told.partition("next: git ")[2].split())
     assert done(project, "merge", "WP01")["not_pushed_to"] is None

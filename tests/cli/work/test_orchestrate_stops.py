@@ -151,7 +151,7 @@ def test_two_at_once_share_the_work_and_claim_nothing_twice(make):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("", "says nothing of orchestrate"),
+        ("", "does not mention orchestrate"),
         ("orchestrate: {agents: {coder: {comand: [x]}}}", "comand"),
         ("orchestrate: [", "config.yaml:"),
     ],

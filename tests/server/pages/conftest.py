@@ -1,12 +1,10 @@
-"""One browser for the tests of a file, what a person has, and where pictures of pages go."""
+"""One browser for the tests of a file, and what a person has."""
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import Tab, chromium
+from tests.server.pages.browser import chromium
 from tests.server.pages.world import make_repository, make_world
 from tests.server.serving import Serving, serving
 
@@ -31,15 +29,3 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """The repository of the demo, which is served."""
     with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
         yield server
-
-
-@pytest.fixture
-def pictures() -> Callable[[Tab, str], None]:
-    """Returns what takes a picture of a tab, into the folder THENCE_PICTURES."""
-    folder = os.environ.get("THENCE_PICTURES")
-
-    def take(tab: Tab, name: str) -> None:
-        if folder:
-            tab.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
-
-    return take

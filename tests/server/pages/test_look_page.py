@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import SCREENS, Tab, tab_of
+from tests.server.pages.browser import Tab, tab_of
 from tests.server.serving import Serving, serving
 
 import thence
@@ -69,19 +69,6 @@ def opened(tab: Tab, path: str = "/runs/tasks") -> None:
     tab.wait(lambda: painted(tab, ".look-lanes canvas") > 3_000)
 
 
-@pytest.mark.parametrize(("size", "is_dark"), SCREENS)
-@pytest.mark.whole
-def test_picture_fits_each_screen(browser, server, size, is_dark, pictures) -> None:
-    with tab_of(browser, server.url, size, is_dark=is_dark) as tab:
-        opened(tab)
-        wide = tab.run("document.documentElement.scrollWidth")
-        assert wide <= size[0]
-        tab.page.focus(".look-lanes canvas")
-        tab.page.keyboard.press("f")
-        tab.wait(lambda: tab.page.locator(".look aside h1").count())
-        pictures(tab, f"look-{size[0]}-{'dark' if is_dark else 'light'}")
-
-
 def test_address_brings_the_same_view_again(tab: Tab) -> None:
     opened(tab)
     tab.page.focus(".look-lanes canvas")
@@ -129,14 +116,6 @@ def test_copied_link_shows_the_same_events_once_a_rebuild_has_moved_them(
         shown = "event 401 to event 600,"
         tab.wait(lambda: shown in (tab.page.get_attribute(label, "aria-label") or ""))
         tab.wait(lambda: tab.run("location.pathname + location.search") == link)
-
-
-def test_hostile_lane_is_text(tab: Tab) -> None:
-    opened(tab)
-    tab.page.fill(".look-bar input", "script")
-    label = ".look-lanes canvas"
-    tab.wait(lambda: "1 lanes," in (tab.page.get_attribute(label, "aria-label") or ""))
-    assert tab.page.locator("script").count() == 1
 
 
 def test_without_script_the_list_is_all(browser: Browser, server: Serving) -> None:

@@ -73,15 +73,12 @@ def test_session_of_a_lane_is_short_enough_to_read(browser: Browser, tmp_path) -
 
 @pytest.mark.parametrize(("size", "is_dark"), SCREENS)
 @pytest.mark.whole
-def test_pages_of_a_session_fit_and_have_no_fault(browser, server, size, is_dark, pictures) -> None:
-    views = {"session": "/runs/agents", "files": "/runs/agents/files"}
-    views["lines"] = "/runs/agents/files/src/pay.py"
+def test_pages_of_a_session_fit_and_have_no_fault(browser, server, size, is_dark) -> None:
     with tab_of(browser, server.url, size, is_dark=is_dark) as tab:
-        for name, path in views.items():
+        for path in ("/runs/agents", "/runs/agents/files", "/runs/agents/files/src/pay.py"):
             tab.go(path)
             if tab.page.locator("#look").count():
                 tab.wait(lambda: painted(tab, CANVAS) > 1_000)
             assert tab.run("document.documentElement.scrollWidth") <= size[0]
             tab.run(AXE)
             assert tab.run(FAULTS) == [], path
-            pictures(tab, f"{name}-{size[0]}-{'dark' if is_dark else 'light'}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from tests.cli.installed import thence
-from tests.server.pages.browser import NARROW, WIDE, Tab, tab_of
+from tests.server.pages.browser import Tab, tab_of
 from tests.server.pages.test_look_page import asked, opened
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
@@ -99,14 +99,6 @@ def test_brackets_move_the_board_from_the_lanes_too(tab, clone) -> None:
     assert "the board one event back, forward" in tab.page.locator(".look").inner_text()
 
 
-def test_board_has_links_through_time_without_script(browser, server, clone) -> None:
-    with tab_of(browser, server.url, has_script=False) as tab:
-        tab.go("/runs/project")
-        assert tab.page.locator("#board input").count() == 0
-        tab.page.click("text=Earlier")
-        assert column(tab, 2) == ["WP01"]
-
-
 def heading(tab: Tab) -> list[str]:
     return tab.page.locator(".look aside h1").all_inner_texts()
 
@@ -142,12 +134,3 @@ def test_click_in_a_turn_shows_what_the_lane_did_in_it_a_failure_first(tab: Tab)
         tab.wait(lambda: "1 lane," in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
         click_step(tab, turn, 10, run)
         assert tab.wait(lambda: heading(tab))[0].startswith(begin)
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_charts_fit_each_screen(browser, server, size, pictures) -> None:
-    with tab_of(browser, server.url, size, is_dark=size == NARROW) as tab:
-        for name, path in (("board", "/runs/project"), ("turns", "/runs/fish?axis=turn&var=fish")):
-            opened(tab, path)
-            assert tab.run("document.documentElement.scrollWidth") <= size[0]
-            pictures(tab, f"{name}-{size[0]}")

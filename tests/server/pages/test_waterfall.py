@@ -30,24 +30,22 @@ CanvasRenderingContext2D.prototype.fillRect = function (...place) {
 LABEL, LANE, BAR = 190, 24, 17
 
 
+def begin(log: thence.Log, kind: str, *, inside: str | None = None) -> str:
+    """Begins a step of the shop; returns the id of its event."""
+    told = {"order": 881}
+    new = HostEvent(f"{kind}.begun", told, actor="shop", caused_by=inside, begins=True)
+    return log.append_many([new])[0].event_id
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Serving]:
     with thence.open(tmp_path / "orders") as log:
-
-        def begin(kind: str, *, inside: str | None = None) -> str:
-            new = HostEvent(
-                f"{kind}.begun", {"order": 881}, actor="shop", caused_by=inside, begins=True
-            )
-            return log.append_many([new])[0].event_id
-
-        def end(begun: str, kind: str, outcome: str = "ended") -> None:
-            log.append_many([HostEvent(f"{kind}.{outcome}", actor="shop", ends=begun)])
-
-        checkout = begin("checkout")  # 1
+        checkout = begin(log, "checkout")  # 1
         for kind, outcome in (("stock", "ended"), ("pay", "failed")):  # 2, 3 and 4, 5
-            end(begin(kind, inside=checkout), kind, outcome)
-        end(checkout, "checkout")  # 6
-        begin("mail")  # 7, in flight
+            begun = begin(log, kind, inside=checkout)
+            log.append_many([HostEvent(f"{kind}.{outcome}", actor="shop", ends=begun)])
+        log.append_many([HostEvent("checkout.ended", actor="shop", ends=checkout)])  # 6
+        begin(log, "mail")  # 7, in flight
     with serving(tmp_path) as running:
         yield running
 
@@ -79,15 +77,10 @@ def test_bars_nest_by_cause_and_the_one_in_flight_has_no_end(server: Serving) ->
 
 def test_part_never_stands_above_what_it_is_a_part_of(tmp_path: Path) -> None:
     with thence.open(tmp_path / "root" / "orders") as log:
-
-        def begin(kind: str, *, inside: str | None = None) -> str:
-            told = HostEvent(f"{kind}.begun", {}, actor="shop", caused_by=inside, begins=True)
-            return log.append_many([told])[0].event_id
-
-        warm = begin("warm")
-        pay = begin("pay")  # below it, as both go on
+        warm = begin(log, "warm")
+        pay = begin(log, "pay")  # below it, as both go on
         log.append_many([HostEvent("warm.ended", actor="shop", ends=warm)])
-        begin("charge", inside=pay)  # the first row is free by now
+        begin(log, "charge", inside=pay)  # the first row is free by now
     with serving(tmp_path / "root") as server:
         told = server.json("/logs/orders/bars")["bars"]
     assert dict(zip(told[0::8], told[5::8], strict=True)) == {1: 0, 2: 1, 4: 2}

@@ -71,12 +71,3 @@ def test_filter_is_that_of_the_list_and_of_the_picture(browser: Browser, server:
         assert caption(tab) == "30 events, in total order"
         tab.page.get_by_label("Find a lane").fill("nobody")
         tab.wait(lambda: tab.page.get_by_text("No lane is called “nobody”.").count())
-
-
-def test_words_are_found_without_script(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url, WIDE, has_script=False) as tab:
-        tab.go("/runs/tasks")
-        tab.page.get_by_label("Words, or key > value").fill("word1")
-        tab.page.get_by_role("button", name="Find", exact=True).click()
-        tab.wait(lambda: "words=word1" in tab.page.url)
-        assert caption(tab) == "100 of 300 events, in total order"

@@ -65,19 +65,6 @@ def refused(client: Client, log: str, line: bytes, nodes: tuple[str, ...] = ()) 
     return str(result["error"])
 
 
-def test_owner_redacts_by_a_log_of_another_node(server: TeamServer, log: str) -> None:
-    """As one does who has installed the machine anew and pulled the log."""
-    notice = redaction("ada0ada0ada1", 1, said(1))
-    assert server.client("ada").statuses(log, [notice], nodes=["ada0ada0ada1"]) == ["success"]
-    assert is_redacted(server, log, said(1))
-
-
-def test_admin_redacts_what_another_wrote(server: TeamServer, log: str) -> None:
-    notice = redaction("b055b055b055", 1, said(1))
-    assert server.client("boss").statuses(log, [notice], nodes=["b055b055b055"]) == ["success"]
-    assert is_redacted(server, log, said(1))
-
-
 def test_other_member_does_not_redact_whatever_nodes_are_named(
     server: TeamServer, log: str
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.cli.installed import is_three_lines, thence
 from tests.codes import raises_code
 from tests.server.team.engines import in_sqlite
 from tests.server.team.lines import foreign, lines
@@ -58,24 +57,6 @@ def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> Non
         with raises_code("not_a_server", match=words):
             SqliteDatabase(other)
         assert other.read_bytes() == before, "it is not touched"
-
-
-def test_server_with_other_tables_is_refused_in_three_lines(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    make_database(folder / TEAM_DATABASE, "e1")
-    connection = apsw.Connection(str(folder / TEAM_DATABASE))
-    connection.execute("UPDATE meta SET value = '00ff' WHERE key = 'schema'")
-    connection.close()
-    for command in (
-        ("run", "--port", "0"),
-        ("user", "list"),
-        ("backup", "--check"),
-        ("backup", "copy.db"),
-    ):
-        ended = thence("server", *command, "--data", folder, cwd=tmp_path)
-        assert (ended.code, is_three_lines(ended.err)) == (4, True), ended.err
-        assert "its tables are those of schema.sql 00ff, not" in ended.err
-        assert "next: run the thence that made it, or create a new server" in ended.err
 
 
 def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:

@@ -198,15 +198,6 @@ def test_tokens_of_a_login_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.logins.user_of(tokens.access) == "ada"
 
 
-def test_removed_user_is_logged_out() -> None:
-    world = World()
-    tokens = world.log_in()
-    world.accounts.remove_user("ada")
-    assert world.is_refused(world.logins.user_of, tokens.access)
-    assert world.is_refused(world.logins.refreshed, tokens.refresh)
-    assert world.accounts.members() == []
-
-
 def test_password_is_stored_as_argon2_and_only_the_right_one_fits() -> None:
     stored = hashed(PASSWORD)
     assert stored.startswith("$argon2id$")

@@ -35,16 +35,6 @@ def test_node_belongs_to_the_first_login_that_names_it_its_own_in_a_team(red: Te
     assert [owner(client, NODE) for client in (bob, ada)] == ["bob", "ada"]
 
 
-def test_owner_and_admins_may_redact(red: TeamServer) -> None:
-    red.add("boss", "red", "admin")
-    named(red.client("ada"), "a00000000003")
-    rights = [
-        red.client(user).ask("GET", "/api/v1/nodes/?node=a00000000003").json["may_redact"]
-        for user in ("ada", "boss", "rita")
-    ]
-    assert rights == [True, True, False]
-
-
 def test_nobody_and_malformed_requests_are_refused(red: TeamServer) -> None:
     ada = red.client("ada")
     assert red.client().ask("GET", f"/api/v1/nodes/?node={NODE}").status == 401

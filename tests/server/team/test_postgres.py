@@ -219,12 +219,6 @@ def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster)
     postgres.drop(name)
 
 
-def test_database_with_other_tables_is_refused(postgres: Cluster, name: str) -> None:
-    postgres.execute("UPDATE meta SET value = 'ff00' WHERE key = 'schema'", name)
-    with raises_code("not_a_server", match=r"schema\.sql ff00, not"):
-        PostgresDatabase(postgres.address(name))
-
-
 def test_commit_is_on_the_disk_whatever_the_setting_says(postgres: Cluster, name: str) -> None:
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     with closing(PostgresDatabase(postgres.address(name))) as database:

@@ -11,7 +11,7 @@ from tests.server.team.engines import new_database
 from tests.server.team.lines import foreign, line, lines, sealed
 
 from thence.core.redaction import digests
-from thence.errors import InvalidEvent, NotALog, VocabularyMismatch
+from thence.errors import InvalidEvent, NotALog
 from thence.server.team import nodes, redactions, store
 from thence.server.team.accounts import Accounts
 from thence.server.team.backups import back_up
@@ -258,14 +258,6 @@ def test_hostile_requests_are_refused() -> None:
             found.batch("red", name, "plain", lines(1))
     with pytest.raises(InvalidEvent):
         found.batch("red", "log", "nothing", lines(1))
-
-
-def test_log_is_of_one_kind() -> None:
-    found = service()
-    found.batch("red", "log", "work", lines(1))
-    with pytest.raises(VocabularyMismatch):
-        found.batch("red", "log", "plain", lines(2))
-    assert walked(found, 5) == lines(1)
 
 
 @pytest.mark.both_engines

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import socket
 
 import psycopg
 import pytest
@@ -50,35 +49,6 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
     assert digests(first) == digests(ours[0])
     assert client.statuses("taken-back", ours) == ["duplicate"] * 2
     assert client.missing("taken-back", ours) == []
-
-
-def test_health_needs_no_login(red: TeamServer) -> None:
-    got = red.client().ask("GET", "/api/v1/sync/health/")
-    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [1])
-
-
-@pytest.mark.promise("S12")
-def test_other_teams_logs_are_not_there_and_its_name_is_refused(red: TeamServer) -> None:
-    ada, bob = red.client("ada"), red.client("bob")
-    ada.statuses("private", lines(2))
-    answers = [bob.page(log) for log in ("private", "nothing")]
-    assert [(got.status, got.code) for got in answers] == [(404, "not_a_log")] * 2
-    bob.team = "red"
-    assert (bob.page("private").status, bob.push("private", lines(3)).status) == (403, 403)
-    ada.team = "nothing"
-    assert ada.page("private").status == 403
-    ada.team = "red"
-    assert ada.pull("private")[0] == lines(2)
-
-
-@pytest.mark.promise("S12")
-def test_reader_takes_and_does_not_bring(red: TeamServer) -> None:
-    ada, rita = red.client("ada"), red.client("rita")
-    ada.statuses("read", lines(2))
-    assert rita.pull("read")[0] == lines(2)
-    got = rita.push("read", lines(3))
-    assert (got.status, got.code) == (403, "sync_refused")
-    assert ada.pull("read")[0] == lines(2)
 
 
 def test_every_refusal_has_one_form(red: TeamServer) -> None:
@@ -212,13 +182,6 @@ def split_events(body: bytes) -> set[str]:
     return {event["event_id"] for event in json.loads(body)["events"]}
 
 
-def test_revoked_login_has_ended(red: TeamServer) -> None:
-    client = red.client("ada")
-    assert client.ask("GET", "/api/v1/events?log=none").status == 404
-    assert client.post("/api/v1/token/revoke/", {"refresh": client.refresh}).json == {}
-    assert client.ask("GET", "/api/v1/events?log=none").status == 401
-
-
 def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
     client = red.client("ada")
     if isinstance(red.place, str):
@@ -231,16 +194,3 @@ def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
     for token in (client.access, client.refresh, PASSWORD):
         assert token.encode() not in data
     assert hashlib.sha256(client.access.encode()).digest() in data
-
-
-def test_client_that_leaves_amid_its_body_keeps_nobody_from_an_answer(red: TeamServer) -> None:
-    ada = red.client("ada")
-    host, port = red.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as left:
-        head = (
-            "POST /api/v1/events/batch/?log=left&kind=plain HTTP/1.1\r\n"
-            f"Host: {host}\r\nAuthorization: Bearer {ada.access}\r\nContent-Length: 500\r\n\r\n"
-        )
-        left.sendall(head.encode() + b'{"events":[')
-    assert ada.statuses("left", [line(1)]) == ["success"]
-    assert ada.pull("left")[0] == [line(1)]

@@ -5,7 +5,6 @@ from zlib import crc32
 import pytest
 from tests.server.team.lines import foreign, line, sealed
 
-from thence.core.redaction import digests
 from thence.server.team.validation import checked
 from thence.sync.wire.messages import BatchRefused
 
@@ -69,12 +68,6 @@ def test_line_is_judged_alike_in_a_batch_of_checksums_and_in_any_other() -> None
     assert alone == [judged(each, FOREIGN) for each in given]
     taken = [each for each in alone if each is not None]
     assert 5 < len(taken) < len(given) - 5
-
-
-def test_row_has_the_digests_of_its_line() -> None:
-    (row,), (clock,) = checked([line(1025, clock=2000)])
-    assert row.digest == digests(row.line).line
-    assert (row.node, row.seq, clock) == ("00aa11bb22cc", 1025, 2000)
 
 
 def test_refused_batch_names_each_bad_line() -> None:

@@ -153,7 +153,7 @@ def _has_event(folder: Path) -> bool:
 def _no_log(out: Output, about: Path | None = None) -> NotALog:
     """Returns the error that no log is there, with the next step for the question."""
     if about is not None:
-        cause = "no hook of a coding agent recorded anything in its repository"
+        cause = "no coding agent's hook recorded anything in its repository"
         hint = "to record from now on: thence hook install claude-code (or codex), and"
         hint += " thence hook install git; to get a team's events: thence hook join URL"
         if log_of(str(about.resolve()))[1] is None:

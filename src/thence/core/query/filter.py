@@ -150,7 +150,7 @@ def names(key: str, raw: Names) -> tuple[str, ...]:
             cause = lone if name else "an empty string names nothing"
             raise invalid(key, cause, "leave it out to ask for all")
     if len(values) > NAMES_MAX:
-        raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
+        raise invalid(key, f"it holds more than {NAMES_MAX:,} strings", "ask in several steps")
     return tuple(dict.fromkeys(values))
 
 

@@ -60,7 +60,7 @@ def summary(event: Event, write: Write) -> str:
 
 
 def in_columns(event: Event, write: Write) -> str:
-    """Returns the sentence without turn, type and actor, which columns beside it show.
+    """Returns the sentence without turn, type and actor, which columns next to it show.
 
     The text is empty if nothing else remains.
     """
@@ -310,7 +310,7 @@ _OF_EVENT: Mapping[str, Callable[[Event], str | None]] = {
     "turn": lambda event: str(event.turn_number or 0),
     "actor": lambda event: event.actor,
     "agent": lambda event: line(event.actor or "an agent"),
-    "who": lambda event: event.actor or "somebody",
+    "who": lambda event: event.actor or "someone",
     "what": lambda event: work_subject_shown(event) or "something",
     "subject": lambda event: event.subject,
     "stream": lambda event: str(event.stream),
@@ -532,7 +532,7 @@ _AGENT_SENTENCES: Mapping[str, str] = {
     "|ended its turn[{error:quoted}|{message:quoted}]]",
     "notice": "{agent} noted [{name:text}|something][, {tool:text}]"
     f"[{_SAID}|{{message:quoted}}|{{reason:quoted}}]",
-    "commit": "[{by:=agent}{agent}|{by:=person}a person|somebody]"
+    "commit": "[{by:=agent}{agent}|{by:=person}a person|someone]"
     "[{is_agent_unknown:?} or a subagent of it] committed [{commit:oid}|something]",
     "rewrite": "commit [{old:oid}|something] became [{new:oid}|something] by [{by:text}|a rewrite]",
 }

@@ -227,7 +227,7 @@ class Bodies:
                 if data and len(data) == size and sha256(data).hexdigest() == digest:
                     return data
         if data is None:
-            raise missing_body(digest, "not all of its pieces are in bodies.jsonl any more")
+            raise missing_body(digest, "not all of its pieces are still in bodies.jsonl")
         raise missing_body(digest, "its pieces have changed: they don't fit the digest")
 
     def holds(self, digest: str) -> bool:
@@ -245,7 +245,7 @@ class Bodies:
         chain: list[BodyPiece] = []
         while digest:
             if not self.holds(digest) or self._index is None:
-                raise missing_body(digest, "it is not in bodies.jsonl any more")
+                raise missing_body(digest, "it is no longer in bodies.jsonl")
             chain.append(self._index.pieces[digest])
             digest = chain[-1].before
         return chain[::-1]

@@ -83,7 +83,7 @@ def tail(disk: Disk, folder: Path) -> Check:
             detail = f"the newest line is damaged: {event.reason} ({event.code})"
             hint = "`thence verify` lists all the damage there is"
             return Check("events", False, detail, hint, is_damage=True)
-        what = "is complete but for its newline" if rest else "is whole"
+        what = "is complete but for its newline" if rest else "is intact"
         detail = f"the newest line [{short_id(event.event_id)}] {what}"
         return Check("events", True, detail)
     return Check("events", True, "no events yet")

@@ -70,7 +70,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[Finding, ...]:
-        """The findings that are no damage."""
+        """The findings that are not damage."""
         return tuple(f for f in self.findings if f.severity not in _FAILING)
 
 

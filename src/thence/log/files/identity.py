@@ -108,7 +108,7 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
             place=path,
             cause=f"the file is not what thence wrote: {error}",
             hint="restore it from a backup, or move it away: the next append makes another;"
-            " the events beside it are untouched",
+            " the events next to it are untouched",
         ) from error
     if info.format != FORMAT:
         raise NotALog(

@@ -71,7 +71,7 @@ def read_cursor(cursor: str, question: bytes) -> CursorContent:
         if mark.cursor != cursor:
             raise ValueError("the checksum does not fit")
     except (ValueError, msgspec.MsgspecError) as error:
-        raise _invalid("it is not a cursor, or not all of one") from error
+        raise _invalid("it is not a cursor, or only part of one") from error
     if mark.question != question:
         raise _invalid("it belongs to another filter, order or log")
     return mark
@@ -159,7 +159,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
     """Events that match a filter, in total order: `for event in page`, `len(page)`.
 
     `total` counts all that match, before paging, as of the first page. `next_cursor` asks
-    for the page behind this one; it is None on the last. `rest` gives the page of a cursor
+    for the page after this one; it is None on the last. `rest` gives the page of a cursor
     where the caller left out the limit.
     """
 
@@ -195,7 +195,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         `columns` are keys of the payload that get a column each, NA where an event has none;
         customer.id is a key in a map.
         Without a limit in the query, it holds all events that match, also those of the pages
-        behind this one; else those of this page, with a UserWarning if there are more. Times
+        after this one; otherwise those of this page, with a UserWarning if there are more. Times
         are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas, which
         `pip install 'thence[pandas]'` installs.
         """

@@ -186,7 +186,7 @@ class _Candidate(Event):
         if self._header is None:
             event = parse(self.line, PLAIN)
             if not isinstance(event, Event):
-                raise Stale("a line is not an event any more")
+                raise Stale("a line is no longer an event")
             self._header = event.header
         return self._header
 

@@ -319,7 +319,7 @@ def _event(extent: Extent, line: bytes, vocabulary: Vocabulary) -> Event:
     """Returns the event of an extent; raises Stale if the line is another."""
     event = parse(line, vocabulary)
     if not isinstance(event, Event):
-        raise Stale("a line is not an event any more")
+        raise Stale("a line is no longer an event")
     if len(extent) == 4 and event.event_id != extent[3]:
         raise Stale("another event is in its place")
     return event

@@ -28,7 +28,7 @@ _NO_PLACE_ERRNOS = frozenset(
 # an age such as "1d", in seconds or a timedelta, or none
 Age = str | float | timedelta | None
 
-_NO_FOLDER = "its name is that of a file, or of a link that leads nowhere"
+_NO_FOLDER = "it is a file, or a link that leads nowhere"
 
 
 def folder_at(path: str | Path) -> Path:

@@ -59,7 +59,7 @@ Named = Annotated[
     str,
     Path(
         description="Its id or 6 characters of it, @last, @last-error, or a subject such as"
-        " order/881, of which the latest event is taken."
+        " order/881, whose latest event is used."
     ),
 ]
 OtherId = Annotated[str, Path(description="The id of the one to compare it with.")]

@@ -115,7 +115,7 @@ class _Bars(PageFilter):
 
 
 class _Failures(PageFilter):
-    """Returns the next failure behind an arrival or before one, or a lane's event of a turn."""
+    """Returns the next failure after an arrival or before one, or a lane's event of a turn."""
 
     after: _Position = 0
     before: Annotated[_Position, Field(description="0: not asked for.")] = 0

@@ -91,7 +91,7 @@ class Accounts:
         """
         self._check_joining(name, team, role, "add the token")
         if self.has_user(name):
-            raise _refused("add the token", name, "there is a user or a token of this name")
+            raise _refused("add the token", name, "a user or a token has this name")
         self._join(Member(name, team, role), "")
 
     def _join(self, member: Member, stored: str | None) -> bool:
@@ -189,8 +189,8 @@ class Accounts:
                 return member
         raise SyncRefused(
             "could not answer",
-            cause="you are in no team" if slug is None else "you are in no such team",
-            hint="ask an admin of the server",
+            cause="you are not in a team" if slug is None else "you are not in such a team",
+            hint="ask a server admin",
         )
 
 

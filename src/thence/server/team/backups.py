@@ -123,7 +123,7 @@ def check(place: str | Path, source: str | Path | None = None) -> Contents:
             if number != log.last:
                 raise _damaged(source, f"{name} has no last line, {log.last}")
             if value := damaged_value(connection, log):
-                raise _damaged(source, f"the large value {value.hex()[:16]} of {name} is not whole")
+                raise _damaged(source, f"the large value {value.hex()[:16]} of {name} is damaged")
             events += number
         teams = first(connection.execute("SELECT count(*) FROM teams"))
     return Contents(teams, len(rows), events)

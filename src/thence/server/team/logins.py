@@ -226,7 +226,7 @@ class Logins:
             raise NotLoggedIn(
                 "could not log in",
                 cause="wrong username or password",
-                hint="ask an admin of the server",
+                hint="ask a server admin",
             )
         self._pace.forgive(_network(address))
         with self._database.writing() as connection:

@@ -96,7 +96,7 @@ def _why(log: OpenLog, why: Why) -> Html:
         caption += f"; {at_least}{counted(others, 'other cause')} left out"
     earlier = None
     if last := first[-CHAIN_SHOWN_MAX:]:
-        part = f", of which the last {len(last)} are here" if len(last) < len(first) else ""
+        part = f"; the last {len(last)} are here" if len(last) < len(first) else ""
         head = el("summary", f"{len(first):,} earlier{part}")
         start = str(len(first) - len(last) + 1)
         items = event_items(log, last)

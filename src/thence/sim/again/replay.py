@@ -69,12 +69,12 @@ def resume(
     max_cost: float | None = None,
     **parts: Unpack[RunParts],
 ) -> SimulationOrchestrator:
-    """Returns the run in a folder, ready to go on where a kill, a stop or a failure ended it.
+    """Returns the run in a folder, ready to continue where a kill, a stop or a failure ended it.
 
-    It begins at the newest checkpoint that its log holds, else at turn 0. What it comes to again
-    is compared with the log; what is new is appended. Components that the run was given as objects
-    must be given again, as they were at its start. Raises ThenceError for a run that is completed,
-    `run_goes_on`, ScenarioError; `run()` of the result raises RunDiverged.
+    It begins at the newest checkpoint that its log holds, otherwise at turn 0. What it comes to
+    again is compared with the log; what is new is appended. Components that the run was given as
+    objects must be given again, as they were at its start. Raises ThenceError for a run that is
+    completed, `run_goes_on`, ScenarioError; `run()` of the result raises RunDiverged.
     """
     with RecordedRun(folder) as run:
         is_completed = run.result.get("status") == "completed"
@@ -120,7 +120,7 @@ def resume(
 
 
 def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
-    """Plays the complete turns of a run again in memory, and compares all their events.
+    """Replays the complete turns of a run in memory, and compares all their events.
 
     Nothing is written and nothing outside is asked: outcomes are those recorded. `on_turn` and
     `on_wait` are called as by the orchestrator. Blocks; call it in a thread of a running loop.
@@ -214,14 +214,13 @@ def branch(
     max_turns: int | None = None,
     **parts: Unpack[RunParts],
 ) -> SimulationOrchestrator:
-    """Returns a new run that is as another one up to turn `at`, then goes on with changes.
+    """Returns a new run that is as another one up to turn `at`, then continues with changes.
 
     `set` maps variables, as "agent/ada/money" or "global/price", to values that they have at the
-    end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
-    another action, or to None. Outcomes that the change leaves as they were are not asked anew.
-    With `seed` later turns draw by another seed, and ask all anew: one of many futures. The new run
-    records its parent and the changes. Raises ThenceError for changes that can't be, and as
-    `resume` does.
+    end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to another action, or
+    to None. Outcomes that the change leaves as they were are not asked again. With `seed` later
+    turns draw with another seed, and ask everything again: one of many futures. The new run records
+    its parent and the changes. Raises ThenceError for changes that can't be, and as `resume` does.
     """
     with RecordedRun(folder) as run:
         config = recorded_config(run, parts, max_turns)
@@ -282,7 +281,7 @@ def recorded_config(
     except ScenarioError:
         raise
     except (ValueError, TypeError) as error:
-        hint = "only runs whose config.json is whole can be played again"
+        hint = "only runs with an intact config.json can be replayed"
         raise ThenceError(what, place=config_file, cause=error, hint=hint) from error
     recorded = run.config.get("given_as_objects")
     kinds = recorded if isinstance(recorded, list) else []

@@ -374,7 +374,7 @@ def equal_seeds(folder: Path) -> str:
         return ""
     return (
         f"the runs of all seeds end in the same state, so that {count} of them show what one does; "
-        "where models decide, `seed: run` at the endpoint lets each seed differ"
+        "if models decide, `seed: run` at the endpoint lets each seed differ"
     )
 
 

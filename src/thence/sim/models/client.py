@@ -220,7 +220,7 @@ class ModelClient:
 
     def check(self) -> None:
         """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
-        with needs_extra("llm", "the client of models"):
+        with needs_extra("llm", "the model client"):
             import httpx2
         variable, prices = self.settings.key_env, (self.settings.price_in, self.settings.price_out)
         texts = self._variables.items()
@@ -238,7 +238,7 @@ class ModelClient:
             except httpx2.InvalidURL as error:
                 cause, hint = f"base_url: {error}", "write it as https://HOST:PORT/v1"
             except (ValueError, ImportError, OSError) as error:  # which may name a proxy's password
-                cause = f"proxy or certificates of the environment: {type(error).__name__}"
+                cause = f"the environment's proxy or certificates: {type(error).__name__}"
                 hint = "correct HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE"
         raise ThenceError("could not use", place=f"endpoint {self.name}", cause=cause, hint=hint)
 
@@ -431,7 +431,7 @@ class ModelClient:
         elif answer.text.strip():
             return answer
         else:
-            reason, detail = "empty", "the answer has no text, and no single call of a tool"
+            reason, detail = "empty", "the answer has no text, and no single tool call"
             if thoughts := len(completion.reasoning):
                 detail += f"; it has {thoughts:,} characters of reasoning: see enable_thinking"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)

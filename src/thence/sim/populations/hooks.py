@@ -48,7 +48,7 @@ def digests(
     for (scope, name), summary in summaries(own).items():
         if values[table.index(scope, name)] != summary:
             what, cause = "could not end the turn", "another component set it, and no row changed"
-            hint = "columns are changed by decide of their population"
+            hint = "only their population's decide changes columns"
             raise ThenceError(what, place=f"{scope}/{name}", cause=cause, hint=hint)
     return {one.name: one.digest for one in own}
 

@@ -216,7 +216,7 @@ class Population(BaseAgent):
     """Many rule agents as one: `decide` is called once a turn for all rows.
 
     `columns` are the variables of a row by name: a type such as "int32" or "bool", or a pair of a
-    type and the first value, of all rows or of each. With `table`, a CSV file beside the scenario,
+    type and the first value, of all rows or of each. With `table`, a CSV file next to the scenario,
     each line is a row, and columns have the values of its columns of the same names. Other
     components see a summary of a column: its type, the rows of its last change, its sum if it is of
     integers, its digest. Raises ScenarioError.
@@ -280,7 +280,7 @@ class Population(BaseAgent):
     def decide(self, rows: Rows) -> None:
         """Decides a turn of all rows, by what it reads from `rows`; what it writes there is done.
 
-        The decision of a row may depend on what is read for this row, on nothing else. In some
+        The decision of a row may depend only on what is read for this row. In some
         turns a sample of the rows decides a second time among others that have other values, and
         the run fails if that makes a difference.
         """

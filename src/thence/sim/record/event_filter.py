@@ -32,7 +32,7 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
     """The conditions for an event of a simulation; all given ones must hold.
 
     Times are ISO 8601 text, a date or an aware datetime; a date includes its whole day. An
-    event needs one of the types and one of the agents; an empty list is no condition. Both
+    event needs one of the types and one of the agents; an empty list is not a condition. Both
     ends are inclusive; if they are crossed nothing matches. `failed` asks for failures (a model's
     call, an agent, the run), or for all others. A wrong value raises a ValueError
     (InvalidFilter) that names the field: `limit` is 1 to 10,000, `offset` and turns are

@@ -324,7 +324,7 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
     elif event.event_type != event_type:
         raise wrong_value("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
-        raise wrong_value("simulation_id", event.simulation_id, "a text")
+        raise wrong_value("simulation_id", event.simulation_id, "text")
     passed = event.data or event.details
     if passed and passed is not details and passed != details:
         cause = f"{event.event_type} has no place for {passed!r:.80}"
@@ -351,7 +351,7 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
     if (description := event.description) is None:
         return
     if not isinstance(description, str):
-        raise wrong_value("description", description, "a text")
+        raise wrong_value("description", description, "text")
     if len(description) > DESCRIPTION_CHARACTERS_MAX:
         force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
         cut = {"path": "description", "was": f"{len(description)} characters"}

@@ -268,7 +268,7 @@ class EventWriter:
         """Writes and syncs all queued events, then closes; a second call does nothing.
 
         Returns True when all events are on the device. After `timeout` seconds the number of
-        remaining events is logged and False is returned; the thread goes on to drain.
+        remaining events is logged and False is returned; the thread continues to drain.
         """
         is_first = not self._is_stopped
         self._is_stopped = True
@@ -283,7 +283,7 @@ class EventWriter:
         self._log.flush(timeout)
 
     def environment(self, event: Cause) -> dict[str, str]:
-        """Returns the variable by which another process names an event as cause of its own.
+        """Returns the variable that lets another process name an event as a cause.
 
         The event is made durable first. An event that was not written is replaced by the last
         one of the causes that it would have named. Raises EventNotFound if there is none.
@@ -296,7 +296,7 @@ class EventWriter:
         return self._forwarding.resolve(causes)
 
     def after_fork(self) -> None:
-        """Makes the lock and the counter that a forked child must have of its own."""
+        """Creates the lock and the counter that a forked child must have for itself."""
         self._forwarding.lock = RLock()
         self._failed_count = 0
 

@@ -49,7 +49,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
     `weight` is the share of `n` alterations of the cause that changed the effect: the event at its
     step was absent or had other details; `low` to `high` is Wilson's interval of 95 %. `moved` is
-    the change of a changed number, from 0 to 1 of the larger value; 1 for what is no number, or
+    the change of a changed number, from 0 to 1 of the larger value; 1 for what is not a number, or
     absent. `unknown` are further alterations that made a play fail, or need answers that were not
     recorded. A weight is None where nothing is known.
     """
@@ -449,15 +449,15 @@ def measure(
 ) -> Measurement:
     """Measures which causes of an event mattered, or which of its effects it changed.
 
-    The run in the folder is played again in memory, at most `runs` times, each time with one
-    DECISION, ACTION or STATE left out or altered: in turn the nearest cause, and the decision that
-    changed a number most; an ACTION and what it changed through their DECISION; changes by rules
-    last. For `of_effects` it is the event itself. Recorded answers are used, and nobody is asked;
-    an alteration that needs another is unknown. `on_play` is called with the number of plays and
-    `runs`. `components` are the agents, engine and validator that the run
-    was given as objects, as they were at its start. Blocks; Ctrl-C ends it with what is measured so
-    far. Raises EventNotFound, NotALog for a log that is no run, RunDiverged where the run comes to
-    other events than it has recorded, ThenceError where nothing can be altered.
+    The run in the folder is rerun in memory, at most `runs` times, each time with one DECISION,
+    ACTION or STATE left out or altered: in turn the nearest cause, and the decision that changed a
+    number most; an ACTION and what it changed through their DECISION; changes by rules last. For
+    `of_effects` it is the event itself. Recorded answers are used, and nothing is asked; an
+    alteration that needs another is unknown. `on_play` is called with the number of plays and
+    `runs`. `components` are the agents, engine and validator that the run was given as objects, as
+    they were at its start. Blocks; Ctrl-C ends it with what is measured so far. Raises
+    EventNotFound, NotALog for a log that is not a run, RunDiverged where the run comes to other
+    events than it has recorded, ThenceError where nothing can be altered.
     """
     with RecordedRun(folder) as run:
         ask = run.log.effects if of_effects else run.log.why
@@ -500,5 +500,5 @@ def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool)
         lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
     place = f"{event.event_type} {event.step or event.event_id} of {player.run_id}"
     cause = "; ".join(filter(None, (lacks, player.reference.problem)))
-    hint = "name an event behind a decision, of a run with verbosity DECISION or more"
+    hint = "name an event after a decision, in a run with verbosity DECISION or more"
     return ThenceError("could not measure", place=place, cause=cause, hint=hint)

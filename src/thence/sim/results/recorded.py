@@ -57,7 +57,7 @@ _RESULT: Mapping[str, Any] = {
 def open_run(path: str | Path) -> "RecordedRun":
     """Opens the run in a folder for reading, while it grows as well as after its end.
 
-    Raises NotALog where there is no run of a simulation, `read_failed`.
+    Raises NotALog if there is no simulation run, `read_failed`.
     """
     return RecordedRun(path)
 
@@ -122,8 +122,8 @@ class RecordedRun:
         """Returns the table of the variables' values after each complete turn.
 
         A row is a turn, from 0, before the first; the columns are `turn` and
-        `<scope>/<name>` for each variable. `scope` and `name` choose among these, each one
-        text or several, `*` for any characters. Until result.json is written, only variables
+        `<scope>/<name>` for each variable. `scope` and `name` choose among these, each a
+        string or several, `*` for any characters. Until result.json is written, only variables
         that have changed are known. Warns if events with changes are missing. Raises
         `not_recorded` if the run's verbosity left out STATE events, InvalidFilter if no variable
         fits.
@@ -165,7 +165,8 @@ class RecordedRun:
     def courses(self, patterns: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
         """Returns the turns, and of each variable that fits a pattern its value after each.
 
-        The log is read once; else it is as by `variables`. Raises `not_recorded`, InvalidFilter.
+        The log is read once; otherwise it works as `variables` does. Raises `not_recorded`,
+        InvalidFilter.
         """
         self._check_recorded("STATE")
         history = self._history(turns_of(self._read(VARIABLE_TYPES)), patterns)

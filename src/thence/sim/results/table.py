@@ -48,7 +48,7 @@ class Table:
 
     `columns` are the names of its columns, `kinds` what each holds: "int", "float", "bool",
     "str", "time", "ids", "none" without any value, "json" for lists, maps and several kinds.
-    Iteration yields a dict for each row, column → value, and reads them from the log anew: few
+    Iteration yields a dict for each row, column → value, and reads them from the log again: few
     rows are in memory at once. `len(table)` is the number of rows. A missing value of a row
     is None.
     """
@@ -124,9 +124,9 @@ class Table:
             write_parquet(temporary, self.kinds, self._groups(size))
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes all rows to a file of CSV (RFC 4180, UTF-8), which is replaced as by `to_parquet`.
+        """Writes all rows to a CSV file (RFC 4180, UTF-8), which is replaced as in `to_parquet`.
 
-        Lists and maps are JSON text; text that a spreadsheet takes for a formula stands behind an
+        Lists and maps are JSON text; text that a spreadsheet reads as a formula gets a leading
         apostrophe. Raises OSError.
         """
         with (

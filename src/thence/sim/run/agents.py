@@ -232,7 +232,7 @@ class RecordedView(msgspec.Struct, eq=False):
 
     @property
     def facts(self) -> Any:
-        """The engine's facts that never change, such as a map; they are no causes."""
+        """The engine's facts that never change, such as a map; they are not causes."""
         return self.ledger.facts
 
     @property
@@ -349,11 +349,11 @@ class RecordedView(msgspec.Struct, eq=False):
         self.calls += (call,)
 
     def random(self, purpose: str) -> random.Random:
-        """Returns the stream of random numbers for one purpose, which goes on at each draw.
+        """Returns the stream of random numbers for one purpose, which advances at each draw.
 
         It lasts for one scope: an attempt of a decision, a verdict, an action, learning, or one
-        entrance of a `view.rule`. Elsewhere the same purpose has other numbers. Draws that stand
-        side by side, such as those for each newborn, take purposes of their own, `birth/{name}`,
+        entrance of a `view.rule`. Elsewhere the same purpose has other numbers. Draws made side
+        by side, such as those for each newborn, take purposes of their own, `birth/{name}`,
         where a branch is to keep the others' numbers. A stream kept beyond its scope has no
         causes, as any value in a Python variable.
         """
@@ -383,7 +383,7 @@ class Observation(RecordedView):
     asked: Ids = ()
 
     def copy(self) -> "Observation":
-        """Returns an observation with the same reads, which the original goes on without."""
+        """Returns an observation with the same reads, which the original continues without."""
         twin = copy.copy(self)
         twin.reads, twin.streams = self.reads.copy(), None
         return twin
@@ -456,12 +456,12 @@ class BaseAgent:
     ones as causes; False if it decides only by its observation."""
 
     blocks = False
-    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
+    """True if its plain methods wait, as for a service: each call gets its own thread."""
 
     talk: Any = False
     """Whether it speaks and hears, as its key `talk` in the scenario."""
     is_many = False
-    """True for a population alone, whose rows are agents."""
+    """True only for a population, whose rows are agents."""
 
     def __init__(self, name: str) -> None:
         self.name = name

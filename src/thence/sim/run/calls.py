@@ -413,7 +413,7 @@ class Caller:
         if is_done:
             return task.result()
         place, cause = f"of {name}", f"it gave none within {timeout_s:g} s"
-        hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
+        hint = "raise timeout_s, or let the run continue with on_agent_error: skip"
         error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
         return CallFailure("timed_out", error)
 

@@ -192,7 +192,7 @@ class View(RecordedView, kw_only=True, eq=False):
 class Writes:
     """The source of an engine's views, one for each action that the engine applies.
 
-    `accepted` are the actions of the turn, `state` is what the engine reads beside its views.
+    `accepted` are the actions of the turn, `state` is what the engine reads besides its views.
     """
 
     def __init__(
@@ -287,7 +287,7 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type` and `reach`. State belongs into variables: values that an engine keeps on
+    have besides `type` and `reach`. State belongs in variables: values that an engine keeps on
     itself between calls have no causes.
     """
 
@@ -326,14 +326,14 @@ class BaseEngine:
         return None
 
     def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
-        """Returns the reason to end the simulation after this turn, or None to go on."""
+        """Returns the reason to end the simulation after this turn, or None to continue."""
         return None
 
     def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
-        The name of an agent stands for all variables of that one, so that a function of an agent's
-        neighbours will do. "neighbours" stands for all variables of the agent, of those one step
+        The name of an agent represents all its variables, so a function that returns an agent's
+        neighbours will do. "neighbours" represents all variables of the agent, of those one step
         from it in the world, of its place and the places next to it. When the agent does nothing,
         or something else, these variables depend on that too, in each turn: name no more than an
         action can change. None means all variables of the agent itself; override this if actions

@@ -74,14 +74,14 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run, as result.json holds it.
 
     `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
-    count events without a line. `decisions` counts the decisions that agents were asked for, also
-    where they did nothing, `decisions_failed` those that failed. `reason` is the reason of the end,
+    count events without a line. `decisions` counts the decisions that agents were asked for, even
+    if they did nothing, `decisions_failed` those that failed. `reason` is the reason of the end,
     `error` the failure, if any. `final_state` is scope → name → value after the last complete turn.
-    `altered` is step → change for an altered run, else empty. `usage` has calls, failures, tokens
-    and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if none was
-    asked. Its `without_tokens` and `without_cost` count answers that are in no sum. Where a parent
-    or a cassette answered, `by_origin` has what the run's `own` calls came to, which it paid for,
-    and the `inherited` ones.
+    `altered` is step → change for an altered run, otherwise empty. `usage` has calls, failures,
+    tokens and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if
+    none was asked. Its `without_tokens` and `without_cost` count answers that are in no sum. Where
+    a parent or a cassette answered, `by_origin` has what the run's `own` calls came to, which it
+    paid for, and the `inherited` ones.
     """
 
     run_id: str
@@ -131,13 +131,13 @@ class RunParts(TypedDict, total=False):
 class SimulationOrchestrator:
     """One run of a scenario, which may be given as configuration, mapping, path or name.
 
-    The run's folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
-    and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
-    each turn. `on_wait` is called twice a second, in another thread, while a component has given
-    no answer for two seconds, and with None when it has; once it raises, that is logged and it is
-    not called again. Raises ScenarioError. A run happens once; another run needs another object.
-    `failure` is the error that ended a failed run, with its traceback, `resume_option` what
-    `thence sim resume` needs to go on with a paused one. `thence.sim.resume` and `branch` pass
+    The run's folder is created immediately: `<output_root>/<run_id>/` with config.json,
+    events.jsonl and, in the end, result.json. Arguments override the scenario. `on_turn` is called
+    after each turn. `on_wait` is called twice a second, in another thread, while a component has
+    given no answer for two seconds, and with None when it has; once it raises, that is logged and
+    it is not called again. Raises ScenarioError. A run happens once; another run needs another
+    object. `failure` is the error that ended a failed run, with its traceback, `resume_option` what
+    `thence sim resume` needs to continue a paused one. `thence.sim.resume` and `branch` pass
     `again`.
     """
 

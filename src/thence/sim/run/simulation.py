@@ -511,9 +511,9 @@ class Simulation:
             check = partial(engine.check_termination, state)
             reason = await self.caller.ask_one(component, check)
         if reason is not None and not isinstance(reason, str):
-            hint = "return the reason as text, or None to go on"
+            hint = "return the reason as text, or None to continue"
             method = "check_termination of the engine"
-            raise wrong_answer(component, method, reason, "a text", hint)
+            raise wrong_answer(component, method, reason, "text", hint)
         if not reason and self.recorder.turn >= turns_max:
             reason = f"max_turns {turns_max} reached"
         self._reads = (*trace.asked(state), *state.causes)

@@ -75,8 +75,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A complete scenario; `given` is its input, and `source` its file, if any.
 
     `given` holds the agents that tables gave. `files` are the SHA-256 of the files that it names,
-    and of the Python files beside it that these import; `rows` are the tables' rows by the index of
-    the agent.
+    and of the Python files next to it that these import; `rows` are the tables' rows by the index
+    of the agent.
     """
 
     simulation: RunSettings
@@ -118,7 +118,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
-        `source` is the file that it comes from, beside which its components lie.
+        `source` is the file that it comes from, next to which its components are.
         """
         return cls(**_Reader(dict(mapping), Source(), source).sections())
 
@@ -330,7 +330,7 @@ class _Reader:
             except ComponentNotFound as error:
                 hint = _nearest(type_, sorted(SHIPPED[kind]), f"{kind[:-1]} type")
                 if ":" in type_ or "." in type_ or hint.startswith("write"):
-                    hint = "write package.module:Class, or ./file.py:Class beside the scenario"
+                    hint = "write package.module:Class, or ./file.py:Class next to the scenario"
                 self._problems.add((*path, "type"), str(error), hint)
         if cls is None:  # a key that is like none of these may be one of the class
             absent = [name for name in common.__struct_fields__ if name not in entry]

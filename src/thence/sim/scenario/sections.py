@@ -101,7 +101,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""
+    """A network of places, or of the agents themselves; edges are given here, or in a JSON file."""
 
     edges: tuple[EdgeSettings, ...] = ()
     file: str | None = None

@@ -50,7 +50,7 @@ class Declaration(
 
     `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
     `choices` are the values of a categorical variable. A missing default is the smallest value of
-    the type. An internal variable is seen by its owner and by insiders alone.
+    the type. An internal variable is seen only by its owner and by insiders.
     """
 
     name: Name

@@ -39,7 +39,7 @@ class SightedObservation(Observation):
         """Returns the value of a variable; raises `not_seen` for one that is not seen."""
         variable = self.ledger.table[index]
         if not self.sees(variable.scope, variable.declaration.name):
-            cause = f"it is out of the sight of agent {self.agent_id}"
+            cause = f"agent {self.agent_id} can't see it"
             hint = "ask observation.sees(scope, name) before, or widen sight in the scenario"
             place, code = variable.subject, "not_seen"
             raise ThenceError("could not see", place=place, cause=cause, hint=hint, code=code)

@@ -238,7 +238,7 @@ class WorldMap:
     """The map of a world as one view sees it: `view.world_map`.
 
     Distances are in steps: cells of a grid, edges of a network.
-    Each method raises ThenceError for a place or agent that is none.
+    Each method raises ThenceError for an unknown place or agent.
     """
 
     __slots__ = ("_shape", "_view", "_world")
@@ -308,7 +308,7 @@ class WorldMap:
     def agents_at(self, place: str) -> list[str]:
         """Returns the agents at a place, in their order; it depends on where all agents are.
 
-        The causes of whoever is there, or went from there last, are named one by one.
+        The causes of whoever is there, or left it last, are named one by one.
         """
         self._world.check(place)
         if self._world.is_of_agents:
@@ -329,8 +329,9 @@ class WorldMap:
     ) -> list[str]:
         """Returns the other agents at most so many steps from an agent, nearest first.
 
-        It depends on where all agents are, with `among`, which are judged alone, on where these
-        are. An agent that is nowhere has none around it, and one that can't be seen is left out.
+        It depends on where all agents are, with `among`, which limits the agents judged, on where
+        these are. An agent that is nowhere has none around it, and one that can't be seen is left
+        out.
         """
         here = self.position(agent)
         places = self.within(here, steps) if here else []

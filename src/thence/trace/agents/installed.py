@@ -45,7 +45,7 @@ _NEW_SCRIPT = "#!/bin/sh\n"
 _MANAGED = ("/etc/claude-code", "/Library/Application Support/ClaudeCode")
 _FIRST_STEPS = {
     "git": "make a commit",
-    "codex": 'start codex once here, trust the folder and choose "Trust all and continue" of its'
+    "codex": 'start codex once here, trust the folder and choose "Trust all and continue" for its'
     " hooks (later: /hooks): it runs no hook before, and `codex exec` does not ask",
 }
 # what a command of ours is, wherever its script lies
@@ -110,7 +110,7 @@ def log_here() -> Path:
     if not name:
         raise ThenceError(
             "could not choose a log",
-            cause="this folder is in no repository, and HOME is not set",
+            cause="this folder is not in a repository, and HOME is not set",
             hint="go to a repository, or set HOME",
         )
     return Path(name)
@@ -267,7 +267,7 @@ def settings_of(tool: str, is_users: bool) -> Path:
         return _users(agent.variable, folder, name)
     if place is None:
         hint = "go to one, or install them for all repositories: --user"
-        raise _no_place("this folder is in no git repository", hint)
+        raise _no_place("this folder is not in a git repository", hint)
     return Path(place[0], agent.project)
 
 
@@ -378,7 +378,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     if not isinstance(hooks, dict) or not all(
         isinstance(groups, list) for groups in hooks.values()
     ):
-        raise ValueError("its hooks have an unknown form; add them by hand: see --help")
+        raise ValueError("its hooks have an unknown form; add them manually: see --help")
     return dict(value)
 
 

@@ -42,7 +42,7 @@ from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_o
 SOURCE = "transcript"
 LINE_BYTES_MAX = 64 * 1024 * 1024
 FILE_BYTES_MAX = 512 * 1024 * 1024
-UNFIT = "edits whose old text is in no file of that time"
+UNFIT = "edits whose old text is not in any file of that time"
 _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256

@@ -42,7 +42,7 @@ class LogHandler(logging.Handler):
     """A handler of `logging` that emits each record as an event `record.<level>`.
 
     The payload has `logger`, `message` (20,000 characters at most), what `extra` added, and of an
-    exception `error_type` and `error_message`. Records of thence itself are passed over. Those
+    exception `error_type` and `error_message`. Records of thence itself are skipped. Those
     that could not be recorded are counted in `dropped`.
 
     Records are queued: a kill may take the last ones. Those of the level `durable`, such as

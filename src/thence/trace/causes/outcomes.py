@@ -92,11 +92,11 @@ def outcome(
 
     `request` is a value of a payload that says what is asked, such as a model's name and the
     messages to it; `call` takes nothing and returns such a value. A call is a step named "call",
-    or `name`: what was asked is durable before, the answer behind it. When the program is run
+    or `name`: what was asked is durable before, the answer after it. When the program is run
     again, it gets the answer that is recorded in the log under this name and stream: the n-th to
-    the same request for the n-th time that this process asks. What was not answered, as the
-    process was killed or the call failed, is asked again. So a run that must ask anew has a log,
-    or a `stream`, of its own.
+    the same request for the n-th time that this process asks. What was not answered, because the
+    process was killed or the call failed, is asked again. So a run that must ask again has its own
+    log or `stream`.
 
     `log` and `stream` are those of the step around where they are left out. The answer is a cause
     of nothing by itself: `with thence.because(outcome):`. Raises InvalidEvent for values that

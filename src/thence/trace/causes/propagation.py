@@ -36,12 +36,12 @@ _R = TypeVar("_R")
 
 
 def carry() -> dict[str, str]:
-    """Returns a token for the causes around, to be taken up by `carried` elsewhere.
+    """Returns a token for the causes around, for `carried` to use elsewhere.
 
     It has `traceparent` and `tracestate`, ASCII texts of at most 55 and 512 characters, as
-    headers of HTTP and of messages hold them; it is empty where no cause is around. A step, or a
+    HTTP and message headers hold them; it is empty where no cause is around. A step, or a
     span of `thence.otel`, around is named with its log, so that any log can name it as a cause;
-    events that `because` names are found in their own log alone. What is carried is durable if the
+    events that `because` names are found only in their own log. What is carried is durable if the
     step is.
     Raises InvalidEvent for more causes than a token holds, 3 or more.
     """
@@ -69,9 +69,9 @@ def carried(token: Mapping[str, str]) -> Because:
     """Names the causes of a token for all that is appended inside the block.
 
     `token` is what `carry` returned, or a mapping that holds its two entries among others, such as
-    the headers of a request; capitals do not matter. The block replaces the causes around, as
+    the headers of a request; case does not matter. The block replaces the causes around, as
     `because` does; where the token names none, it names none. A malformed one, as strangers may
-    send, is passed over with a warning. Raises InvalidEvent for what is no mapping.
+    send, is skipped with a warning. Raises InvalidEvent for what is not a mapping.
     """
     if not isinstance(token, Mapping):
         raise InvalidEvent(
@@ -127,7 +127,7 @@ def propagate(work: Any) -> Any:
 
     `threading.Thread(target=thence.propagate(work))`, `pool.map(thence.propagate(work), items)`,
     `loop.run_in_executor(None, thence.propagate(work))`: a thread, a pool and an executor know
-    nothing of the step that hands them work, nor of the tracer's span. The function takes and
+    nothing of the step that gives them work, nor of the tracer's span. The function takes and
     returns what `work` does. In the same process a step inside it has the subject and actor of the
     step around, and a span inside it the span around as parent; in another one it has its causes.
 

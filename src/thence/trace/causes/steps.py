@@ -476,11 +476,11 @@ def step(
     before the body runs; after it `refund.ended`, `refund.failed` with `error_type` and
     `error_message`, or `refund.cancelled` when a cancelled task or a closed generator left the
     body; each with `duration_s`, the seconds that the body took, to the microsecond. The error
-    goes on unchanged. Each event is durable when the next line runs.
+    continues unchanged. Each event is durable when the next line runs.
     `log` is an open log, or a function that returns one; without it the log of the step
     around is taken, and of a step in the same log its subject and actor, where none are given.
     Begin and end have the same subject, actor and stream. `async with` does the same and lets
-    other tasks run meanwhile.
+    other tasks run in the meantime.
 
     `with thence.step(…) as s:` gives the begin, which is a cause like any event; `s.set(tokens=8)`
     adds to the payload of the end, and after the block `s.ended` is the end. `retry_of` names an

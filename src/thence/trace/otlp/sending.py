@@ -175,7 +175,7 @@ class Sender:
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
-_CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
+_CERTIFICATE = "for its own certificate: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
 
 

@@ -228,7 +228,8 @@ def sentence(conflict: Conflict) -> str:
         if len(names) == 1:
             text = f"{names[0]} took {name} in two clones"
     else:
-        text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
+        actions = _listed(list(map(action_of, conflict.heads)))
+        text = f"{actions} were written at the same time on {name}"
     sure = ", provisionally" if conflict.is_provisional else ""
     return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule}){sure}"
 

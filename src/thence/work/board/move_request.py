@@ -51,7 +51,7 @@ _SENTENCES: Mapping[CodeKind, str] = {
     "shallow": "landed unknown: this clone is shallow",
     "unfetched": "its code is not fetched here",
     "reverted": "reverted in {target} by {reverts}",
-    "gone": "its code is not in {target} any more",
+    "gone": "its code is no longer in {target}",
 }
 
 

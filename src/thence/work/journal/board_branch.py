@@ -118,7 +118,7 @@ def exchange(
     raise failure(
         f"could not share the board on {link.remote} from",
         repo.folder,
-        f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
+        f"its {link.branch} was moved {ATTEMPTS_MAX} times in the meantime: {words}",
         "thence sync now again; the events wait in the journal",
         is_retryable=True,
     )

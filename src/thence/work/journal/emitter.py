@@ -50,7 +50,7 @@ class EventEmitter:
     def emit(self, *new_events: WorkEvent, guard: Unchanged | None = None) -> Outcome:
         """Appends events in one piece.
 
-        Raises InvalidEvent, `bad_settings`, and HeadsMoved where the guard is broken.
+        Raises InvalidEvent, `bad_settings`, and HeadsMoved if the guard is broken.
         """
         try:
             return Outcome(tuple(self.store.append(*new_events, guard=guard)))
@@ -80,7 +80,7 @@ class EventEmitter:
     def wp_created(
         self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
     ) -> Outcome:
-        """Records that a package was cut out of a feature."""
+        """Records that a package was split off a feature."""
         return self._record("WPCreated", locals())
 
     def wp_assigned(

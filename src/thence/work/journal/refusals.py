@@ -124,7 +124,7 @@ class ErrorStore:
     ) -> list[RefusalRecord]:
         """Returns the last refusals, the newest first.
 
-        A file that can't be read is passed over; `report` gets a sentence about the file.
+        A file that can't be read is skipped; `report` gets a sentence about the file.
         """
         records: list[RefusalRecord] = []
         for path in reversed(paths(self._files)):

@@ -97,7 +97,7 @@ class EventStore:
 
     @property
     def log(self) -> Log:
-        """The open journal; opening makes it where it is missing, and raises what `open` does."""
+        """The open journal; opening creates it if it is missing, and raises what `open` does."""
         if self._log is None:
             self._log = open_host_log(self.project.home, WORK, LogSettings(redact=self.redact))
             self._team = team_of(self.project.home) or NO_TEAM
@@ -115,7 +115,7 @@ class EventStore:
     def append(
         self, *new_events: WorkEvent, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
     ) -> list[Event]:
-        """Appends events in one piece, durably; all or, where the guard is broken, none.
+        """Appends events in one piece, durably; all or, if the guard is broken, none.
 
         An append of unknown outcome is tried once more. Raises InvalidEvent, and what `Log.append`
         raises.
@@ -133,14 +133,14 @@ class EventStore:
         return appended
 
     def relay(self, lines: Iterable[bytes]) -> Relayed:
-        """Takes lines of others into the journal, as `Log.relay` does."""
+        """Imports lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
         relayed = self.log.relay(lines)
         self._appended += relayed.taken
         return relayed
 
     def read(self) -> list[Event]:
-        """Returns all events of the project in total order; none where there is no journal."""
+        """Returns all events of the project in total order; none if there is no journal."""
         return self.log.events() if self.is_there else []
 
     def arrived(self) -> list[Event]:

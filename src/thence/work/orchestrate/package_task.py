@@ -295,7 +295,7 @@ class PackageTask:
             self._fail("; ".join(filter(None, (words_of(ended), stray))), ended.seconds)
             if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
                 session.warnings.append(
-                    f"{agent} ended at once; a variable that it needs, such as a key, is"
+                    f"{agent} exited immediately; a variable that it needs, such as a key, is"
                     f" named in {CONFIG}: orchestrate: {{environment: [SOME_API_KEY]}}"
                 )
         elif is_review:

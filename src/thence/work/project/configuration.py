@@ -57,7 +57,7 @@ _HINTS = {
     "`float`": "write a time like 90s, 5m or 1h",
     "`int`": "write a whole number",
     "`bool`": "write true or false",
-    "`str`": "write a text",
+    "`str`": "write text",
 }
 # how packages get into their target
 Land = Literal["merge", "pull-request"]

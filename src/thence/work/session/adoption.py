@@ -286,7 +286,7 @@ class _Files:
                 continue
             at = written_time(one_line(values.get("at")) or one_line(values.get("timestamp")))
             if not is_wp_id(wp_id):
-                self.skip(path, number, f"{wp_id!r:.80} is no package")
+                self.skip(path, number, f"{wp_id!r:.80} is not a package")
             elif not at:
                 self.skip(path, number, "the line has no time")
             else:

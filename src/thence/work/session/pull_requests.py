@@ -226,7 +226,7 @@ def not_pushed(snapshot: Snapshot, target: str, end: str) -> tuple[str | None, l
     if is_ancestor(snapshot.project.repo, end, refs.commits[upstream]):
         return None, []
     lacking = upstream.removeprefix(REMOTES)
-    switch = "or, if that takes pull requests only: thence work setup-spec --land pull-request"
+    switch = "or, if that accepts only pull requests: thence work setup-spec --land pull-request"
     return lacking, [f"merged here, not pushed to {lacking}", f"next: {push}", switch]
 
 

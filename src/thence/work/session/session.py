@@ -255,7 +255,7 @@ class Session:
                 return decision.outcome
             except HeadsMoved:
                 self.refresh()
-        cause = f"the board changed {ATTEMPTS_MAX} times meanwhile"
+        cause = f"the board changed {ATTEMPTS_MAX} times in the meantime"
         raise moved_meanwhile(operation, place, cause)
 
     def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:

@@ -82,14 +82,14 @@ def why_command(
     if no success followed.
 
     In a log of coding agents EVENT may also be FILE:LINE, a commit (7 hex digits or more, or
-    commit/NAME), or a text with a space or in quotes that an agent wrote or was given: the answer
+    commit/NAME), or text with a space or in quotes that an agent wrote or was given: the answer
     leads to the edit, its task, and the user's prompt.
 
-    With --measure thence plays the run of a simulation again, each time with one cause altered, and
+    With --measure thence reruns a simulation, each time with one cause altered, and
     shows for each cause the share of its alterations that changed the event.
 
-    In a run with a population, people/817/money names the value of one of its agents: thence plays
-    turns again from the nearest checkpoint, and shows the changes that led to it.
+    In a run with a population, people/817/money names the value of one of its agents: thence
+    replays turns from the nearest checkpoint, and shows the changes that led to it.
     """
     out = current()
     measures = _is_measurement(is_measured, **plays)
@@ -199,7 +199,7 @@ def effects_command(
 
     It prints the effects as sentences, nearest first, each with its short id; it leaves out the
     middle of a long answer unless --all is given. EVENT names an event as in `thence why`. With
-    --measure thence plays the run of a simulation again with EVENT altered, and shows for each
+    --measure thence reruns a simulation with EVENT altered, and shows for each
     effect the share of the alterations that changed it.
     """
     out = current()

@@ -86,7 +86,7 @@ def log_command(
     A line shows time (UTC), turn, type, actor, what happened, and the event's short id. An event is
     listed if it matches every option; of a repeated option it needs to match one value, of --where
     all. A terminal gets the last 50, other outputs get all. With --json the lines are those of the
-    file. `thence query` is another name of it.
+    file. `thence query` is another name for it.
     """
     out = current()
     if is_count and (last or limit is not None):
@@ -318,7 +318,7 @@ TAIL_EVENTS_MAX = 500_000
 def tail_command(
     count: int, is_live: bool, log_name: str | None, **conditions: OptionValue
 ) -> None:
-    """Show the last events in the order of their arrival, and follow.
+    """Show the last events in arrival order, and follow.
 
     An event is listed if it matches every option, as in `thence log`; with --json the lines are
     those of the file. Following continues over rotations, and ends when the reader of the output

@@ -17,7 +17,7 @@ FINDINGS_SHOWN_MAX = 20
 def verify_command(log_name: str | None) -> int:
     """Check every line of a log; nothing is changed.
 
-    Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
+    Exit code 0: intact; 3: bytes are damaged or events of this log are lost. Findings
     that are not damage (an unfinished last line, lines of other tools, gaps in the
     numbers of other nodes) are noted.
     """

@@ -67,9 +67,9 @@ def user_command() -> None:
 def add_user(
     server: OpenedServer, name: str, role: str, team: str | None, password_stdin: bool
 ) -> None:
-    """Add a user to a team, also while the server runs.
+    """Add a user to a team, even while the server runs.
 
-    Without --password-stdin a password is made and shown once. A user who is in another team
+    Without --password-stdin a password is generated and shown once. A user who is in another team
     keeps their password.
     """
     text, new_password = _password(password_stdin)
@@ -119,7 +119,7 @@ def set_user(
 ) -> None:
     """Change the role of a user or a token in a team, or a user's password.
 
-    Another password ends all logins of the user.
+    A new password ends all the user's logins.
     """
     if not (role or is_made or password_stdin):
         raise click.UsageError("give --role, --password or --password-stdin")
@@ -186,7 +186,7 @@ def token_command() -> None:
 )
 @team_option
 def add_token(server: OpenedServer, name: str, role: str, days: int, team: str | None) -> None:
-    """Make a token and show it once, also while the server runs.
+    """Create a token and show it once, even while the server runs.
 
     A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
     """
@@ -203,7 +203,7 @@ def add_token(server: OpenedServer, name: str, role: str, days: int, team: str |
 
 @server_command(token_command, "list", "thence server token list --json")
 def list_tokens(server: OpenedServer) -> None:
-    """List the tokens with their teams, roles and ends; never the tokens themselves."""
+    """List the tokens with their teams, roles and expiry dates; never the tokens themselves."""
     tokens = server.logins.machine_tokens()
     lines = []
     for row in tokens:
@@ -219,7 +219,7 @@ def list_tokens(server: OpenedServer) -> None:
 @server_command(token_command, "revoke", "thence server token revoke ci")
 @click.argument("name")
 def revoke_token(server: OpenedServer, name: str) -> None:
-    """Revoke a token, at once in all processes that serve; the events it pushed stay."""
+    """Revoke a token, immediately in all serving processes; the events it pushed stay."""
     server.accounts.remove_machine(name)
     server.audit("token.revoked", token=name)
     current().result({"revoked": name}, [f"revoked {name}"])

@@ -41,7 +41,7 @@ _TEAM = "team"
 def init_command(data: str, team: str) -> None:
     """Create a server's database, with its first team.
 
-    It lies in a folder that only you can read, or in an empty database of PostgreSQL.
+    It is in a folder that only you can read, or in an empty PostgreSQL database.
     """
     place = database_place(data)
     from thence.server.team.accounts import check_slug
@@ -79,10 +79,10 @@ def init_command(data: str, team: str) -> None:
 )
 @output_options
 def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_proxy: bool) -> None:
-    """Sync the logs of a team over HTTP until a signal ends it.
+    """Sync a team's logs over HTTP until a signal stops it.
 
-    The address is the first line on stdout. TLS is the part of a proxy: another address than this
-    machine's own needs --behind-proxy.
+    The address is the first line on stdout. TLS is left to a proxy: any address but loopback needs
+    --behind-proxy.
     """
     from thence.server import running
 
@@ -136,10 +136,11 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
 @data_option
 @output_options
 def backup_command(copy: str | None, is_check: bool, data: str) -> None:
-    """Copy a server's data into one file, also while it runs, and check it.
+    """Copy a server's data into one file, even while it runs, and check it.
 
     The file must not exist yet; only you can read it. It holds password hashes too. A check
-    compares each line and large value with its digest. A server on PostgreSQL is copied by pg_dump.
+    compares each line and large value with its digest. A server on PostgreSQL is copied with
+    pg_dump.
     """
     out = current()
     if is_check:
@@ -161,7 +162,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
     size_bytes = Path(copy).stat().st_size
     out.result(
         {"copy": str(Path(copy).absolute()), "bytes": size_bytes, **contents._asdict()},
-        [f"copied {database} to {copy}, {size_bytes:,} bytes, whole: {_counts(contents)}"],
+        [f"copied {database} to {copy}, {size_bytes:,} bytes, intact: {_counts(contents)}"],
     )
 
 
@@ -170,9 +171,9 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
 @data_option
 @output_options
 def restore_command(copy: str, data: str) -> None:
-    """Check a backup and restore it; end the server first.
+    """Check a backup and restore it; stop the server first.
 
-    The present data is kept in a file beside it. The backup stays as it is. Clones push again what
+    The present data is kept in a file next to it. The backup stays as it is. Clones push again what
     is newer than the backup.
     """
     out = current()

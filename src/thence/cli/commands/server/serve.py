@@ -73,7 +73,7 @@ def serve_command(
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output;
     default: THENCE_ROOT or ./output, with the logs of this folder's repository; without any runs
-    there, this folder's logs. The address is the first line on stdout. Ctrl-C stops it at once.
+    there, this folder's logs. The address is the first line on stdout. Ctrl-C stops it immediately.
 
     With --otlp programs of any language send their spans to it, over OTLP/HTTP. They become begun
     and ended steps in the log ROOT, which is created if it is missing.

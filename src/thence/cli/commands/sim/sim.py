@@ -422,7 +422,7 @@ def run_command(
     "--cost",
     "is_priced",
     is_flag=True,
-    help="Estimate the cost of its models from the messages of turn 1; nothing is sent.",
+    help="Estimate its models' cost from the messages of turn 1; nothing is sent.",
 )
 @output_options
 def validate_command(scenario: str, is_priced: bool) -> int:
@@ -467,7 +467,7 @@ def validate_command(scenario: str, is_priced: bool) -> int:
 @click.argument("project_name", metavar="NAME")
 @output_options
 def new_command(project_name: str) -> None:
-    """Make a folder with a small simulation of your own.
+    """Create a folder with a small simulation of your own.
 
     The new folder NAME holds an agent, an engine, a scenario, and a test that passes.
     """
@@ -512,7 +512,7 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
 @log_argument("run")
 @output_options
 def replay_command(run: str) -> int:
-    """Play a run again in memory, and compare all its events.
+    """Replay a run in memory, and compare all its events.
 
     RUN is a run's id or its folder. Nothing is written, and no model or service is called. Exit
     code 1 if an event differs; the first one is named.

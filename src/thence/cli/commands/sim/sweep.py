@@ -81,7 +81,7 @@ file_option = click.option(
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write or replace, as a whole; its ending gives the format.",
+    help="The file to write or replace, as a whole; its extension gives the format.",
 )
 setting_option = click.option(
     *("--set", "settings"),
@@ -126,9 +126,9 @@ def sweep_command(
     """Run a scenario many times, over seeds and values of its settings.
 
     Each combination of values runs with each seed. The folder gets plan.json and a folder for each
-    run. To continue, run the same command again, or name only the folder: missing runs are played,
-    and runs that were cut off or failed are resumed. Exit code 1 if a run failed; the others go on.
-    Ray runs at RAY_ADDRESS, by default on this machine.
+    run. To continue, run the same command again, or name only the folder: missing runs are started,
+    and runs that were cut off or failed are resumed. Exit code 1 if a run failed; the others
+    continue. Ray runs at RAY_ADDRESS, by default on this machine.
     """
     out = current()
     if scenario is None:
@@ -215,7 +215,8 @@ def plot_command(folders: tuple[str, ...], variable: tuple[str, ...], output: Pa
     """Draw variables of sweeps and runs over the turns, as PNG or SVG.
 
     In a sweep each combination of settings is a line: the run in the middle of its seeds, in a band
-    that holds 80 % of them. Several runs are drawn together, and where a branch parts from another.
+    that holds 80 % of them. Several runs are drawn together, and where a branch diverges from
+    another.
     """
     out = current()
     check_ending(output, ".png", ".svg")

@@ -186,8 +186,8 @@ def login_with_team(server: str | None, username: str | None, team: str | None) 
         raise SyncRefused(
             "could not enable sync with",
             place=login.server,
-            cause=f"{login.username} is in no team there",
-            hint="ask an admin of the server for a team, then log in again",
+            cause=f"{login.username} is not in a team there",
+            hint="ask a server admin for a team, then log in again",
         )
     return login
 
@@ -209,7 +209,7 @@ def requested_target(
 @synced_log_option
 @output_options
 def disable_command(log_name: str | None) -> None:
-    """Turn sync of a log off, and make a project's board private again.
+    """Turn off a log's sync, and make a project's board private again.
 
     Events that were sent stay where they are; target and cursor are kept for the next time.
     """

@@ -36,9 +36,9 @@ _PAUSE_S = 5.0
 def mirror_command(
     url: str, root: Path, team: str | None, username: str | None, is_live: bool
 ) -> None:
-    """Pull every log of a team that you may read into the folder ROOT, and nothing else there.
+    """Pull all of a team's logs that you may read into the folder ROOT, which holds nothing else.
 
-    Redactions are followed. The logs refuse appends; one that you may not read any more stays, and
+    Redactions are followed. The logs refuse appends; one that you may no longer read stays, and
     its .thence/mirror.json says so. `thence serve ROOT` shows them. Exit code 1: a log could not be
     mirrored.
     """

@@ -81,9 +81,9 @@ def check_packages() -> None:
 def now_command(log_name: str | None) -> None:
     """Push the events that others lack, and pull theirs: over a git remote, a server, or both.
 
-    In a project with a git remote and no server, the first one makes the board shared, on the
+    In a project with a git remote and no server, the first sync makes the board shared, on the
     branch thence-board, which nothing else uses. Exit code 0: both sides hold everything; 1:
-    something stayed behind. If another process syncs the log, the command waits for its turn.
+    something is not synced. If another process syncs the log, the command waits for its turn.
     """
     out = current()
     folder, project = find_synced(out, log_name, create=True)

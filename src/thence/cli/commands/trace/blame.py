@@ -45,7 +45,7 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 def blame_command(file: str, log_name: str | None) -> None:
     """Show who owns each line of a file: the agent and its prompt.
 
-    A line is an agent's if its text comes from an edit that the log recorded, also where it was
+    A line is an agent's if its text comes from an edit that the log recorded, even if it was
     formatted, moved, squashed or rebased since. `claude-code?` is unknown: an agent may have
     written it. A person's are lines of a commit that the git hook saw a person make; it shows the
     author in git, as it does for an unknown owner. A bot owns nothing. `thence why FILE:LINE` shows

@@ -106,10 +106,10 @@ def export_command(
     """Write events as a table, CSV or Parquet, or as OTLP spans.
 
     A row is an event that matches every option, as in `thence log`, in total order. Keys of the
-    payload get columns if --columns names them. Events appended meanwhile are left out. Few events
-    are in memory at once. In CSV a text that a spreadsheet would take for a formula gets an
-    apostrophe before it. In OTLP a step is one span, written if its begin or
-    its end matches; any other event is a span of no length, and causes beside the parent are links.
+    payload get columns if --columns names them. Events appended in the meantime are left out. Few
+    events are in memory at once. In CSV, text that a spreadsheet would read as a formula gets a
+    leading apostrophe. In OTLP a step is one span, written if its begin or its end matches; any
+    other event is a span of no length, and causes besides the parent are links.
     """
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:

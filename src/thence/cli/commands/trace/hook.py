@@ -51,7 +51,7 @@ def hook_command() -> None:
     """Record what coding agents do, through their hooks.
 
     Agents and git call a small program, which leaves each event in a spool; the next command that
-    opens the log takes it in. The log lies in the git folder, one for all worktrees, where `thence
+    opens the log imports it. The log is in the git folder, one for all worktrees, where `thence
     log` and other commands find it.
     """
 
@@ -105,7 +105,7 @@ def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
 @_scope
 @output_options
 def uninstall_command(tool: str, is_users: bool) -> int:
-    """Remove our hooks from the settings; the log stays."""
+    """Remove thence's hooks from the settings; the log stays."""
     return _show([*uninstall(tool, is_users)], {})
 
 
@@ -119,7 +119,7 @@ def event_command(name: str) -> None:
     Stop, SessionEnd; others are notices), `cwd`, and with them `prompt`; `tool_name`, `tool_input`,
     `tool_use_id`, `tool_response`; `agent_id`. An edit is a `tool_input` with `file_path` and
     `content`, or `old_string` and `new_string`. Camel case and the names that gemini-cli, opencode
-    and cline use are read too. Like the hooks, it prints nothing and ends with 0, whatever it is
+    and cline use are read too. Like the hooks, it prints nothing and exits with 0, whatever it is
     given; `thence doctor` reports what went wrong.
     """
     with suppress(Exception):  # boundary: it may never stop or disturb an agent
@@ -159,7 +159,7 @@ def status_command() -> None:
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count what would be imported.")
 @output_options
 def past_command(since: str | None, is_dry_run: bool) -> None:
-    """Take in what agents did here before, from the transcripts that they keep.
+    """Import what agents did here before, from the transcripts that they keep.
 
     These are Claude Code's (`~/.claude/projects`, or CLAUDE_CONFIG_DIR) and Codex's
     (`~/.codex/sessions`, or CODEX_HOME), of sessions that worked or edited in this repository. They

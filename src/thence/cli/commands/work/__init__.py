@@ -9,11 +9,11 @@ TABLE = {
     "create-feature": ("planning", "Begin a feature: its folder, its spec, its branch."),
     "finalize-tasks": (
         "planning",
-        "Make work packages: from tasks.md, from a title, from older files.",
+        "Create work packages: from tasks.md, from a title, from older files.",
     ),
     "implement": ("moving", "Claim a package, or the next ready one, and create its worktree."),
     "mark-status": ("moving", "Tick the boxes of subtasks in tasks.md."),
-    "merge": ("merging", "Merge the branches of packages, and clear away what has landed."),
+    "merge": ("merging", "Merge the branches of packages, and remove what has landed."),
     "move-task": ("moving", "Move a package to another lane, or record its gates' results."),
     "orchestrate": ("orchestrating", "Have agent programs work on a feature."),
     "setup-spec": ("planning", "Begin a feature: its folder, its spec, its branch."),

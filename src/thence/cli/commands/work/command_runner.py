@@ -67,7 +67,7 @@ def session_command(
         named = actor or out.settings.actor
         if named and (not named.strip() or len(named.splitlines()) > 1 or not is_utf8(named)):
             source = "--actor" if actor else "THENCE_ACTOR"
-            raise click.UsageError(f"the name in {source} is {named!r:.80}, no line of text")
+            raise click.UsageError(f"the name in {source} is {named!r:.80}, not a line of text")
         for parameter in context.command.params:
             value = context.params.get(parameter.name or "")
             for text in value if isinstance(value, tuple) else (value,):

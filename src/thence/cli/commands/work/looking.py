@@ -127,10 +127,10 @@ def status(
     is_all: bool = False,
     has_refused: bool = False,
 ) -> CommandResult:
-    """Show the board: the packages of features in work, a line for each other feature.
+    """Show the board: the packages of features in work, one line for each other feature.
 
     It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
-    that settled them, and the command that settles them otherwise.
+    that settled them, and the command that settles them differently.
     """
     board = session.refresh()
     unlogged = session.snapshot.not_imported() if feature is None else []
@@ -317,7 +317,7 @@ def _stray(snapshot: Snapshot, slug: str, wp_id: str) -> str:
     try:
         own = git_dir_of(path)
     except OSError:
-        return f"git does not know its worktree any more: move {path} away, then implement it again"
+        return f"git no longer knows its worktree: move {path} away, then implement it again"
     here = realpath(path)
     at = next((name for name, tree in trees.items() if realpath(tree) == here), None)
     if at is None and operation_under_way(own):

@@ -97,14 +97,14 @@ def merge(
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
-    Without packages it takes those in review, and your own in doing that have commits; the others
-    are named with the reason. It checks all before it merges the first, in the order of their
-    dependencies. Packages in doing move to for_review; what was approved and has landed is done.
+    Without packages it merges those in review, and your own in doing that have commits; the others
+    are named with the reason. It checks all before it merges the first, in dependency
+    order. Packages in doing move to for_review; what was approved and has landed is done.
 
-    Where features land by pull requests it merges nothing: it pushes the branches, and names the
+    If features land by pull requests, it merges nothing: it pushes the branches, and names the
     pull requests to open.
 
-    Worktrees and branches of packages and plans that have landed are cleared away. Uncommitted
+    Worktrees and branches of packages and plans that have landed are removed. Uncommitted
     or unlanded work stays, and the command says why. Ignored files go with the worktree's folder.
     """
     if not is_dry:
@@ -456,10 +456,10 @@ def accept(
 ) -> CommandResult:
     """Move reviewed and merged packages to done.
 
-    Without packages it takes all in review that have landed. Each needs its gates passed, its
+    Without packages it accepts all in review that have landed. Each needs its gates passed, its
     dependencies done, and its code in the target branch: merged, squashed or rebased, and pushed if
-    that branch has an upstream. With --landed or --no-code it takes one package from any lane. With
-    --force --reason it ends a feature that has no packages, such as one begun by mistake.
+    that branch has an upstream. With --landed or --no-code it accepts one package from any lane.
+    With --force --reason it ends a feature that has no packages, such as one begun by mistake.
     """
     if (landed or no_code) and len(packages) != 1:
         raise PlanningError(

@@ -89,7 +89,7 @@ def implement(
     The package goes from planned to doing. Its branch starts from the branches of its dependencies
     that are not merged yet, otherwise from the feature's target branch.
 
-    Without WP it takes the next package that is ready. If none is, the exit code is 4.
+    Without WP it claims the next package that is ready. If none is, the exit code is 4.
     """
     if package is None and (takes_over or is_forced):
         raise click.UsageError("--take-over and --force apply to one package: name it")
@@ -339,8 +339,8 @@ def move_task(
 ) -> CommandResult:
     """Move a package to another lane, or record the results of its gates.
 
-    From doing to planned gives it back, from done to doing reopens it. A refused move changes
-    nothing, and names the guard that refused it and what to do. The log alone has the lane. A
+    From doing to planned releases it, from done to doing reopens it. A refused move changes
+    nothing, and names the guard that refused it and what to do. Only the log has the lane. A
     package is done only when each of its gates is passed.
     """
     if to is None and not gates:
@@ -403,10 +403,10 @@ def mark_status(
     feature: str | None = None,
     is_undone: bool = False,
 ) -> CommandResult:
-    """Tick subtasks, or open them again.
+    """Tick subtasks, or reopen them.
 
-    The log alone has the ticks. A box that somebody ticks in tasks.md counts until the log says
-    something of that subtask.
+    Only the log has the ticks. A box that someone ticks in tasks.md counts until the log mentions
+    that subtask.
     """
     is_done = not is_undone
     session.refresh()

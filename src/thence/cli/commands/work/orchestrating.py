@@ -50,8 +50,8 @@ def orchestrate(
 ) -> CommandResult:
     """Have agent programs work on a feature until all of it is done.
 
-    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
-    committed stays. Exit code 1 if packages remain that nobody can do.
+    `.kittify/config.yaml` lists the agents. Ctrl-C stops them and releases their packages; what was
+    committed stays. Exit code 1 if packages remain that no agent can do.
     """
     if is_dry:
         return _dry_run(session, feature)

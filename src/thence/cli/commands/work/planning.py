@@ -171,8 +171,8 @@ def setup_spec(
     line of .gitignore, a section of AGENTS.md. Without TITLE only these are made, and what is
     missing of them is added.
 
-    With --land pull-request nothing is committed on a branch that takes pull requests only: the
-    folder is committed on plan/NNN-title, in a worktree of its own, and pushed. The choice holds
+    With --land pull-request nothing is committed on a branch that accepts only pull requests: the
+    folder is committed on plan/NNN-title, in its own worktree, and pushed. The choice holds
     for the project from then on; without TITLE it is all that the command sets.
     """
     if title is None and land is not None:
@@ -193,7 +193,7 @@ def setup_spec(
     check_committer(session)
     branch = branch_of(session.project.main) if target_branch is None else target_branch
     if target_branch is not None and branch not in session.refs.branches:
-        cause = "there is none of this name in the repository"
+        cause = "the repository has no such branch"
         hint = "name one that is there (git branch --list), or make it first"
         raise PlanningError("could not find the branch", place=repr(branch), cause=cause, hint=hint)
     note = _choose_land(session, land)
@@ -255,7 +255,7 @@ def _project_made(session: Session, *, has_new_id: bool) -> CommandResult:
     """Makes the repository a project, without a feature."""
     if session.planning.is_by_pull_request:
         raise PlanningError(
-            "could not commit the files of the project",
+            "could not commit the project's files",
             cause="features land by pull requests here: the first of them brings these files",
             hint='thence work setup-spec "what the feature is"',
         )
@@ -400,7 +400,7 @@ def finalize_tasks(
     title: str | None = None,
     after: Sequence[str] = (),
 ) -> CommandResult:
-    """Make work packages from the plan in tasks.md.
+    """Create work packages from the plan in tasks.md.
 
     \b
     The plan has a section for each package:
@@ -414,7 +414,7 @@ def finalize_tasks(
     Each package gets a file in tasks/, and is planned on the board. All planning files
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
 
-    A package that is added by --add goes to --feature, by default to 000-general, which is created
+    A package added with --add goes to --feature, by default to 000-general, which is created
     at first use.
 
     Features that were planned before there was a log, such as those of spec-kitty, are adopted as
