@@ -17,6 +17,10 @@ class Negotiation(BaseEngine):
         with view.rule("sum"):
             view.world["claimed"] = sum(view.agent(name)["claim"] for name in names)
 
+
+class Settlement(Negotiation):
+    """The engine of a negotiation that ends when the claims fit together."""
+
     def check_termination(self, state: RecordedState) -> str | None:
         """Ends the run when there is enough for all claims."""
         return "global/claimed is below 101" if state.world["claimed"] < 101 else None
