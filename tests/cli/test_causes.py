@@ -139,10 +139,11 @@ def test_chain_that_fits_is_shown_whole(tmp_path, long_chain):
     assert "because" in warm("why", long_chain[10], "--log", "long", cwd=tmp_path).out
 
 
-def test_many_effects_are_shown_without_their_middle_but_never_in_json(tmp_path, long_chain):
+def test_of_many_effects_the_nearest_are_shown_but_all_in_json(tmp_path, long_chain):
     arguments = ("effects", long_chain[0], "--log", "long")
     ended = warm(*arguments, cwd=tmp_path)
-    assert " …  25 more: " in ended.out
+    assert "39 effects in all; --all shows them." in ended.out
+    assert [event_id[:18] in ended.out for event_id in long_chain[1:]] == [True] * 14 + [False] * 25
     assert max(map(len, ended.lines[:-1])) <= 80
     whole = warm(*arguments, "--all", cwd=tmp_path).out
     assert all(event_id[:18] in whole for event_id in long_chain)
@@ -165,15 +166,7 @@ def test_type_and_subject_name_the_event_that_why_and_effects_are_about(tmp_path
             assert f"last failure, without a success since, is {failed.event_id}" in ended.err
             told = warm(command, "order/7", "--log", "shop", "--json", cwd=tmp_path).json
             assert told["event_id"] == failed.event_id
-        assert log.why("order/7").event == failed
-        assert log.resolve("order/7") == noted
         assert noted.event_id in warm("show", "order/7", "--log", "shop", cwd=tmp_path).err
-        cancelled = log.append("order.cancelled", subject="order/7", caused_by=[failed, noted])
-        assert log.why("order/7").event == cancelled  # its answer holds the failure
-        log.append("order.sent", subject="order/7")
-        assert log.why("order/7").event == failed
-        paid = log.append("pay.ended", subject="order/7")
-        assert log.why("order/7").event == paid
     ended = warm("why", "pay.faild", "--log", "shop", cwd=tmp_path)
     assert (ended.code, len(ended.err.splitlines())) == (4, 3)
 

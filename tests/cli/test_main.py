@@ -144,8 +144,8 @@ def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
 
 def test_bug_of_ours_is_told_in_three_lines(tmp_path):
     script = (
-        "import sys; from thence.cli import frame\n"
-        "frame.completion_command.callback = lambda **_: 1 / 0\n"
+        "import sys; from thence.cli import frame; from thence.cli.commands import about\n"
+        "about.completion_command.callback = lambda **_: 1 / 0\n"
         "sys.exit(frame.run(['completion', 'bash', '--json']))"
     )
     done = in_python(script, cwd=tmp_path)
@@ -229,10 +229,10 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
 )
 def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised, told):
     script = (
-        "import sys, time; from thence.cli import frame, main\n"
+        "import sys, time; from thence.cli import main; from thence.cli.commands import about\n"
         f"class Callback:\n    def __del__(self): raise {raised}\n"
         "def work(**_):\n    Callback()\n    time.sleep(60)\n"
-        "frame.completion_command.callback = work\n"
+        "about.completion_command.callback = work\n"
         "sys.exit(main.main(['completion', 'bash']))"
     )
     done = in_python(script, cwd=tmp_path)
@@ -241,9 +241,9 @@ def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised,
 
 def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_process(tmp_path):
     script = (
-        "import sys, time; from thence.cli import frame, main\n"
+        "import sys, time; from thence.cli import main; from thence.cli.commands import about\n"
         "class Callback:\n    def __del__(self): raise KeyboardInterrupt\n"
-        "frame.completion_command.callback = lambda **_: Callback() and None\n"
+        "about.completion_command.callback = lambda **_: Callback() and None\n"
         "code = main.main(['completion', 'bash'])\n"
         "time.sleep(0.1)  # the time that Python takes to end\n"
         "sys.exit(code)"

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 from tests.cli.installed import THENCE, environment
-from tests.cli.installed import thence as installed
 from tests.events import new_id
 
 import thence
@@ -82,10 +81,3 @@ def test_large_log_is_listed_in_little_memory(large):
         written, peak = ran(large, *arguments)
         assert written >= lines, arguments
         assert peak <= LIMIT_KIB, arguments
-
-
-def test_last_events_of_a_large_log_are_those_and_in_order(large):
-    installed("rebuild", "--log", large, cwd=large)
-    ended = installed("log", "--last", "2500", "--json", "--log", large, cwd=large)
-    assert ended.lines == (large / "events.jsonl").read_text().splitlines()[-2500:]
-    assert "the last 2,500 of 50,000 events" in ended.err

@@ -14,7 +14,7 @@ from tests.cli.installed import (
     thence,
 )
 from tests.cli.warm import warm
-from tests.events import large_log, new_id
+from tests.events import large_log
 
 from thence.cli.shared.progress import INDEX_AFTER_S
 from thence.log.open import open_log
@@ -115,31 +115,10 @@ def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):
     assert f"{EVENTS:,}" in ended.out
 
 
-def test_small_questions_need_no_index(tmp_path, large):
+def test_tail_needs_no_index(tmp_path, large):
     lines = (large / "events.jsonl").read_text().splitlines()
-    middle = json.loads(lines[20_000])["event_id"]
-    index = large / ".thence" / "index.db"
-
-    def answers() -> list[list[str]]:
-        return [
-            warm(*question, "--json", "--log", "large", cwd=tmp_path).lines
-            for question in (
-                ("show", middle),
-                ("log", "--last", "3"),
-                ("log", "--last", "3", "--desc"),
-                ("tail", "-n", "3"),
-            )
-        ]
-
-    expected = [[lines[20_000]], lines[-3:], lines[:-4:-1], lines[-3:]]
-    assert answers() == expected
-    assert not index.exists()
-    said = warm("log", "--last", "3", "--log", "large", cwd=tmp_path).err
-    assert "the last 3 events in the order of arrival" in said
-    # an id that the log lacks is looked for by the index, which knows the nearest
-    assert warm("show", new_id(), "--log", "large", cwd=tmp_path).code == 4
-    assert index.exists()
-    assert answers() == expected
+    assert warm("tail", "-n", "3", "--json", "--log", "large", cwd=tmp_path).lines == lines[-3:]
+    assert not (large / ".thence" / "index.db").exists()
 
 
 def test_number_of_events_is_counted_on_a_terminal_too(tmp_path, large):

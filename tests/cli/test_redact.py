@@ -53,39 +53,3 @@ def test_nothing_goes_without_a_yes(log):
     assert (code, "you did not agree" in shown) == (1, True)
     assert found_in(log) == [log / "a" / "events.jsonl"]
     assert not (log / "config").exists()
-
-
-def test_what_has_no_body_of_a_user_can_not_be_taken_back(log):
-    assert run(log, "redact", "deploy", "--yes").code == 0
-    refused = run(log, "redact", "@last", "--yes")
-    assert (refused.code, is_three_lines(refused.err)) == (1, True)
-    with (log / "a" / "events.jsonl").open("a") as segment:
-        segment.write('{"event_id":"theirs","event_type":"noted","text":"x"}\n')
-    refused = run(log, "redact", "theirs", "--yes")
-    assert (refused.code, "another tool" in refused.err) == (1, True)
-    assert run(log, "redact", "nobody", "--yes").code == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[redact\n", "it is not TOML"),
-        ("[redact]\nrule = []\n", "unknown field `rule`"),
-        ('[redact]\nrules = [{name = "own", pattern = "("}]\n', "does not compile"),
-    ],
-)
-@pytest.mark.whole(rows=2)
-def test_settings_that_can_not_be_used_lose_nothing_and_the_error_names_the_file(log, text, said):
-    settings = log / "a" / ".thence" / "settings.toml"
-    before = (log / "a" / "events.jsonl").read_bytes()
-    settings.write_text(text)
-    refused = run(log, "append", "noted", "--subject", "late")
-    assert (refused.code, is_three_lines(refused.err)) == (2, True)
-    assert said in refused.err
-    assert "a/.thence/settings.toml" in refused.err
-    assert "nothing is appended or pushed to a server" in refused.err
-    assert (log / "a" / "events.jsonl").read_bytes() == before
-    assert "deploy" in run(log, "log").out
-    settings.write_text("[redact]\n")
-    assert run(log, "append", "noted", "--subject", "late").code == 0
-    assert "late" in run(log, "log").out

@@ -63,22 +63,6 @@ def test_event_is_taken_back_from_the_server_and_every_clone(tmp_path):
 
 
 @pytest.mark.promise("S10a")
-def test_admin_who_has_written_nothing_redacts_what_others_wrote(tmp_path):
-    with team_server(tmp_path / "data") as server:
-        server.add("ben", role="admin")
-        ada, ben = two_users(tmp_path, server)
-        ada("append", "noted", "--subject", "deploy", f"text={SECRET}", "--log", "log")
-        for user in (ada, ben):
-            assert user("sync", "enable", "--name", "shared", *LOG).code == 0
-            synced(user)
-        done = ben("redact", "deploy", "--yes", *LOG)
-        assert done.code == 0, done.err
-        synced(ben)
-        assert synced(ada)["redacted"] == 1
-        assert files_with_secret(tmp_path) == []
-
-
-@pytest.mark.promise("S10a")
 def test_clone_that_is_synced_by_a_timer_alone_keeps_no_redacted_text(tmp_path):
     with team_server(tmp_path / "data") as server:
         server.add("ben")

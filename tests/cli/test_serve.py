@@ -85,20 +85,6 @@ def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -
     assert thence("serve", ".", "--unix", path, "--port", "0", cwd=tmp_path).code == 2
 
 
-def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    for command in (("setup-spec",), ("finalize-tasks", "--add", "Read")):
-        thence("work", *command, cwd=tmp_path)
-    process = started(tmp_path, "--port", "0", "--json")
-    told = json.loads(process.stdout.readline())
-    assert process.stderr.readline().endswith(f"try: curl {told['url']}/logs\n")
-    assert told["root"] == str(tmp_path)
-    with urlopen(f"{told['url']}/logs") as answer:
-        (entry,) = json.load(answer)["logs"]
-    assert entry["id"] == tmp_path.name
-    assert ended(process, signal.SIGTERM)[0] == 0
-
-
 @pytest.mark.parametrize("arguments", [("repository",), ()], ids=["named", "not-named"])
 def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(
     tmp_path: Path, arguments: tuple[str, ...]

@@ -148,19 +148,6 @@ def test_debug_shows_the_traceback_of_a_component(tmp_path):
     assert "thence: run" in told
 
 
-@pytest.mark.promise("O4")
-def test_why_of_a_failed_run_names_the_error_the_agent_and_what_it_had_read(tmp_path):
-    assert run(tmp_path, counting(tmp_path, agent="Tired")).code == 1
-    told = warm("why", "@last-error", "--json", cwd=tmp_path).json
-    effect = told["chain"][-1]
-    assert (effect["agent_id"], effect["turn_number"]) == ("ada", 3)
-    assert effect["details"]["exception"] == "RuntimeError"
-    assert effect["details"]["message"] == "the pencil broke"
-    assert effect["details"]["component"] == "agent ada"
-    assert told["chain"][-2]["event_id"] in effect["caused_by"]
-    assert "ada" in told["sentences"][-1]
-
-
 @pytest.mark.promise("O2")
 def test_altered_run_says_so_wherever_it_is_listed(tmp_path):
     steps = [f"{turn}.decide.ada.0" for turn in range(1, 6)]

@@ -95,7 +95,7 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
     warm("sim", "run", "negotiation", "--run-id", "a", "--quiet", cwd=tmp_path)
     lines = warm("sim", "show", "a", cwd=tmp_path).lines
     assert lines[lines.index("models, by agent") + 1] == (
-        "  north: 5 calls, 100 tokens in (0 cached) and 25 out"
+        "  north: 5 calls, 100 tokens in, 25 tokens out"
     )
     assert lines[lines.index("models, by model") + 1].startswith("  qwen: 25 calls, 500 tokens")
     assert warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"] == {

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from tests.cli.installed import thence
@@ -77,34 +75,6 @@ def test_names_of_any_kind_keep_a_line_each(tmp_path):
     assert max(map(len, lines)) < 80
     assert sum(line.startswith("  a\\nb ") for line in lines) == 2
     assert stats(tmp_path, "--json").json["by_type"] == dict.fromkeys(sorted(names), 1)
-
-
-@pytest.fixture
-def hours(tmp_path):
-    """Events of three hours in ./orders, none in the second, one without a time."""
-    times = ["08:00:00", "08:59:59.999999", "10:00:00", "10:00:00"]
-    lines = [
-        {"event_id": f"{n}", "event_type": "b" if n == 2 else "a", "actor": "ada",
-         "timestamp": f"2026-11-20T{time}Z"}
-        for n, time in enumerate(times)
-    ]  # fmt: skip
-    lines.append({"event_id": "x", "event_type": "a", "timestamp": "some day"})
-    (tmp_path / "orders").mkdir()
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (tmp_path / "orders" / "events.jsonl").write_text(text)
-    return tmp_path
-
-
-def test_events_are_counted_by_hour(hours):
-    told = stats(hours, "--by", "hour", "--json").json
-    assert told == {
-        "events": 4,
-        "by_hour": {"2026-11-20T08:00Z": 2, "2026-11-20T10:00Z": 2},
-    }
-    assert stats(hours, "--by", "hour").lines[3:] == [
-        "  2026-11-20T08:00Z  2  " + "▇" * 30,
-        "  2026-11-20T10:00Z  2  " + "▇" * 30,
-    ]
 
 
 def test_tokens_and_cost_are_added_up(tmp_path, orders):

@@ -37,27 +37,6 @@ def test_changed_byte_is_damage_with_its_place_and_exit_code_3(tmp_path, orders)
     assert "`thence docs findings`" in text.err
 
 
-def test_other_commands_pass_damage_over_and_say_so(tmp_path, orders):
-    change(tmp_path, lambda data: data.replace(b'"amount":12', b'"amount":13', 1))
-    ended = warm("log", "--log", "orders", cwd=tmp_path)
-    assert ended.code == 0
-    assert len(ended.lines) == 3
-    assert "1 damaged line is skipped" in ended.err
-    assert warm("log", "--log", "orders", "-q", cwd=tmp_path).err == ""
-
-
-@pytest.mark.promise("W12")
-def test_torn_tail_is_noted_and_the_next_append_moves_it_aside(tmp_path, orders):
-    change(tmp_path, lambda data: data[:-30])
-    ended = verify(tmp_path)
-    assert ended.code == 0
-    assert [note["code"] for note in ended.json["notes"]] == ["torn"]
-    assert "unfinished" in warm("log", "--log", "orders", cwd=tmp_path).err
-    assert warm("append", "note", "--log", "orders", cwd=tmp_path).code == 0
-    types = [line.split()[1] for line in warm("log", "--log", "orders", cwd=tmp_path).lines]
-    assert types[-2:] == ["log.recovered", "note"]
-
-
 def test_lines_of_other_tools_are_served_as_unverified(tmp_path, orders):
     foreign = '{"event_id":"FROM-ANOTHER-TOOL","event_type":"note","payload":{"n":1}}\n'
     change(tmp_path, lambda data: data + foreign.encode())

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.installed import Ended, thence
 from tests.cli.warm import warm
 
-from thence.cli.frame import TABLE
+from thence.cli.frame import root
 
 
 def both(*arguments: str, cwd: Path, **env: str) -> Ended:
@@ -17,7 +17,7 @@ def both(*arguments: str, cwd: Path, **env: str) -> Ended:
     return started
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize("name", sorted(root.table))
 @pytest.mark.whole(rows=15)
 def test_every_command_tells_its_help_whether_it_is_started_or_forked(tmp_path, name):
     assert both(name, "--help", cwd=tmp_path).code == 0

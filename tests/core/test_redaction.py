@@ -127,7 +127,7 @@ def test_members_of_the_same_name_deeper_down_count_for_nothing(hidden):
         (('"actor":', '"\\ud800":1,"actor":'), "not an object of JSON"),
         (('"seq":3,', ""), "no seq"),
         (('"lamport_clock":3,', ""), "no lamport_clock"),
-        (('"payload":', f'"body_sha256":"{"0" * 64}","payload":'), "beside body_sha256"),
+        (('"payload":', f'"body_sha256":"{"0" * 64}","payload":'), "besides body_sha256"),
         (('"payload":{"amount":12}', '"body_sha256":"12"'), "64 hex digits"),
     ],
 )

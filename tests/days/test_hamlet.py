@@ -167,7 +167,7 @@ def test_day_of_a_researcher(study: Study) -> None:
     assert "5 turns: 6 to 30 calls" in forecast.out
     assert study.asked().total() == 0
     pilot = study.done("sim", "run", "hamlet.yaml", "--turns", "1", "--run-id", "pilot")
-    words = "all 5 turns at this rate: 6 to 30 calls, 600 tokens in and 150 out, cost 0.0009"
+    words = "all 5 turns at this rate: 6 to 30 calls, 600 tokens in, 150 tokens out, cost 0.0009"
     assert words in pilot.err
     assert study.turns("pilot") == BASE[:2]
 

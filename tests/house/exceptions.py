@@ -21,20 +21,20 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 70,
+    "cli": 63,
     "core": 27,
     "files": 0,
     "git": 11,
     "log": 73,
     "otel": 3,
     "server": 79,
-    "sim": 85,
+    "sim": 84,
     "sync": 19,
     "trace": 51,
     "work": 48,
 }
 STARRED: dict[str, int] = {
-    "cli": 5,
+    "cli": 4,
     "log": 8,
     "server": 5,
     "sim": 9,
@@ -44,12 +44,12 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10543, 50), (10400, 50)),
+    "cli": ((10383, 50), (10400, 50)),
     "core": ((6758, 32), (6500, 32)),
     "git": ((3343, 15), (3400, 14)),
     "log": ((13460, 53), (13300, 52)),
     "server": ((9904, 60), (11400, 50)),
-    "sim": ((13898, 58), (13900, 58)),
+    "sim": ((13909, 58), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),
     "trace": ((7764, 28), (7800, 35)),

@@ -146,7 +146,7 @@ def test_vocabulary_is_one_of_three_by_name_or_constant(tmp_path):
         for way, vocabulary in (("name", constant.name), ("constant", constant)):
             with thence.open(tmp_path / f"{way}-{constant.name}", vocabulary) as log:
                 assert log.vocabulary.name == constant.name
-    with pytest.raises(TypeError, match="plain, sim, work alone"):
+    with pytest.raises(TypeError, match="only vocabularies are plain, sim, work"):
         msgspec.structs.replace(PLAIN, name="mine")
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.server.runs import foreign, make_orders, make_run
+from tests.server.runs import foreign, make_index, make_orders, make_run
 from tests.server.serving import Serving, serving
-
-from thence.log.open import open_log
 
 
 class Shop(NamedTuple):
@@ -34,8 +32,7 @@ def shop(
     (hurt / "events.jsonl").write_bytes(whole + foreign(3)[:-30])
     if request.param == "indexed":
         for folder in root.iterdir():
-            with open_log(folder, create=False) as log:
-                log.rebuild()
+            make_index(folder)
     with serving(root) as server:
         yield Shop(root, server, orders)
 

@@ -81,6 +81,12 @@ def make_large(run: Path) -> None:
             replica.append("NOTE", {"text": "x" * (INDEXED_BYTES_MIN // LARGE_EVENTS)})
 
 
+def make_index(folder: Path) -> None:
+    """Makes the index of a log."""
+    with open_log(folder, create=False) as log:
+        log.rebuild()
+
+
 def make_orders(root: Path, name: str = "orders") -> list[str]:
     """Writes a log that is no simulation: placed, paid, failed because of both, and one apart."""
     with thence.open(root / name) as log:

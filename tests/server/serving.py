@@ -44,6 +44,11 @@ class Serving:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def kib(self, name: str) -> int:
+        """Returns what the system counts of the process's memory: VmRSS, or VmHWM, the most."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(told.partition(f"{name}:")[2].split()[0])
+
     def code(self, path: str, **params: Any) -> tuple[int, str]:
         """Returns status and code of a request that must fail, in the one form of errors."""
         answer = self.get(path, params=params)
@@ -66,16 +71,6 @@ def serving(root: Path, *arguments: object, **env: str) -> Iterator[Serving]:
     """Runs the command `thence serve` on any free port."""
     options = [] if "--port" in arguments else ["--port", 0]
     with _running(warm.server("serve", root, "--json", *options, *arguments, env=env)) as made:
-        yield made
-
-
-@contextmanager
-def hasty_serving(root: Path, heartbeat_s: float) -> Iterator[Serving]:
-    """Runs the same command where the silence of a stream is broken so soon."""
-    alteration = (
-        f"from thence.server.routes import live_events as it\nit.HEARTBEAT_S = {heartbeat_s}"
-    )
-    with altered_serving(root, alteration) as made:
         yield made
 
 

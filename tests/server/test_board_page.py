@@ -8,12 +8,10 @@ import pytest
 from tests.cli.work.projects import SLUG as FEATURE
 from tests.cli.work.projects import TASKS, done, finalized_project
 from tests.git.repositories import commit, git
-from tests.server.runs import make_orders
+from tests.server.runs import make_index, make_orders
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, page
 from tests.work.project_events import SLUG, Clone, planned
-
-from thence.log.open import open_log
 
 
 def write(root: Path, clone: Clone, name: str = "project") -> Path:
@@ -43,18 +41,17 @@ def columns(server: Serving, address: str) -> dict[str, list[str]]:
     return {head: re.findall(r">(WP\d\d)", cards) for head, cards in parts}
 
 
-def test_board_stands_in_columns_the_oldest_card_first(tmp_path: Path, clone: Clone) -> None:
+def test_board_stands_in_columns_the_oldest_card_first(tmp_path, clone, server) -> None:
     write(tmp_path, clone)
-    with serving(tmp_path) as server:
-        assert columns(server, "/runs/project") == {
-            "Planned": ["WP03", "WP04", "WP05", "WP06"],
-            "Doing": [],
-            "For review": ["WP01", "WP02"],
-            "Approved": [],
-            "Done": [],
-        }
-        text = page(server, "/runs/project").text
-        assert f"waits longest for review: WP01 of {SLUG}, for " in text
+    assert columns(server, "/runs/project") == {
+        "Planned": ["WP03", "WP04", "WP05", "WP06"],
+        "Doing": [],
+        "For review": ["WP01", "WP02"],
+        "Approved": [],
+        "Done": [],
+    }
+    text = page(server, "/runs/project").text
+    assert f"waits longest for review: WP01 of {SLUG}, for " in text
 
 
 def test_board_without_a_name_is_headed_by_the_folder_of_its_repository(tmp_path: Path) -> None:
@@ -64,21 +61,20 @@ def test_board_without_a_name_is_headed_by_the_folder_of_its_repository(tmp_path
         assert "<h1><bdi>shop</bdi></h1>" in server.get(f"/runs/{home.name}").text
 
 
-def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -> None:
+def test_board_is_shown_as_it_was_after_an_event(tmp_path, clone, server) -> None:
     write(tmp_path, clone)
     count = len(clone.events)
-    with serving(tmp_path) as server:
-        earlier = clone.events[-3].event_id
-        address = f"/runs/project?board={earlier}"
-        assert columns(server, address)["Doing"] == ["WP01", "WP02"]
-        shown = page(server, address)
-        assert f"after {count - 2} of {count} events" in shown.text
-        assert f"/runs/project?board={clone.events[-4].event_id}#board" in shown.links
-        assert "/runs/project#board" in shown.links
-        first = page(server, f"/runs/project?board={clone.events[0].event_id}")
-        assert f"after 1 of {count} events" in first.text
-        assert "Earlier" not in first.text
-        page(server, "/runs/project?board=01ARZ3NDEKTSV4RRFFQ69G5FAV", status=404)
+    earlier = clone.events[-3].event_id
+    address = f"/runs/project?board={earlier}"
+    assert columns(server, address)["Doing"] == ["WP01", "WP02"]
+    shown = page(server, address)
+    assert f"after {count - 2} of {count} events" in shown.text
+    assert f"/runs/project?board={clone.events[-4].event_id}#board" in shown.links
+    assert "/runs/project#board" in shown.links
+    first = page(server, f"/runs/project?board={clone.events[0].event_id}")
+    assert f"after 1 of {count} events" in first.text
+    assert "Earlier" not in first.text
+    page(server, "/runs/project?board=01ARZ3NDEKTSV4RRFFQ69G5FAV", status=404)
 
 
 def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path, server: Serving) -> None:
@@ -171,7 +167,7 @@ def test_board_of_a_journal_says_what_git_does_and_has_the_tasks(tmp_path: Path)
 
 
 @pytest.mark.whole
-def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path: Path) -> None:
+def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path, server) -> None:
     clone = planned(count=2)
     for wp_id in ("WP01", "WP02"):
         clone.move(wp_id, "planned", "done")
@@ -182,11 +178,9 @@ def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path: Pat
         for number in range(21_000):
             other = line.replace(note.event_id.encode(), f"01KA{number:022}".encode())
             file.write(re.sub(rb',"seq":\d+|,"crc":"[0-9a-f]+"', b"", other) + b"\n")
-    with open_log(folder, create=False) as log:
-        log.rebuild()
-    with serving(tmp_path) as server:
-        html = server.get("/runs/project").text
-        assert "<details><summary>1 finished feature</summary>" in html
+    make_index(folder)
+    html = server.get("/runs/project").text
+    assert "<details><summary>1 finished feature</summary>" in html
 
 
 def test_log_without_a_board_has_none(tmp_path: Path, server: Serving) -> None:

@@ -4,23 +4,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.server.runs import foreign, lines, make_run, remove, stored, writing
+from tests.server.runs import foreign, lines, make_index, make_run, remove, stored, writing
 from tests.server.serving import Serving
 
-from thence.log.open import open_log
 from thence.sim import EventWriter, create_action_event
 
 
 @pytest.fixture(params=["read", "indexed"])
 def settled(request: pytest.FixtureRequest):
     """What makes a log's index, or leaves a small one without."""
-
-    def settle(folder: Path) -> None:
-        if request.param == "indexed":
-            with open_log(folder, create=False) as log:
-                log.rebuild()
-
-    return settle
+    return make_index if request.param == "indexed" else lambda folder: None
 
 
 @pytest.mark.promise("Q2", "Q6")

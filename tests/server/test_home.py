@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.events import large_log
-from tests.server.runs import foreign, make_orders, make_run
+from tests.server.runs import foreign, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
 from tests.tiers import tenth
@@ -17,7 +16,6 @@ import thence as library
 from thence.server.web.charts import sparkline
 
 RUNS = tenth(1_000, 100)
-LINES = tenth(40_000, 15_000)
 
 
 def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
@@ -50,35 +48,33 @@ def configure(run: Path, *, seed: object = 1, name: str = "shop", **engine: obje
     (run / "config.json").write_text(json.dumps(content))
 
 
-def test_row_has_seed_turns_failures_usage_duration_and_course(tmp_path: Path) -> None:
+def test_row_has_seed_turns_failures_usage_duration_and_course(tmp_path, server) -> None:
     for seed, name in ((41, "first"), (42, "second")):
         configure(make_run(tmp_path, name, count=30), seed=seed, growth=seed / 100, same=5)
     with library.open(tmp_path / "calls") as log:
         log.append("llm.call", {"model": "m", "tokens_in": 1_200, "tokens_out": 34, "cost": 0.5})
         log.append("task.failed", {})
-    with serving(tmp_path) as server:
-        home = counted(server)
-        assert "0 of 2 runs had failures" in home.text
-        for text in ("41", "42", "engine.growth=0.41", "engine.growth=0.42", "1,234", "0.5"):
-            assert text in home.text, text
-        assert "engine.same" not in home.text
-        assert "/runs/calls?failed=1#events" in home.links
-        assert "task.failed" in page(server, "/runs/calls?failed=1").text
-        charts = home.all("svg")
-        assert len(charts) == 3
-        assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
-        assert not [bars for bars in home.all("path") if bars["fill"] != "currentColor"]
-        assert "Damage" not in home.text
+    home = counted(server)
+    assert "0 of 2 runs had failures" in home.text
+    for text in ("41", "42", "engine.growth=0.41", "engine.growth=0.42", "1,234", "0.5"):
+        assert text in home.text, text
+    assert "engine.same" not in home.text
+    assert "/runs/calls?failed=1#events" in home.links
+    assert "task.failed" in page(server, "/runs/calls?failed=1").text
+    charts = home.all("svg")
+    assert len(charts) == 3
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+    assert not [bars for bars in home.all("path") if bars["fill"] != "currentColor"]
+    assert "Damage" not in home.text
 
 
-def test_run_with_failed_decisions_counts_as_one_with_failures(tmp_path: Path) -> None:
+def test_run_with_failed_decisions_counts_as_one_with_failures(tmp_path, server) -> None:
     for name, failed in (("first", 0), ("second", 2)):
         result = {"status": "completed", "decisions": 3, "decisions_failed": failed}
         (make_run(tmp_path, name, count=3) / "result.json").write_text(json.dumps(result))
-    with serving(tmp_path) as server:
-        home = counted(server)
-        assert "1 of 2 runs had failures" in home.text
-        assert "2 of 3 decisions failed" in home.text
+    home = counted(server)
+    assert "1 of 2 runs had failures" in home.text
+    assert "2 of 3 decisions failed" in home.text
 
 
 def test_two_ticked_rows_are_compared(tmp_path: Path, server: Serving) -> None:
@@ -148,14 +144,13 @@ def test_folder_of_a_sweep_is_a_root_too(tmp_path: Path) -> None:
     ids=["cut", "types", "deep", "endless"],
 )
 @pytest.mark.whole
-def test_broken_plan_is_reported_and_breaks_nothing(tmp_path: Path, plan: str, text: str) -> None:
+def test_broken_plan_is_reported_and_breaks_nothing(tmp_path, plan, text, server) -> None:
     (tmp_path / "fish").mkdir()
     (tmp_path / "fish" / "plan.json").write_text(plan)
     make_run(tmp_path, "run", count=3)
-    with serving(tmp_path) as server:
-        assert text in page(server, "/").text
-        assert "/runs/run" in page(server, "/").links
-        assert text in page(server, "/runs/fish").text
+    assert text in page(server, "/").text
+    assert "/runs/run" in page(server, "/").links
+    assert text in page(server, "/runs/fish").text
 
 
 @pytest.mark.promise("Q6")
@@ -211,23 +206,6 @@ def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
         assert not {"memo.json", "empty", "fish", "first"} & set(options)
     with serving(tmp_path / "first") as server:
         assert "run" not in [c["id"] for c in page(server, "/runs/first").all("select")]
-
-
-@pytest.mark.whole
-def test_home_says_which_logs_are_not_counted_and_waits_for_none(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        large_log(tmp_path / name, LINES)
-    make_orders(tmp_path, "orders")
-    seen = set()
-    with serving(tmp_path) as server:
-        server.get("/health")
-        while "Refresh" in (answer := server.get("/")).headers:
-            assert answer.status_code == 200
-            assert "/runs/orders" in answer.text
-            seen.add(answer.text.count("not counted yet"))
-        assert seen
-        assert min(seen) >= 1
-        assert page(server, "/").text.count(f"{LINES:,}") >= 2
 
 
 def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path, server: Serving) -> None:

@@ -1,4 +1,4 @@
-"""Pages of a large log while its index is made."""
+"""Pages of large logs, and questions to them and to others, while their index is made."""
 
 import asyncio
 import gc
@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from starlette.exceptions import HTTPException
 from tests.events import large_log
-from tests.server.runs import make_orders
+from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, altered_serving
 
+from thence.server.http.workers import THREADS
 from thence.server.logs.root import Root
 from thence.server.routes.state import ServerState
 
-EVENTS = 40_000
+EVENTS, SOME_EVENTS = 40_000, 20_000
 TOLD = re.compile(
     r"the index of large is being made: "
     r"(waiting for another one|[\d,]+ of about (39|40),\d{3} events)"
@@ -75,3 +76,37 @@ def test_pages_that_come_at_once_wait_for_an_index_together(large) -> None:
     asyncio.run(asked())
     state.close()
     assert faults == []
+
+
+@pytest.mark.promise("Q7")
+def test_questions_to_logs_without_an_index_hold_up_no_question_to_another(tmp_path: Path) -> None:
+    for name in ("large", "larger"):
+        large_log(tmp_path / name, SOME_EVENTS)
+    make_run(tmp_path, "small", count=3)
+    index = tmp_path / "large/.thence/index.db"
+    state = ServerState(Root(tmp_path))
+
+    def counted(logs: object) -> list[int]:
+        return [state.summaries.of(found).events for found in logs]
+
+    async def asked() -> None:
+        def ask(log_id: str) -> asyncio.Task[int]:
+            return asyncio.ensure_future(
+                state.ask(log_id, lambda log: log.reader.query(limit=1).total, False)
+            )
+
+        every = asyncio.ensure_future(state.inspect_all(counted))
+        waiting = [ask("large"), ask("larger")]
+        async with asyncio.timeout(60):
+            while not await state.workers.run(index.exists):
+                pass  # it is not begun yet
+            waiting += [ask("large") for _ in range(3 * THREADS)]
+            assert await ask("small") == 3
+            assert not any(task.done() for task in (every, *waiting))
+            assert {await task for task in waiting} == {SOME_EVENTS}
+            assert await every == [SOME_EVENTS, SOME_EVENTS, 3]
+            # once they are known, nothing is made again
+            assert await state.inspect_all(counted) == [SOME_EVENTS, SOME_EVENTS, 3]
+
+    asyncio.run(asked())
+    state.close()

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from tests.log.committers import until
 from tests.server.listening import Listening, arrived, frames, heard
-from tests.server.runs import foreign, make_orders, make_run, writing
-from tests.server.serving import Serving, altered_serving, hasty_serving, serving
+from tests.server.runs import foreign, make_index, make_orders, make_run, writing
+from tests.server.serving import Serving, altered_serving, serving
 from tests.tiers import seed, tenth
 
 from thence.core.query.filter import Filter
 from thence.log.index import arrivals
-from thence.log.open import open_log
 from thence.server.logs.root import Logs, Root
 from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id, id_text
 from thence.sim import EventWriter, create_action_event
@@ -28,8 +27,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A run of 60 events that is read, or has an index."""
     folder = make_run(tmp_path, "run")
     if request.param == "indexed":
-        with open_log(folder, create=False) as log:
-            log.rebuild()
+        make_index(folder)
     return folder
 
 
@@ -109,8 +107,7 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
     chance = random.Random(seed(f"live {is_indexed}"))
     folder = make_run(tmp_path, "run", count=1)
     if is_indexed:
-        with open_log(folder, create=False) as log:
-            log.rebuild()
+        make_index(folder)
     count, ids = tenth(1_501, 301), list[str]()
     with writing(folder, count - 1, flushes_every=20) as writer:
         while len(ids) < count:
@@ -192,7 +189,8 @@ def test_event_that_arrives_while_a_stream_begins_comes_once(
 def test_silence_is_broken_by_a_comment(tmp_path: Path, run: Path) -> None:
     assert 13 < HEARTBEAT_S < 20
     soon_s = 0.5
-    with hasty_serving(tmp_path, soon_s) as server:
+    soon = f"from thence.server.routes import live_events as it\nit.HEARTBEAT_S = {soon_s}"
+    with altered_serving(tmp_path, soon) as server:
         began = time.monotonic()
         with server.client.stream("GET", LIVE, params={"tail": 0}) as answer:
             blocks = answer.iter_raw()

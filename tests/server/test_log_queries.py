@@ -1,13 +1,11 @@
 """Logs that are no simulation over HTTP, in the words that all hosts share."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.log.pruned import filled, pruned
 from tests.server.conftest import Shop
 from tests.server.runs import lines, stored
-from tests.server.serving import serving
 
 import thence
 from thence.core.query.filter import Filter
@@ -20,6 +18,9 @@ def test_logs_are_listed_apart_from_simulations(shop: Shop) -> None:
     assert [(entry["id"], entry["vocabulary"], entry["event_count"]) for entry in listed] == [
         ("orders", "plain", 4)
     ]
+    told = shop.server.json("/logs/orders")
+    assert told["by_actor"] == {"ada": 1, "ben": 1}
+    assert "turns" not in told
     assert shop.server.code("/simulations/orders") == (404, "simulation_not_found")
 
 
@@ -45,15 +46,6 @@ def test_each_filter_gives_what_the_model_gives(shop: Shop, asked: dict[str, Any
     found = [event for event in stored(shop.root / "orders") if wanted.matches(event)]
     page = shop.server.json(PATH, **asked)
     assert (page["events"], page["total"]) == (lines(found), len(found))
-
-
-def test_lines_and_summary_of_a_log(shop: Shop) -> None:
-    events = stored(shop.root / "orders")
-    whole = b"".join(event.line + b"\n" for event in events)
-    assert shop.server.get(f"{PATH}.ndjson").content == whole
-    told = shop.server.json("/logs/orders")
-    assert told["by_actor"] == {"ada": 1, "ben": 1}
-    assert "turns" not in told
 
 
 @pytest.mark.promise("Q5")
@@ -105,13 +97,12 @@ def test_why_takes_what_the_command_takes(shop: Shop) -> None:
 
 
 @pytest.mark.promise("A5")
-def test_event_that_was_pruned_is_not_there_and_said_to_be_pruned(tmp_path: Path) -> None:
+def test_event_that_was_pruned_is_not_there_and_said_to_be_pruned(tmp_path, server) -> None:
     events = filled(tmp_path / "orders")
     with thence.open(tmp_path / "orders") as log:
         pruned(log, before="2100")
-    with serving(tmp_path) as server:
-        gone = server.get(f"/logs/orders/events/{events[0].event_id}")
-        unknown = server.get(f"/logs/orders/events/7{'Z' * 25}")
+    gone = server.get(f"/logs/orders/events/{events[0].event_id}")
+    unknown = server.get(f"/logs/orders/events/7{'Z' * 25}")
     assert (gone.status_code, gone.json()["code"]) == (404, "event_not_found")
     assert gone.json()["message"] == f"event {events[0].event_id} of orders was pruned"
     assert "pruned" not in unknown.json()["message"]

@@ -1,5 +1,3 @@
-import shutil
-
 from tests.log.index.logs import generation
 from tests.server.runs import make_large, make_run
 
@@ -32,18 +30,6 @@ def test_log_in_use_stays_open_over_the_bound(tmp_path) -> None:
         with logs.using(logs.root.find("a")) as again:
             assert again.reader is a.reader
             assert len(again.reader.events()) == 2
-
-
-def test_folder_in_the_place_of_another_is_opened_anew(tmp_path) -> None:
-    run = make_run(tmp_path, "run", count=2)
-    logs = Logs(Root(tmp_path))
-    with logs.using(logs.root.find("run")) as before:
-        assert len(before.reader.events()) == 2
-    run.rename(tmp_path / "moved")
-    make_run(tmp_path, "run", count=5)
-    with logs.using(logs.root.find("run")) as after:
-        assert len(after.reader.events()) == 5
-    shutil.rmtree(run)
 
 
 def test_look_at_many_leaves_what_is_open(tmp_path) -> None:

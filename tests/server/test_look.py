@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from tests.server.conftest import Shop
 from tests.server.listening import frames
-from tests.server.runs import foreign, make_orders, stored
+from tests.server.runs import foreign, make_index, make_orders, stored
 from tests.server.serving import Serving, serving
 
 from thence.core.failures import is_failure
 from thence.core.markup import path
-from thence.log.open import open_log
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel
 
@@ -25,17 +24,6 @@ ROUTES = (
 HOSTILE = "<script>alert(1)</script>\"'\u202e\x00"
 
 
-def test_routes_are_those_of_simulations_and_of_other_logs(shop: Shop) -> None:
-    for route in ROUTES:
-        for log in ("first", "orders"):
-            assert shop.server.get(f"/logs/{log}/{route}").status_code == 200, (log, route)
-        answer = shop.server.get(f"/logs/no/{route}")
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), route
-    event_id = shop.orders[2]
-    assert shop.server.json(f"/logs/orders/path/{event_id}")["path"][0::4] == [3, 1, 2]
-    assert shop.server.code("/logs/orders/path/nobody") == (404, "event_not_found")
-
-
 def test_document_names_them_as_not_promised(shop: Shop) -> None:
     paths = shop.server.json("/openapi.json")["paths"]
     for route in (*ROUTES[:-1], "path/{event_id}", "series", "growth"):
@@ -43,6 +31,9 @@ def test_document_names_them_as_not_promised(shop: Shop) -> None:
 
 
 def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
+    event_id = shop.orders[2]
+    assert shop.server.json(f"/logs/orders/path/{event_id}")["path"][0::4] == [3, 1, 2]
+    assert shop.server.code("/logs/orders/path/nobody") == (404, "event_not_found")
     look = shop.server.json("/logs/orders/look")
     assert (look["events"], look["axes"]) == (4, ["order", "time"])
     assert sorted(name for _, name, _ in look["types"]) == [
@@ -167,8 +158,7 @@ def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Ser
         "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
     ) as answer:
         assert json.loads(next(frames(answer)).data)["from"] == 5
-    with open_log(root / "orders", create=False) as log:
-        log.rebuild()
+    make_index(root / "orders")
     with server.client.stream(
         "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
     ) as answer:

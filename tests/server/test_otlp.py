@@ -3,7 +3,6 @@
 import gzip
 import json
 import signal
-import subprocess
 
 import pytest
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
@@ -18,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import set_span_in_context
 from tests.cli.installed import THENCE, begin, thence
+from tests.log.committers import until
 from tests.log.faults import WAIT_S
 from tests.server.serving import serving
 
@@ -65,11 +65,8 @@ def nested(spans):
 def recorded(folder, count):
     """Waits until a log holds so many events; returns them by type, with their causes' types."""
     with package.open(folder / "log") as log:
-        for _ in range(200):
-            events = list(log.read())
-            if len(events) >= count:
-                break
-            subprocess.run(["sleep", "0.05"], check=True)
+        until(lambda: len(list(log.read())) >= count)
+        events = list(log.read())
         assert log.verify().findings == ()
     names = {event.event_id: event.event_type for event in events}
     assert len(names) == len(events) == count

@@ -183,14 +183,13 @@ def test_form_asks_what_the_query_asks(shop: Shop) -> None:
     assert "No event matches." in page(shop.server, "/runs/first?type=none").text
 
 
-def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> None:
+def test_decision_tells_what_its_model_was_told_and_answered(tmp_path, server) -> None:
     with thence.open(tmp_path / "asked") as log:
         messages = [{"role": "user", "content": HOSTILE}, {"role": "odd"}, 3]
         calls = [{"messages": messages, "answer": "give 5"}, {"messages": 3, "answer": None}, {}]
         causes = [log.append("asked", {"error_type": "llm_call", **call}) for call in calls]
         decided = log.append("decided", caused_by=causes)
-    with serving(tmp_path) as server:
-        found = page(server, f"/runs/asked/events/{decided.event_id}")
+    found = page(server, f"/runs/asked/events/{decided.event_id}")
     text = found.text.replace("\n", "")
     assert f"Model, user{HOSTILE}Model, odd" in text
     assert "Model, answergive 5Named causes" in text
@@ -262,7 +261,7 @@ def test_errors_are_pages(shop: Shop) -> None:
         assert shop.server.get(f"/runs/{odd}").status_code in (200, 404)
 
 
-def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path: Path) -> None:
+def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path, server) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     lines = [
@@ -274,19 +273,18 @@ def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path: Path) -
     ]
     (folder / "events.jsonl").write_bytes(b"".join(lines) + b"\xff<script>\n")
     (folder / "config.json").write_text(json.dumps({"scenario": {"simulation": {"name": HOSTILE}}}))
-    with serving(tmp_path) as server:
-        assert HOSTILE in page(server, "/").text
-        run = page(server, "/runs/run")
-        assert HOSTILE in run.text
-        events = [link for link in run.links if link.startswith("/runs/run/events/")]
-        assert len(events) == len(lines)
-        for link in events:
-            answer = server.get(link)
-            assert len(answer.content) < 100_000
-            assert not set("\u202e\u2066\u0007\u200f") & set(page(server, link).text)
-        assert visible(TURNED) in page(server, events[1]).text
-        assert page(server, f"/runs/run?actor={HOSTILE}".replace("&", "%26")).all("input")
-        assert [link for link in list(walk(server)) if "a%2Fb" in link]
+    assert HOSTILE in page(server, "/").text
+    run = page(server, "/runs/run")
+    assert HOSTILE in run.text
+    events = [link for link in run.links if link.startswith("/runs/run/events/")]
+    assert len(events) == len(lines)
+    for link in events:
+        answer = server.get(link)
+        assert len(answer.content) < 100_000
+        assert not set("\u202e\u2066\u0007\u200f") & set(page(server, link).text)
+    assert visible(TURNED) in page(server, events[1]).text
+    assert page(server, f"/runs/run?actor={HOSTILE}".replace("&", "%26")).all("input")
+    assert [link for link in list(walk(server)) if "a%2Fb" in link]
 
 
 def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) -> None:
@@ -315,7 +313,6 @@ def test_two_runs_are_compared(shop: Shop) -> None:
     (own,) = [field["value"] for field in run.all("input") if field["name"] == "run"]
     sent = shop.server.get("/runs", params={"run": [own, "second"]})
     assert (sent.status_code, sent.headers["location"]) == (303, "/runs/first/diff/second")
-    assert "Two runs compared" in page(shop.server, "/runs/first/diff/second").text
     assert "Two logs compared" in page(shop.server, "/runs/first/diff/orders").text
     same = page(shop.server, "/runs/first/diff/first")
     assert "Both logs have the same content." in same.text
@@ -360,20 +357,19 @@ _CHANGED = {("two", 1, "ada"), ("two", 2, "ben")}
 
 
 @pytest.mark.promise("A1")
-def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path: Path) -> None:
+def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path, server) -> None:
     error = {"error_type": "CardDeclined", "error_message": "no <money>", "duration_s": 0.093}
     with thence.open(tmp_path / "shop") as log:
         log.append("noted")
         failed = log.append("fulfil.failed", error, subject="order/881", actor="till")
-    with serving(tmp_path) as server:
-        told = "order/881 fulfil failed after 93 ms: CardDeclined: no <money>"
-        shown = page(server, "/runs/shop")
-        assert "order/881 after 93 ms: CardDeclined: no <money>" in shown.text
-        assert "fulfil failed" not in shown.text
-        assert shown.text.count("noted") == 2  # one of them counts the types
-        address = f"/runs/shop/events/{failed.event_id}"
-        assert address in shown.links
-        assert f"till: {told}" in page(server, address).text
+    told = "order/881 fulfil failed after 93 ms: CardDeclined: no <money>"
+    shown = page(server, "/runs/shop")
+    assert "order/881 after 93 ms: CardDeclined: no <money>" in shown.text
+    assert "fulfil failed" not in shown.text
+    assert shown.text.count("noted") == 2  # one of them counts the types
+    address = f"/runs/shop/events/{failed.event_id}"
+    assert address in shown.links
+    assert f"till: {told}" in page(server, address).text
 
 
 @pytest.mark.promise("S10a")
@@ -389,16 +385,15 @@ def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
     assert "redacted for good" not in text
 
 
-def test_cell_is_named_where_a_narrow_screen_shows_no_heads(tmp_path: Path) -> None:
+def test_cell_is_named_where_a_narrow_screen_shows_no_heads(tmp_path, server) -> None:
     make_run(tmp_path, "run", count=3)
-    with serving(tmp_path) as server:
-        cells = page(server, "/").all("td")
-        names = [None, "turns", "events", "failures", "duration", None, "to"]
-        assert [cell.get("data-name") for cell in cells] == names
-        kinds = ["status", *["number"] * 4, "course", None]
-        assert [cell.get("class") for cell in cells] == kinds
-        turns = [cell.get("data-name") for cell in page(server, "/runs/run").all("td")]
-        assert turns.count("turn") == 3
+    cells = page(server, "/").all("td")
+    names = [None, "turns", "events", "failures", "duration", None, "to"]
+    assert [cell.get("data-name") for cell in cells] == names
+    kinds = ["status", *["number"] * 4, "course", None]
+    assert [cell.get("class") for cell in cells] == kinds
+    turns = [cell.get("data-name") for cell in page(server, "/runs/run").all("td")]
+    assert turns.count("turn") == 3
 
 
 def test_sentence_of_a_problem_begins_with_a_capital_letter_as_pages_show_it():

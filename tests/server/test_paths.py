@@ -6,9 +6,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.calls import called, counted
-from tests.server.runs import make_orders
+from tests.server.runs import make_index, make_orders
 
-from thence.log.open import open_log
 from thence.server.app import create_app
 
 # the most functions of thence, in how many files; only lower numbers come here
@@ -19,8 +18,7 @@ CALLED_MAX = 80, 12
 def test_way_of_a_page_of_events_gets_no_longer(tmp_path: Path, has_index: bool) -> None:
     make_orders(tmp_path)
     if has_index:
-        with open_log(tmp_path / "orders", create=False) as log:
-            log.rebuild()
+        make_index(tmp_path / "orders")
     app = create_app(tmp_path)
 
     async def get() -> httpx2.Response:

@@ -158,20 +158,6 @@ def test_root_that_is_a_link_is_followed(tmp_path: Path) -> None:
     assert [found.id for found in Root(tmp_path / "root").logs() if found] == ["run"]
 
 
-def test_root_that_is_a_log_is_served_by_its_name(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "run", count=2)
-    assert [found.id for found in Root(run).logs() if found] == ["run"]
-    assert Root(run).find("run").folder == run
-    with pytest.raises(NotALog):
-        Root(run).find(tmp_path.name)
-
-
-def test_missing_root_holds_nothing(tmp_path: Path) -> None:
-    assert list(Root(tmp_path / "later").logs()) == []
-    with pytest.raises(NotALog):
-        Root(tmp_path / "later").find("run")
-
-
 def test_log_without_any_event_counts_as_a_simulation(tmp_path: Path) -> None:
     for name, data in (("empty", b""), ("bytes", b"\xff\xff\n"), ("torn", foreign(1)[:-4])):
         (tmp_path / name).mkdir()

@@ -42,11 +42,6 @@ def server(run: Path) -> Iterator[Serving]:
         yield server
 
 
-def held_kib(server: Serving, name: str) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition(f"{name}:")[2].split()[0])
-
-
 def unread(server: Serving, opened: ExitStack) -> socket.socket:
     """Opens a stream that nobody reads, and that the system holds little of."""
     client = opened.enter_context(socket.socket())
@@ -75,13 +70,13 @@ def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
     server: Serving, run: Path
 ) -> None:
     with ExitStack() as opened:
-        before = held_kib(server, "VmRSS")
+        before = server.kib("VmRSS")
         clients = [unread(server, opened) for _ in range(STREAMS_MAX)]
         with thence.open(run) as log:
             some = [{"event_type": "NOTE", "payload": {"text": "x" * 400}}] * 400
             for _ in range(tenth(20, 6)):
                 log.append_many(some)
-        grown_kib = held_kib(server, "VmHWM") - before
+        grown_kib = server.kib("VmHWM") - before
         lines = (run / "events.jsonl").read_bytes().splitlines()
         print(f"{STREAMS_MAX} streams of {sum(map(len, lines)) >> 20} MiB: {grown_kib} KiB more")
         assert grown_kib < SHARED_KIB + STREAMS_MAX * STREAM_KIB

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving
 from tests.server.test_pages import page
 
 import thence
@@ -61,20 +61,19 @@ def test_calls_of_coding_agents_count_by_their_tool(tmp_path: Path, server: Serv
     assert "1 event, in" in page(server, long.partition("#")[0]).text
 
 
-def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path: Path) -> None:
+def test_name_with_the_most_of_a_column_is_shown_among_many(tmp_path, server) -> None:
     with thence.open(tmp_path / "calls") as log:
         for number in range(20):
             failed = {"error": "no"} if number == 18 else {}
             call(log, "chat", f"p{number:02}", tokens_in=9 if number == 17 else 1, **failed)
-    with serving(tmp_path) as server:
-        found = page(server, "/runs/calls/spending")
-        actors = [one for one in found.links if "calls=actor%3Ap" in one and "failed=" not in one]
-        shown = {one.partition("%3A")[2].partition("#")[0] for one in actors}
-        assert {"p00", "p11", "p17", "p18"} <= shown
-        assert f"{len(shown)} of 20, with the most of each column" in found.text
+    found = page(server, "/runs/calls/spending")
+    actors = [one for one in found.links if "calls=actor%3Ap" in one and "failed=" not in one]
+    shown = {one.partition("%3A")[2].partition("#")[0] for one in actors}
+    assert {"p00", "p11", "p17", "p18"} <= shown
+    assert f"{len(shown)} of 20, with the most of each column" in found.text
 
 
-def test_failures_that_differ_in_names_and_numbers_are_one_row(tmp_path: Path) -> None:
+def test_failures_that_differ_in_names_and_numbers_are_one_row(tmp_path, server) -> None:
     with thence.open(tmp_path / "calls") as log:
         for turn in range(8):
             call(log, "act", f"p{turn % 2}", error=f"turn {turn}: p{turn % 2} has no answer")
@@ -82,19 +81,18 @@ def test_failures_that_differ_in_names_and_numbers_are_one_row(tmp_path: Path) -
         for status in (503, 404, 503):
             call(log, "pay", "ben", error=f"HTTP {status}")
         call(log, "pay", "ben", error={"code": 7})
-    with serving(tmp_path) as server:
-        found = page(server, "/runs/calls/spending")
-        rows = {"turn …: … has no answer": 9, "HTTP 503": 2, "HTTP 404": 1, "(error (code 7))": 1}
-        for said, count in rows.items():
-            assert f"{said}{count}" in found.text.replace("\n", ""), said
-        links = [link for link in found.links if "said=" in link]
-        assert len(links) == len(rows)
-        for link, count in zip(links, rows.values(), strict=True):
-            assert counted(count, "event") in page(server, link.partition("#")[0]).text, link
-        (more,) = [link for link in links if "turn" in link]
-        both = page(server, f"{more.partition('#')[0]}&calls=actor:ada")
-        assert "1 event, in" in both.text
-        assert {"calls", "said"} <= {field.get("name") for field in both.all("input")}
+    found = page(server, "/runs/calls/spending")
+    rows = {"turn …: … has no answer": 9, "HTTP 503": 2, "HTTP 404": 1, "(error (code 7))": 1}
+    for said, count in rows.items():
+        assert f"{said}{count}" in found.text.replace("\n", ""), said
+    links = [link for link in found.links if "said=" in link]
+    assert len(links) == len(rows)
+    for link, count in zip(links, rows.values(), strict=True):
+        assert counted(count, "event") in page(server, link.partition("#")[0]).text, link
+    (more,) = [link for link in links if "turn" in link]
+    both = page(server, f"{more.partition('#')[0]}&calls=actor:ada")
+    assert "1 event, in" in both.text
+    assert {"calls", "said"} <= {field.get("name") for field in both.all("input")}
 
 
 def test_log_without_calls_says_so(tmp_path: Path, server: Serving) -> None:

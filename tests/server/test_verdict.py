@@ -174,18 +174,17 @@ def test_status_with_failed_decisions_is_decided_at_one_place() -> None:
         assert run_status("completed", {"decisions_failed": value}).is_good
 
 
-def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path: Path) -> None:
+def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path, server) -> None:
     with EventWriter(tmp_path / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
         for kind in ("action_rejected", "agent_failed", "note"):
             details = {"error_type": kind, "status": "failure" if kind != "note" else "success"}
             event = {"event_type": "SYSTEM", "simulation_id": "run", "turn_number": 1}
             writer.emit(Event(**event, agent_id="ada", details=details))
-    with serving(tmp_path) as server:
-        found = page(server, "/runs/run")
-        marks = [one["class"] for one in found.all("span") if "mark" in str(one.get("class"))]
-        assert marks == ["mark rejected", "mark failed"]
-        address = next(link for link in found.links if "/events/" in link)
-        assert "mark rejected" in {one.get("class") for one in page(server, address).all("span")}
+    found = page(server, "/runs/run")
+    marks = [one["class"] for one in found.all("span") if "mark" in str(one.get("class"))]
+    assert marks == ["mark rejected", "mark failed"]
+    address = next(link for link in found.links if "/events/" in link)
+    assert "mark rejected" in {one.get("class") for one in page(server, address).all("span")}
 
 
 def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path, server: Serving) -> None:

@@ -69,7 +69,7 @@ def test_shorter_run_ends_with_what_all_turns_would_cost(tmp_path):
         scenario = written(tmp_path, endpoint.base_url)
         run = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
         whole = warm("sim", "run", scenario, cwd=tmp_path)
-    line = "all 4 turns at this rate: 12 calls, 240 tokens in and 60 out, cost 0.00036"
+    line = "all 4 turns at this rate: 12 calls, 240 tokens in, 60 tokens out, cost 0.00036"
     assert run.err.splitlines()[-1] == line
     assert "at this rate" not in whole.err
 
@@ -84,9 +84,9 @@ def test_branch_tells_its_own_calls_from_those_of_its_parent(tmp_path):
         own = len(endpoint.requests) - count
     *_, counts = done.out.splitlines()
     assert counts == (
-        f"models: {own} calls, {own * 20} tokens in and {own * 5} out, cost {own * 30e-6:.4g};"
-        f" {12 - own} calls, {(12 - own) * 20} tokens in and"
-        f" {(12 - own) * 5} out, cost {(12 - own) * 30e-6:.4g} from recorded answers"
+        f"models: {own} calls, {own * 20} tokens in, {own * 5} tokens out, cost {own * 30e-6:.4g};"
+        f" {12 - own} calls, {(12 - own) * 20} tokens in,"
+        f" {(12 - own) * 5} tokens out, cost {(12 - own) * 30e-6:.4g} from recorded answers"
     )
     (folder,) = (one for one in (tmp_path / "output").iterdir() if one.name != "a")
     origins = json.loads((folder / "result.json").read_bytes())["usage"]["by_origin"]
@@ -102,7 +102,7 @@ def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
     words = ("--cassette", "output/a/outcomes.jsonl", "--run-id", "b")
     done = warm("sim", "run", scenario, *words, cwd=tmp_path)
     assert re.fullmatch(
-        r"models: \d+ calls, \d+ tokens in and \d+ out, cost [\d.e-]+ from recorded answers",
+        r"models: \d+ calls, \d+ tokens in, \d+ tokens out, cost [\d.e-]+ from recorded answers",
         done.out.splitlines()[-1],
     )
 

@@ -222,22 +222,17 @@ def test_command_mirrors_once_or_until_it_is_ended(
     assert "something else has its name there" in refused.err
     assert is_three_lines(refused.err[refused.err.index("thence: ") :])
     (rita.root / "stock").rmdir()
-    with subprocess.Popen(
-        [THENCE, *words, "--follow", "--json"], env=environment(**env), stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["pulled"] == 1
-        ada.append(ada.folder / "stock", "three")
-        assert json.loads(process.stdout.readline())["pulled"] == 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    with subprocess.Popen(
-        [THENCE, *words, "--follow", "--json"], env=environment(**env), stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["pulled"] == 0
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+    following = [THENCE, *words, "--follow", "--json"]
+    for number, code, texts in ((signal.SIGTERM, 0, ["three"]), (signal.SIGINT, 130, [])):
+        piped = {"env": environment(**env), "stdout": subprocess.PIPE}
+        with subprocess.Popen(following, **piped) as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["pulled"] == len(texts)
+            for text in texts:
+                ada.append(ada.folder / "stock", text)
+                assert json.loads(process.stdout.readline())["pulled"] == 1
+            process.send_signal(number)
+            assert process.wait(60) == code
     assert rita.said("stock") == ["two", "three"]
     with serving(rita.root) as shown:
         assert "<bdi>first</bdi>" in shown.get("/runs/run").text, "the id in its first event"

@@ -4,17 +4,11 @@ from contextlib import closing
 
 import pytest
 from tests.log.pruned import SEGMENT_BYTES, filled, names, pruned
-from tests.sync.fleet.fleet import Server
 from tests.sync.test_restored_logs import node_of, notices, synced
 
 import thence
 from thence.log.files.segment import CURRENT
 from thence.sync.outbox import Outbox
-
-
-@pytest.fixture
-def server():
-    return Server("epoch")
 
 
 @pytest.mark.promise("A5")

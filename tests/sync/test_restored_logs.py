@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.events import notices, stored
-from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, Server, closed, pulled
+from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, closed, pulled
 
 import thence
 from thence.log.files.identity import known_node_id
@@ -66,9 +66,8 @@ class Backup:
 
 
 @pytest.fixture
-def restored(tmp_path):
+def restored(tmp_path, server):
     """A log that wrote and synced 30 events, and was then put back to the first 10."""
-    server = Server("epoch")
     with thence.open(tmp_path / "a") as log:
         noted(log, 10, "before")
         synced(log, server)
@@ -118,8 +117,7 @@ def under(node, seq, number):
 
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("seq", [2, 900])
-def test_line_under_our_node_that_is_not_ours_gives_us_another_and_no_number(tmp_path, seq):
-    server = Server("epoch")
+def test_line_under_our_node_that_is_not_ours_gives_us_another_and_no_number(tmp_path, server, seq):
     with thence.open(tmp_path / "a") as log:
         noted(log, 9, "own")
         synced(log, server)
@@ -139,8 +137,7 @@ def test_line_under_our_node_that_is_not_ours_gives_us_another_and_no_number(tmp
 
 
 @pytest.mark.promise("S12")
-def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path):
-    server = Server("epoch")
+def test_own_lines_that_damage_took_come_back_and_nothing_is_missing(tmp_path, server):
     with thence.open(tmp_path / "a") as log:
         noted(log, 9, "own")
         synced(log, server)

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 
@@ -102,6 +103,17 @@ def enabled(log, tmp_path, url, access="good"):
     return store
 
 
+@contextmanager
+def running(log, store, **options):
+    """Gives a service that runs, and its pauses."""
+    waits = Waits()
+    service = BackgroundSyncService(log, store=store, wait=waits, **options)
+    service.start()
+    yield service, waits
+    waits.over()
+    service.stop()
+
+
 @pytest.fixture
 def server():
     with TeamServer() as found:
@@ -134,48 +146,34 @@ def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
     limits = [backoff_s(failures, lambda low, high: high) for failures in range(1, 12)]
     assert limits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
     assert backoff_s(3, lambda low, high: low) == 0
-    waits = Waits()
+    store = enabled(log, tmp_path, server.url)
     engine = failing(SyncRefused("could not reach", code="server_unreachable"))
-    service = BackgroundSyncService(
-        log,
-        store=enabled(log, tmp_path, server.url),
-        engine=engine,
-        wait=waits,
-        uniform=lambda low, high: high,
-    )
-    service.start()
     seen = []
-    for _ in range(11):
-        delay_s, last = waits.next(), read_status(log.folder)
-        seen.append((delay_s, connection_state(log.folder, last, is_service_running=True)))
-        if len(seen) < 11:
-            waits.let.put(None)
-    waits.over()
-    service.stop()
+    with running(log, store, engine=engine, uniform=lambda low, high: high) as (_, waits):
+        for _ in range(11):
+            delay_s, last = waits.next(), read_status(log.folder)
+            seen.append((delay_s, connection_state(log.folder, last, is_service_running=True)))
+            if len(seen) < 11:
+                waits.let.put(None)
     assert [each for each, _ in seen] == limits
     assert [word for _, word in seen] == ["Reconnecting"] * 10 + ["OfflineBatchMode"]
 
 
 def test_busy_server_is_left_alone_as_long_as_it_asks(log, tmp_path, server):
-    waits = Waits()
     engine = failing(SyncRefused("could not sync", retry_after_s=77.0, code="server_busy"))
-    store = enabled(log, tmp_path, server.url)
-    service = BackgroundSyncService(log, store=store, engine=engine, wait=waits)
-    service.start()
-    assert waits.next() == 77
-    waits.over()
-    service.stop()
+    with running(log, enabled(log, tmp_path, server.url), engine=engine) as (_, waits):
+        assert waits.next() == 77
 
 
 @pytest.mark.promise("S8")
 def test_ended_login_is_warned_of_once_and_a_new_one_goes_on(log, tmp_path, server, caplog):
-    waits = Waits()
     server.expire()
     server.refresh.clear()
     store = enabled(log, tmp_path, server.url)
-    service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
-    with caplog.at_level(logging.WARNING, "thence"):
-        service.start()
+    with (
+        caplog.at_level(logging.WARNING, "thence"),
+        running(log, store, engine=Asking) as (service, waits),
+    ):
         for _ in range(5):
             assert waits.next() == 1
             assert service.state == "logged out"
@@ -187,8 +185,6 @@ def test_ended_login_is_warned_of_once_and_a_new_one_goes_on(log, tmp_path, serv
         assert waits.next() == 300
     assert server.refreshes == 1
     assert len([each for each in caplog.records if "logged_out" in each.message]) == 1
-    waits.over()
-    service.stop()
 
 
 @pytest.mark.promise("S7")
@@ -206,19 +202,15 @@ def test_stop_leaves_a_request_behind_that_never_ends(log, tmp_path, monkeypatch
 
 @pytest.mark.promise("S7")
 def test_another_process_has_the_turn_and_that_is_no_failure(log, tmp_path, server):
-    waits = Waits()
     store = enabled(log, tmp_path, server.url)
     turn = file_lock(sync_folder(log.folder) / LOCK)
     assert run_round(log, store, engine=Asking) is None
-    service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
-    service.start()
-    assert [waits.next(), service.state] == [1, "other process"]
-    assert read_status(log.folder) is None
-    turn.close()
-    waits.let.put(None)
-    assert waits.next() == 300
-    waits.over()
-    service.stop()
+    with running(log, store, engine=Asking) as (service, waits):
+        assert [waits.next(), service.state] == [1, "other process"]
+        assert read_status(log.folder) is None
+        turn.close()
+        waits.let.put(None)
+        assert waits.next() == 300
 
 
 PROGRAM = """
@@ -251,28 +243,24 @@ def test_process_ends_while_a_request_hangs(log, tmp_path, request):
 
 @pytest.mark.promise("S9")
 def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path):
-    waits = Waits()
     log.append_many([{"event_type": "note"}] * 2_000)  # two batches, and one of the event before
     with TeamServer(PlainServer) as server:
         server.access["good"] = "ada"
         store = enabled(log, tmp_path, server.url)
-        service = BackgroundSyncService(log, store=store, wait=waits)
-        service.start()
-        assert waits.next() == 5
-        waits.let.put(None)
-        assert waits.next() == 5
-        assert len(server.logs["orders"].lines) == 2_000
-        command = file_lock(sync_folder(log.folder) / QUEUE)  # as one that waits for its turn
-        waits.let.put(None)
-        assert [waits.next(), service.state] == [1, "other process"]
-        assert read_status(log.folder) is None
-        assert run_round(log, store).is_complete
-        command.close()
-        waits.let.put(None)
-        assert waits.next() == 300
-        assert len(server.logs["orders"].lines) == 2_001
-        waits.over()
-        service.stop()
+        with running(log, store) as (service, waits):
+            assert waits.next() == 5
+            waits.let.put(None)
+            assert waits.next() == 5
+            assert len(server.logs["orders"].lines) == 2_000
+            command = file_lock(sync_folder(log.folder) / QUEUE)  # as one that waits for its turn
+            waits.let.put(None)
+            assert [waits.next(), service.state] == [1, "other process"]
+            assert read_status(log.folder) is None
+            assert run_round(log, store).is_complete
+            command.close()
+            waits.let.put(None)
+            assert waits.next() == 300
+            assert len(server.logs["orders"].lines) == 2_001
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):
@@ -280,16 +268,14 @@ def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplo
         def round(self):
             raise KeyError("never thought of")
 
-    waits = Waits()
     store = enabled(log, tmp_path, server.url)
-    service = BackgroundSyncService(log, store=store, engine=Broken, wait=waits)
-    with caplog.at_level(logging.WARNING, "thence"):
-        service.start()
+    with (
+        caplog.at_level(logging.WARNING, "thence"),
+        running(log, store, engine=Broken) as (service, waits),
+    ):
         waits.next()
-    assert service.state == "backing off"
-    assert "never thought of" in str(service.last_error)
-    waits.over()
-    service.stop()
+        assert service.state == "backing off"
+        assert "never thought of" in str(service.last_error)
 
 
 def test_error_outside_of_a_round_reaches_no_program(log, tmp_path, caplog):

@@ -62,7 +62,7 @@ def test_agent_without_its_orchestrator_holds_the_claim_and_after_it_what_it_sta
     for ends in orphan:
         assert claims.take(tmp_path, "it") is None
         assert claims.holder(tmp_path, "it") == agent
-        assert f"process {agent}, or one that it started, is at work" in refusal(tmp_path).cause
+        assert f"process {agent}, or one that it started, is working" in refusal(tmp_path).cause
         os.kill(ends, signal.SIGKILL)
     free(tmp_path)
     assert claims.holder(tmp_path, "it") is None

@@ -262,7 +262,7 @@ def test_files_that_commands_name_are_told_with_whose_they_are():
 
 def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_path):
     root = make_repository(tmp_path / "p", {CONFIG: "vcs: git\n"})
-    with pytest.raises(PlanningError, match="nothing of orchestrate") as caught:
+    with pytest.raises(PlanningError, match="not mention orchestrate") as caught:
         read_setup(find_project(root))
     assert "coder" in caught.value.hint
     config = root / ".kittify" / "config.yaml"
@@ -277,7 +277,7 @@ def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_pat
     config.unlink()
     assert read_setup(linked).slots == 4
     (tmp_path / "w" / ".kittify" / "config.yaml").unlink()
-    with pytest.raises(PlanningError, match="nothing of orchestrate") as caught:
+    with pytest.raises(PlanningError, match="not mention orchestrate") as caught:
         read_setup(linked)
     assert "coder" in caught.value.hint
     config.mkdir()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _V = TypeVar("_V")
+
+_PASSWORD_CHARACTERS_MAX = 4_096
 
 
 class Commands(click.Group):
@@ -42,24 +45,22 @@ class Commands(click.Group):
 class LazyCommands(Commands):
     """A group that imports a command only when it is called.
 
-    `table` maps each name to a module of `package` and to the command's line in the help, where
-    `sections` give them headings. The command is called `<name>_command` in that module, with
+    `sections` map headings of the help to names, and each name to a module of `package` and to the
+    command's line in the help. The command is called `<name>_command` in that module, with
     underscores for hyphens.
     """
 
     def __init__(
         self,
         *arguments: Any,
-        table: Mapping[str, tuple[str, str]],
+        sections: Mapping[str, Mapping[str, tuple[str, str]]],
         package: str,
-        sections: Mapping[str, Mapping[str, str]] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
-        self.table = table
+        self.table = {name: entry for table in sections.values() for name, entry in table.items()}
         self._package = package
-        lines = {name: line for name, (_, line) in table.items()}
-        self._sections = sections or {"Commands": lines}
+        self._sections = sections
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of the commands."""
@@ -90,7 +91,7 @@ class LazyCommands(Commands):
         sections: dict[str, dict[str, str]] = {}  # by the line, commands with one line as one
         for heading, lines in self._sections.items():
             names = sections[heading] = {}
-            for name, line in lines.items():
+            for name, (_, line) in lines.items():
                 names[line] = f"{names[line]}, {name}" if line in names else name
         column = max(len(name) for names in sections.values() for name in names.values()) + 2
         for heading, names in sections.items():
@@ -134,7 +135,7 @@ def set_flag(context: click.Context, parameter: click.Parameter, value: bool) ->
 def command_group(
     name: str, *examples: str, extra: str = "", **lazy: Any
 ) -> Callable[[Callable[[], None]], click.Group]:
-    """Makes a function a group, of LazyCommands with a `table` and a `package`, else of Commands.
+    """Makes a function a group, of LazyCommands with `sections` and a `package`, else of Commands.
 
     Its docstring is the group's help, which stands in for a command that is not named.
     """
@@ -182,6 +183,14 @@ def check_agreed(
         raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
 
 
+def piped_password() -> str:
+    """Returns the password that stdin has as its first line; raises UsageError for none."""
+    password = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).rstrip("\r\n")
+    if not password:
+        raise click.UsageError("stdin holds no password")
+    return password
+
+
 def json_or_text(text: str) -> Any:
     """Returns the value of a text that is JSON, else the text itself."""
     import msgspec
@@ -206,6 +215,17 @@ PATH = click.Path(readable=False)
 def log_argument(name: str) -> Callable[[_F], _F]:
     """Adds an argument to a command that names a log as --log does."""
     return click.argument(name, metavar=name.upper(), type=PATH, callback=checked_name)
+
+
+def file_option(text: str, *, is_required: bool = False) -> Callable[[_F], _F]:
+    """Adds --output, a file, to a command; `text` is its help."""
+    return click.option(
+        *("-o", "--output"),
+        required=is_required,
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help=text,
+    )
 
 
 def output_options(command: _F) -> _F:
@@ -242,80 +262,72 @@ def log_options(command: _F) -> _F:
 
 # the variable by which the script of a shell asks for completions, which no command answers
 COMPLETING = "_THENCE_COMPLETE"
-# heading: {name: its line in the help}; of two names with one line the second is another name of
-# the first
-SECTIONS: Mapping[str, Mapping[str, str]] = {
+# heading: {name: (the module of the command, its line in the help)}; of two names with one line the
+# second is another name of the first
+SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Ask": {
-        "why": "Show why an event happened.",
-        "effects": "Show what followed from an event.",
-        "blame": "Show who owns each line of a file: the agent and its prompt.",
-        "log": "List events in total order, one line each.",
-        "query": "List events in total order, one line each.",
-        "tail": "Show the last events in arrival order, and follow.",
-        "show": "Show everything that one event holds.",
-        "last": "Show the last event, and what was open when the log ended.",
-        "unfinished": "List steps that never ended, and whether their processes are alive.",
-        "stats": "Count a log's events, with model tokens and cost.",
-        "timeline": "Draw steps as bars over time.",
-        "diff": "Show where two logs diverge, and what followed.",
+        "why": ("log.causes", "Show why an event happened."),
+        "effects": ("log.causes", "Show what followed from an event."),
+        "blame": ("trace.blame", "Show who owns each line of a file: the agent and its prompt."),
+        "log": ("log.listing", "List events in total order, one line each."),
+        "query": ("log.listing", "List events in total order, one line each."),
+        "tail": ("log.listing", "Show the last events in arrival order, and follow."),
+        "show": ("log.listing", "Show everything that one event holds."),
+        "last": ("log.listing", "Show the last event, and what was open when the log ended."),
+        "unfinished": (
+            "log.listing",
+            "List steps that never ended, and whether their processes are alive.",
+        ),
+        "stats": ("log.overview", "Count a log's events, with model tokens and cost."),
+        "timeline": ("log.overview", "Draw steps as bars over time."),
+        "diff": ("log.diff", "Show where two logs diverge, and what followed."),
     },
     "Record": {
-        "hook": "Record what coding agents do, through their hooks.",
-        "append": "Append one event, durable when the command ends.",
-        "import": "Import OpenTelemetry spans into a log, as begun and ended steps.",
-        "mcp": "Answer an agent's questions about a log over MCP, on stdin and stdout.",
+        "hook": ("trace.hook", "Record what coding agents do, through their hooks."),
+        "append": ("log.append", "Append one event, durable when the command ends."),
+        "import": (
+            "trace.tracing",
+            "Import OpenTelemetry spans into a log, as begun and ended steps.",
+        ),
+        "mcp": (
+            "trace.mcp",
+            "Answer an agent's questions about a log over MCP, on stdin and stdout.",
+        ),
     },
-    "Simulate": {"sim": "Run simulations and look at their runs."},
-    "Coordinate": {"work": "Split features into work packages, and move them to done."},
+    "Simulate": {"sim": ("sim.sim", "Run simulations and look at their runs.")},
+    "Coordinate": {"work": ("work", "Split features into work packages, and move them to done.")},
     "Share": {
-        "serve": "Serve the logs in a folder over HTTP, pages and API, on this machine only.",
-        "sync": "Share a board through its git remote, or any log through a server.",
-        "server": "Run the server that syncs a team's logs.",
+        "serve": (
+            "server.serve",
+            "Serve the logs in a folder over HTTP, pages and API, on this machine only.",
+        ),
+        "sync": ("sync", "Share a board through its git remote, or any log through a server."),
+        "server": ("server", "Run the server that syncs a team's logs."),
     },
     "Look after": {
-        "doctor": "Check the machine, the folder, and the state of a log.",
-        "verify": "Check every line of a log; nothing is changed.",
-        "prune": "Remove a log's oldest files, or move them to an archive.",
-        "redact": "Remove an event's payload for good; the rest of the event stays.",
-        "rebuild": "Rebuild a log's index from its lines.",
-        "export": "Write events as a table, CSV or Parquet, or as OTLP spans.",
+        "doctor": ("log.doctor", "Check the machine, the folder, and the state of a log."),
+        "verify": ("log.verify", "Check every line of a log; nothing is changed."),
+        "prune": ("log.prune", "Remove a log's oldest files, or move them to an archive."),
+        "redact": (
+            "sync.redact",
+            "Remove an event's payload for good; the rest of the event stays.",
+        ),
+        "rebuild": ("log.listing", "Rebuild a log's index from its lines."),
+        "export": ("trace.export", "Write events as a table, CSV or Parquet, or as OTLP spans."),
     },
     "About": {
-        "demo": "Run a killed agent, a simulation and a board, and ask why.",
-        "docs": "Show a page of the documents, or list them all.",
-        "completion": "Write the script that completes thence in a shell.",
+        "demo": ("demo", "Run a killed agent, a simulation and a board, and ask why."),
+        "docs": ("about", "Show a page of the documents, or list them all."),
+        "completion": ("about", "Write the script that completes thence in a shell."),
     },
-}
-# the module of each command; that of one on a log is named as the command is
-_MODULES = {
-    "completion": "frame",
-    "demo": "commands.demo",
-    "docs": "commands.docs",
-    "redact": "commands.sync.redact",
-    "serve": "commands.server.serve",
-    "sim": "commands.sim.sim",
-    **dict.fromkeys(("why", "effects"), "commands.log.causes"),
-    **dict.fromkeys(("stats", "timeline"), "commands.log.overview"),
-    **dict.fromkeys(
-        ("log", "query", "tail", "show", "last", "unfinished", "rebuild"), "commands.log.listing"
-    ),
-    **{name: f"commands.{name}" for name in ("work", "sync", "server")},
-    **{name: f"commands.trace.{name}" for name in ("blame", "export", "hook", "mcp")},
-    "import": "commands.trace.tracing",
-}
-TABLE = {
-    name: (_MODULES.get(name, f"commands.log.{name}"), line)
-    for lines in SECTIONS.values()
-    for name, line in lines.items()
 }
 
 
 @click.group(
     "thence",
     cls=LazyCommands,
-    table=TABLE,
     sections=SECTIONS,
-    package="thence.cli",
+    package="thence.cli.commands",
     invoke_without_command=True,
     **help_with("thence demo", "thence why @last", "thence docs quickstart"),
 )
@@ -344,29 +356,6 @@ def root(context: click.Context, is_version: bool, is_json: bool) -> None:
             hint="run it under WSL",
             code="unsupported_platform",
         )
-
-
-@click.command(
-    "completion",
-    **help_with(
-        'eval "$(thence completion bash)"',
-        "thence completion fish > ~/.config/fish/completions/thence.fish",
-    ),
-)
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
-@output_options
-def completion_command(shell: str) -> None:
-    """Write the script that completes thence in a shell.
-
-    Load it at the start of the shell: a line in ~/.bashrc or ~/.zshrc as in the example,
-    a file for fish. Bash needs to be 4.4 or later.
-    """
-    from click.shell_completion import get_completion_class
-
-    kind = get_completion_class(shell)
-    assert kind is not None, f"click knows {shell}"
-    script = kind(root, {}, "thence", COMPLETING).source()
-    current().result({"shell": shell, "script": script}, script.strip("\n").split("\n"))
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -228,7 +228,7 @@ def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFail
         if any(refusal in error.cause for refusal in REFUSALS):
             error.hint = (
                 f"commit your changes to that file, or put them aside: {aside}; then merge again"
-                " (where a git was killed, they are what it wrote of the merge)"
+                " (if a git was killed, they are what it wrote of the merge)"
             )
         elif aside:
             error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"

@@ -90,7 +90,7 @@ def listening_at(path: Path) -> socket.socket:
             "could not listen on",
             place=path,
             cause=error.strerror or str(error),
-            hint="name a path of at most 100 bytes where nothing is yet, in a folder that is there",
+            hint="name an unused path of at most 100 bytes, in a folder that exists",
             code="port_taken",
         ) from error
     return listener

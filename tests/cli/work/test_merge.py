@@ -97,8 +97,8 @@ def test_plain_merge_takes_what_is_in_review_and_the_actors_own(team):
     (worktree / "left.txt").write_text("x")
     told = done(team, "merge", "--actor", "lead")
     assert (told["merged"], told["moved"]) == ([f"{SLUG}-WP01"], []), "WP05 holds up nobody"
-    assert told["stays"]["WP03"] == "ben is at it"
-    assert told["stays"]["WP04"] == "cleo is at it"
+    assert told["stays"]["WP03"] == "ben is working on it"
+    assert told["stays"]["WP04"] == "cleo is working on it"
     assert "holds changes that are not committed" in told["stays"]["WP05"]
     commit(worktree, {"left.txt": "x"})
     told = done(team, "merge", "--actor", "lead")

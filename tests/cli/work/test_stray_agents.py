@@ -68,6 +68,6 @@ def test_claim_that_somebody_holds_and_does_nothing_with_is_not_waited_for(make)
     result = json.loads(ended.out.splitlines()[-1])
     assert result["done"] == ["WP02"]
     (stranded,) = result["stranded"]
-    assert f"process {os.getpid()}, or one that it started, is at work" in stranded["reason"]
+    assert f"process {os.getpid()}, or one that it started, is working" in stranded["reason"]
     assert "for 7 s, longer than any try may last" in stranded["reason"]
     assert stranded["next"]

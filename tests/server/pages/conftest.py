@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import chromium
+from tests.server.pages.browser import Tab, chromium, tab_of
 from tests.server.pages.world import make_repository, make_world
 from tests.server.serving import Serving, serving
 
@@ -29,3 +29,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """The repository of the demo, which is served."""
     with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
         yield server
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Serving) -> Iterator[Tab]:
+    """A tab at the server of the test's file."""
+    with tab_of(browser, server.url) as opened:
+        yield opened

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
-from tests.server.pages.browser import tab_of
+from tests.server.pages.browser import Tab
 from tests.server.serving import Serving, serving
 
 import thence
@@ -40,42 +39,38 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
-def test_first_load_is_small(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        channel = tab.page.context.new_cdp_session(tab.page)
-        addresses: dict[str, str] = {}
-        sizes: dict[str, int] = {}
-        channel.on(
-            "Network.requestWillBeSent",
-            lambda sent: addresses.update({sent["requestId"]: sent["request"]["url"]}),
-        )
-        channel.on(
-            "Network.loadingFinished",
-            lambda done: sizes.update({done["requestId"]: done["encodedDataLength"]}),
-        )
-        channel.send("Network.enable")
-        tab.go("/runs/tasks")
-        tab.wait(lambda: tab.page.locator(".look-lanes canvas").count())
-        paths = {key: address.removeprefix(server.url) for key, address in addresses.items()}
-        first = {key for key, path in paths.items() if path.startswith(("/static/", "/runs/"))}
-        assert len(first) <= REQUESTS_MAX
-        tab.wait(lambda: first <= sizes.keys())
-        assert sum(sizes[key] for key in first) <= PAGE_BYTES_MAX
+def test_first_load_is_small(tab: Tab, server: Serving) -> None:
+    channel = tab.page.context.new_cdp_session(tab.page)
+    addresses: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    channel.on(
+        "Network.requestWillBeSent",
+        lambda sent: addresses.update({sent["requestId"]: sent["request"]["url"]}),
+    )
+    channel.on(
+        "Network.loadingFinished",
+        lambda done: sizes.update({done["requestId"]: done["encodedDataLength"]}),
+    )
+    channel.send("Network.enable")
+    tab.go("/runs/tasks")
+    tab.wait(lambda: tab.page.locator(".look-lanes canvas").count())
+    paths = {key: address.removeprefix(server.url) for key, address in addresses.items()}
+    first = {key for key, path in paths.items() if path.startswith(("/static/", "/runs/"))}
+    assert len(first) <= REQUESTS_MAX
+    tab.wait(lambda: first <= sizes.keys())
+    assert sum(sizes[key] for key in first) <= PAGE_BYTES_MAX
 
 
-def test_a_frame_draws_a_bounded_part_while_the_lanes_are_moved(
-    browser: Browser, server: Serving
-) -> None:
-    with tab_of(browser, server.url) as tab:
-        tab.page.add_init_script(COUNTED)
-        tab.go("/runs/tasks")
-        tab.wait(lambda: tab.page.locator(".look-lanes canvas").count())
-        tab.page.focus(".look-lanes canvas")
-        for _ in range(3):
-            tab.page.keyboard.press("+")
-        before = tab.wait(lambda: tab.run("window.drawn"))
-        for number in range(FRAMES):
-            tab.page.keyboard.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
-        drawn = (tab.run("window.drawn") - before) / FRAMES
-        print(f"{drawn:.0f} calls a frame, {EVENTS} events")
-        assert 0 < drawn <= CALLS_MAX
+def test_a_frame_draws_a_bounded_part_while_the_lanes_are_moved(tab: Tab) -> None:
+    tab.page.add_init_script(COUNTED)
+    tab.go("/runs/tasks")
+    tab.wait(lambda: tab.page.locator(".look-lanes canvas").count())
+    tab.page.focus(".look-lanes canvas")
+    for _ in range(3):
+        tab.page.keyboard.press("+")
+    before = tab.wait(lambda: tab.run("window.drawn"))
+    for number in range(FRAMES):
+        tab.page.keyboard.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
+    drawn = (tab.run("window.drawn") - before) / FRAMES
+    print(f"{drawn:.0f} calls a frame, {EVENTS} events")
+    assert 0 < drawn <= CALLS_MAX

@@ -35,12 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
-@pytest.fixture
-def tab(browser: Browser, server: Serving) -> Iterator[Tab]:
-    with tab_of(browser, server.url) as opened:
-        yield opened
-
-
 def asked(tab: Tab) -> dict[str, str]:
     """What the address says of the picture."""
     query = tab.run("location.search").removeprefix("?")  # the page's url lags behind

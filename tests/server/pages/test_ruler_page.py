@@ -38,60 +38,56 @@ def point(tab: Tab, share: float) -> None:
     tab.page.mouse.move(box["x"] + 190 + share * (box["width"] - 190), box["y"] + 12)
 
 
-def test_ruler_counts_events_turns_and_local_time(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        assert ruled(tab, "/runs/played")[:3] == ["0", "1", "2"]
-        assert ruled(tab, "/runs/played?axis=order")[0] == "5"
-        zone = tab.run("new Date(2026, 0).toLocaleDateString('en-GB', {year: 'numeric'})")
-        first, *_ = ruled(tab, "/runs/steps?axis=time")
-        assert zone in first
-        title = tab.page.locator(".look-ruler > span").first.get_attribute("title")
-        assert title is not None
-        assert title.endswith("Z")
+def test_ruler_counts_events_turns_and_local_time(tab: Tab) -> None:
+    assert ruled(tab, "/runs/played")[:3] == ["0", "1", "2"]
+    assert ruled(tab, "/runs/played?axis=order")[0] == "5"
+    zone = tab.run("new Date(2026, 0).toLocaleDateString('en-GB', {year: 'numeric'})")
+    first, *_ = ruled(tab, "/runs/steps?axis=time")
+    assert zone in first
+    title = tab.page.locator(".look-ruler > span").first.get_attribute("title")
+    assert title is not None
+    assert title.endswith("Z")
 
 
-def test_pointer_is_told_the_event_with_its_duration(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        ruled(tab, "/runs/steps")
-        tab.wait(lambda: "lane" in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
+def test_pointer_is_told_the_event_with_its_duration(tab: Tab) -> None:
+    ruled(tab, "/runs/steps")
+    tab.wait(lambda: "lane" in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
 
-        def told() -> str:
-            point(tab, 0.25)
-            return tab.page.inner_text(TIP)
+    def told() -> str:
+        point(tab, 0.25)
+        return tab.page.inner_text(TIP)
 
-        words = tab.wait(lambda: "pay began" in told() and told())
-        assert "s)" in words
-        tab.page.mouse.move(2, 2)
-        tab.wait(lambda: not tab.page.locator(TIP).is_visible())
-
-
-def test_next_failure_is_found_on_each_axis(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        for axis in ("time", "order"):
-            ruled(tab, f"/runs/steps?axis={axis}")
-            for key in ("f", "F"):
-                tab.page.keyboard.press(key)
-                tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
-                tab.page.keyboard.press("Escape")
-                tab.page.evaluate("(at) => (document.querySelector(at).textContent = '')", SPOKEN)
+    words = tab.wait(lambda: "pay began" in told() and told())
+    assert "s)" in words
+    tab.page.mouse.move(2, 2)
+    tab.wait(lambda: not tab.page.locator(TIP).is_visible())
 
 
-def test_request_that_fails_is_no_answer(browser: Browser, server: Serving) -> None:
-    with tab_of(browser, server.url) as tab:
-        ruled(tab, "/runs/steps")
-        tab.page.keyboard.press("f")
-        tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
-        tab.page.route("**/logs/**", lambda route: route.abort())
-        for key in ("f", "w", "t"):
+def test_next_failure_is_found_on_each_axis(tab: Tab) -> None:
+    for axis in ("time", "order"):
+        ruled(tab, f"/runs/steps?axis={axis}")
+        for key in ("f", "F"):
             tab.page.keyboard.press(key)
-            tab.wait(lambda: tab.page.inner_text(SPOKEN) == "The server does not answer.")
-        tab.page.unroute("**/logs/**")
-        refused = {"status": 401, "json": {"message": "no token"}}
-        tab.page.route("**/logs/**", lambda route: route.fulfill(**refused))
-        tab.page.keyboard.press("f")
-        link = tab.page.locator(f"{SPOKEN} a")
-        tab.wait(lambda: link.count() and link.inner_text() == "Log in again.")
-        tab.problems.clear()  # the browser's own words on requests that failed
+            tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
+            tab.page.keyboard.press("Escape")
+            tab.page.evaluate("(at) => (document.querySelector(at).textContent = '')", SPOKEN)
+
+
+def test_request_that_fails_is_no_answer(tab: Tab) -> None:
+    ruled(tab, "/runs/steps")
+    tab.page.keyboard.press("f")
+    tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
+    tab.page.route("**/logs/**", lambda route: route.abort())
+    for key in ("f", "w", "t"):
+        tab.page.keyboard.press(key)
+        tab.wait(lambda: tab.page.inner_text(SPOKEN) == "The server does not answer.")
+    tab.page.unroute("**/logs/**")
+    refused = {"status": 401, "json": {"message": "no token"}}
+    tab.page.route("**/logs/**", lambda route: route.fulfill(**refused))
+    tab.page.keyboard.press("f")
+    link = tab.page.locator(f"{SPOKEN} a")
+    tab.wait(lambda: link.count() and link.inner_text() == "Log in again.")
+    tab.problems.clear()  # the browser's own words on requests that failed
 
 
 def test_page_follows_a_log_that_grows(browser: Browser, tmp_path: Path) -> None:

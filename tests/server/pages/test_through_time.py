@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 from tests.cli.installed import thence
-from tests.server.pages.browser import Tab, tab_of
+from tests.server.pages.browser import Tab
 from tests.server.pages.test_look_page import asked, opened
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
@@ -48,12 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, clone: Clone) -> Iterator[S
             assert writer.emit(event)
     with serving(root) as running:
         yield running
-
-
-@pytest.fixture
-def tab(browser: Browser, server: Serving) -> Iterator[Tab]:
-    with tab_of(browser, server.url) as page:
-        yield page
 
 
 def column(tab: Tab, number: int) -> list[str]:

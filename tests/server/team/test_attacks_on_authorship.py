@@ -94,23 +94,6 @@ def test_stranger_and_member_of_another_team_are_not_heard(server: TeamServer, l
     assert not is_redacted(server, log, said(1))
 
 
-@pytest.mark.both_engines
-def test_redaction_counts_for_the_login_that_brings_it_and_for_its_writer_also_later(
-    server: TeamServer, log: str
-) -> None:
-    ada, eve = server.client("ada"), server.client("eve")
-    line, notice = said(2), redaction(NODE, 3, said(2))
-    assert eve.statuses(log, [notice]) == ["success"], "the line is not here yet"
-    assert refused(eve, log, redacted(line)) == "body_missing"
-    assert ada.statuses(log, [line]) == ["success"]
-    assert not is_redacted(server, log, line)
-    assert eve.statuses(log, [notice]) == ["duplicate"]
-    assert not is_redacted(server, log, line)
-    assert ada.statuses(log, [notice]) == ["duplicate"]
-    assert is_redacted(server, log, line)
-    assert ada.pull(log)[0] == [said(1), notice, redacted(line)]
-
-
 def test_owner_of_one_of_two_lines_redacts_that_one_alone(server: TeamServer, log: str) -> None:
     eve, theirs = server.client("eve"), said(1, node=OTHER)
     assert eve.statuses(log, [theirs]) == ["success"]

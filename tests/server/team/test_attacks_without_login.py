@@ -1,13 +1,10 @@
 """Attackers without a login, whom a team's server outlasts while its members go on."""
 
-import os
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
@@ -56,26 +53,3 @@ def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_el
             thread.join()
     assert set(refreshed) == {200}
     assert (login.status, revoked.status) == (200, 200)
-
-
-@pytest.mark.promise("S12")
-def test_database_and_what_stands_beside_it_are_their_owners_alone(tmp_path: Path) -> None:
-    former = os.umask(0)
-    try:
-        with team_server(tmp_path / "data") as server:
-            ada = server.client("ada")
-            ada.statuses("private", lines(1))
-            modes = {file.name: mode(file) for file in server.data.glob("server.db*")}
-            assert modes == dict.fromkeys(("server.db", "server.db-wal", "server.db-shm"), 0o600)
-            assert mode(server.data) == 0o700
-            server.end()
-            (server.data / "server.db").chmod(0o644)
-            server.start()
-            assert server.client("ada").pull("private")[0] == lines(1)
-            assert mode(server.data / "server.db") == 0o600
-    finally:
-        os.umask(former)
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)

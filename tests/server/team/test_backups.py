@@ -4,6 +4,7 @@ import resource
 import signal
 import stat
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -30,11 +31,8 @@ def filled(folder: Path, count: int = 40) -> None:
 
 
 def stored(folder: Path) -> list[bytes]:
-    connection = apsw.Connection(str(folder / "data" / TEAM_DATABASE))
-    try:
+    with closing(apsw.Connection(str(folder / "data" / TEAM_DATABASE))) as connection:
         return [line for (line,) in connection.execute("SELECT line FROM events ORDER BY number")]
-    finally:
-        connection.close()
 
 
 @pytest.mark.promise("S12")
@@ -106,9 +104,8 @@ def test_restored_server_takes_again_what_came_later(tmp_path: Path) -> None:
 
 def test_damaged_database_is_not_copied(tmp_path: Path) -> None:
     filled(tmp_path)
-    connection = apsw.Connection(str(tmp_path / "data" / TEAM_DATABASE))
-    connection.execute("UPDATE events SET line = line || ' ' WHERE number = 7")
-    connection.close()
+    with closing(apsw.Connection(str(tmp_path / "data" / TEAM_DATABASE))) as connection:
+        connection.execute("UPDATE events SET line = line || ' ' WHERE number = 7")
     ended = server("backup", "copy.db", "--json", cwd=tmp_path)
     assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy")
     assert "the line 7 of red/log" in ended.json["error"]["cause"]
@@ -135,10 +132,9 @@ def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(
 ) -> None:
     filled(tmp_path)
     assert server("backup", "copy.db", cwd=tmp_path).code == 0
-    connection = apsw.Connection(str(tmp_path / "copy.db"))
-    connection.execute(statement)
-    assert connection.changes() == 1
-    connection.close()
+    with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
+        connection.execute(statement)
+        assert connection.changes() == 1
     for command in (CHECK, ["restore"]):
         ended = server(*command, "copy.db", "--json", cwd=tmp_path)
         assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy")

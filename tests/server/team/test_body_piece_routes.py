@@ -15,13 +15,12 @@ from tests.cli.installed import thence as thence_command
 from tests.server.team.conftest import POSTGRES, SQLITE
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, names, piece, writer
+from tests.server.team.test_body_pieces import COMMON, Writer, names, piece, writer
 from tests.server.team.test_erasing import files_with
 from tests.tiers import tenth
 
 import thence
 from thence.core.event import Event
-from thence.core.redaction import REDACTED, Redaction, digests
 from thence.core.vocabulary import PLAIN
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
@@ -87,25 +86,6 @@ def test_half_sent_piece_leaves_nothing(red: TeamServer) -> None:
     digests_asked = {"digests": [sha256(b"a" * 100_000).hexdigest()]}
     assert ada.post(f"{PIECES}missing/?log={log}", digests_asked).status == 404, "not even the log"
     assert ada.ask("POST", f"{PIECES}?log={log}&kind=plain", body).json == {"count": 1}
-
-
-def test_member_of_another_team_and_an_older_client_get_nothing(
-    red: TeamServer, writer: Writer
-) -> None:
-    ada, bob, log = red.client("ada"), red.client("bob"), "secret-values"
-    lines = writer.said(COMMON)
-    query = f"?log={log}&kind=plain"
-    brought(ada, query, writer.pieces)
-    assert ada.statuses(log, lines) == ["success"]
-    assert SECRET.encode() in ada.post(VALUES + query, asked(lines)).body
-    for path in (VALUES, f"{PIECES}missing/"):
-        got = bob.post(path + query, asked(lines))
-        assert (got.status, got.code) == (404, "not_a_log")
-    bob.push(log, [])
-    assert bob.post(VALUES + query, asked(lines)).json == {"pieces": []}
-    assert bob.post(f"{PIECES}missing/{query}", asked(lines)).json == asked(lines)
-    bob.team = "red"
-    assert bob.post(VALUES + query, asked(lines)).status == 403
 
 
 def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
@@ -202,10 +182,7 @@ def test_value_that_was_taken_back_is_in_no_file(red: TeamServer, writer: Writer
     assert set(ada.statuses(log, lines, nodes=[node])) == {"success"}
     assert files_with(red.data, secret) or isinstance(red.place, str)
     for line in lines[:-1]:
-        event = Event(line, None, PLAIN)
-        facts = Redaction(event.event_id, digests(line).line.hex()).facts()
-        notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
-        assert ada.statuses(log, [notice]) == ["success"]
+        assert ada.statuses(log, [writer.redaction(line)]) == ["success"]
     assert files_with(red.data, secret) == []
     assert ada.post(VALUES + query, asked(lines)).json["pieces"][0] == json.loads(writer.pieces[-1])
     # who brings one of them again, as an old copy of a log would, brings it back nowhere

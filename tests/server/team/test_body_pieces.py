@@ -35,6 +35,12 @@ class Writer:
         """Appends an event for each text; returns the lines."""
         return [self.log.append("told", {"text": text}).line for text in texts]
 
+    def redaction(self, line: bytes) -> bytes:
+        """Appends the redaction of a line; returns its own line."""
+        event = Event(line, None, PLAIN)
+        facts = Redaction(event.event_id, digests(line).line.hex()).facts()
+        return self.log.redactions.record(REDACTED, facts, (event.event_id,)).line
+
     @property
     def pieces(self) -> list[bytes]:
         return (self.folder / BODIES).read_bytes().splitlines()
@@ -238,10 +244,7 @@ def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -
     assert counted(database) == 4
 
     def taken_back(line: bytes) -> None:
-        event = Event(line, None, PLAIN)
-        facts = Redaction(event.event_id, digests(line).line.hex()).facts()
-        notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
-        assert statuses(found, [notice]) == ["success"]
+        assert statuses(found, [writer.redaction(line)]) == ["success"]
 
     taken_back(lines[2])
     assert counted(database) == 3
@@ -269,10 +272,8 @@ def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: W
     database = with_teams()
     found = SyncService(Store(database))
     [line] = writer.said("late " * 300)
-    event = Event(line, None, PLAIN)
-    facts = Redaction(event.event_id, digests(line).line.hex()).facts()
-    notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
-    assert statuses(found, [notice], nodes=[event.node_id]) == ["success"]
+    node = Event(line, None, PLAIN).node_id
+    assert statuses(found, [writer.redaction(line)], nodes=[node]) == ["success"]
     brought(found, writer)
     assert statuses(found, [line]) == ["success"]
     assert counted(database) == 0

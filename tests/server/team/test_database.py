@@ -28,7 +28,9 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     with raises_code("server_exists") as refused:
         make_database(file, "e2")
     assert f"thence server run --data {file.parent};" in refused.value.hint
+    file.chmod(0o644)
     database = SqliteDatabase(file)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
     assert (database.epoch, Accounts(database, str).teams()) == ("e1", ["red"])
     database.close()
 

@@ -128,7 +128,7 @@ def test_server_writes_its_database_anew_as_it_starts_after_a_redaction(tmp_path
                 assert server.client("ada").page("log").status == 200
                 assert server.end() == 0
                 told.seek(0)
-                notices.append(b"wrote server.db anew" in told.read())
+                notices.append(b"rewrote server.db" in told.read())
         assert notices == [True, False]
 
 

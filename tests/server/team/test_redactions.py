@@ -1,12 +1,12 @@
 """The redaction of stored lines, with a store in memory: in any order, in logs of each kind."""
 
 import itertools
-from zlib import crc32
 
 import pytest
 from tests.server.team.notices import Node
 from tests.server.team.test_sync_service import walked, with_teams
 
+from thence.core.codec import close_line
 from thence.core.redaction import digests, redacted
 from thence.server.team.accounts import Accounts
 from thence.server.team.store import Store
@@ -107,5 +107,4 @@ def test_words_that_are_written_with_escapes_count_all_the_same() -> None:
 
 
 def resealed(line: bytes) -> bytes:
-    data = line[: line.rindex(b',"crc":')]
-    return data + b',"crc":"%08x"}' % crc32(data)
+    return close_line(line[: line.rindex(b',"crc":')])[:-1]

@@ -178,16 +178,6 @@ def test_cursor_of_another_history_is_refused() -> None:
             one.page("red", "log", rubbish)
 
 
-@pytest.mark.promise("S12")
-@pytest.mark.both_engines
-def test_two_contents_of_one_number_are_both_kept() -> None:
-    found = service()
-    twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
-    assert statuses(found, twins) == ["success"] * 3
-    assert walked(found, 10) == twins
-    assert found.missing("red", "log", digests_of(twins)) == Missing((), 3)
-
-
 def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
     found = service()
     assert statuses(found, [b'{"event_id":"a","b":1, "c":2}']) == ["success"]
@@ -228,17 +218,6 @@ def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
     assert [verdict.status for verdict in verdicts] == ["success", "rejected", "success"]
     assert "clock" in (verdicts[1].error_message or "")
     assert walked(found, 10) == [given[0], given[2]]
-
-
-@pytest.mark.promise("S12")
-@pytest.mark.both_engines
-def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
-    found = service()
-    statuses(found, lines(40))
-    asked = [line(7), line(50), line(9), line(51)]
-    assert found.missing("red", "log", digests_of(asked)) == Missing(named(asked[1::2]), 40)
-    assert found.missing("red", "log", []) == Missing((), 40)
-    assert sorted(found.lines("red", "log", digests_of(asked))) == asked[::2]
 
 
 def test_hostile_requests_are_refused() -> None:

@@ -1,10 +1,9 @@
 """The check of lines before anything of them is stored."""
 
-from zlib import crc32
-
 import pytest
 from tests.server.team.lines import foreign, line, sealed
 
+from thence.core.codec import close_line
 from thence.server.team.validation import checked
 from thence.sync.wire.messages import BatchRefused
 
@@ -46,8 +45,7 @@ ALTERED: list[dict[str, object]] = [
 
 def deep(levels: int) -> bytes:
     data = b'{"event_id":"a","event_type":"t","seq":1,"lamport_clock":1,"payload":'
-    data += b"[" * levels + b"]" * levels
-    return data + b',"crc":"%08x"}' % crc32(data)
+    return close_line(data + b"[" * levels + b"]" * levels)[:-1]
 
 
 def judged(line: bytes, beside: bytes | None) -> object:
@@ -63,7 +61,7 @@ def test_line_is_judged_alike_in_a_batch_of_checksums_and_in_any_other() -> None
     bad_text = line(1)[:-18].replace(b'"amount"', b'"\xff"')
     given = [sealed({**WHOLE, **change}) for change in ALTERED]
     given += [sealed({key: WHOLE[key] for key in WHOLE if key != lacking}) for lacking in WHOLE]
-    given += [bad_text + b',"crc":"%08x"}' % crc32(bad_text), deep(150), deep(300), deep(5_000)]
+    given += [close_line(bad_text)[:-1], deep(150), deep(300), deep(5_000)]
     alone = [judged(each, None) for each in given]
     assert alone == [judged(each, FOREIGN) for each in given]
     taken = [each for each in alone if each is not None]

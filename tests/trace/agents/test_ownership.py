@@ -536,8 +536,8 @@ def test_commit_that_two_subagents_hooks_name_is_of_neither(played):
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("no_call", "as by `!`, or something that an ended call left running"),
-        ("background", "as by `!`, or a call that continued in the background: s-1, s-2"),
+        ("no_call", "as with `!`, or something that an ended call left running"),
+        ("background", "as with `!`, or a call that continued in the background: s-1, s-2"),
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),

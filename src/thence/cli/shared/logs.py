@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
@@ -23,7 +25,6 @@ from thence.cli.shared.locate import (
     places,
 )
 from thence.cli.shared.render import LineRenderer
-from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.nearest import TYPO_LIKENESS, nearest
@@ -33,10 +34,8 @@ from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
 from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import Log, open_log
-from thence.log.read.reader import blocks
 
 if TYPE_CHECKING:
-    from thence.cli.shared.progress import Show
     from thence.core.vocabulary import Vocabulary
     from thence.log.index.overview import By
     from thence.log.index.page import Keys
@@ -198,14 +197,26 @@ def take_in_hooks(folder: Path) -> bool:
     return is_waiting(folder)
 
 
+def keep_taking_in(folders: Sequence[Path], every_s: float) -> None:
+    """Appends what hooks leave for the logs of agents among some, until the process ends."""
+    of_agents = [folder for folder in folders if is_log_of_agents(folder)]
+
+    def work() -> None:
+        while True:
+            sleep(every_s)
+            for folder in of_agents:
+                take_in_hooks(folder)
+
+    if of_agents:
+        Thread(target=work, name="thence-hooks", daemon=True).start()
+
+
 @contextmanager
 def open_for_reading(
     out: Output,
     log_name: str | None,
     *,
     by_index: bool = True,
-    is_small: bool = False,
-    counts_damage: bool = True,
     about: Path | None = None,
     has: Has | None = None,
 ) -> Iterator[Log]:
@@ -214,9 +225,9 @@ def open_for_reading(
     `about` is the folder that a question is about. Where no log is named, the first that `has` what
     is asked for is taken; an EventNotFound of the block then says which logs lack it.
 
-    Where the index must be made first, stderr says how far it is. A question that `is_small` does
-    without one. Damaged or unfinished lines, which are passed over, are counted on stderr: without
-    `by_index`, for a command that asks no index, by reading the log.
+    Where the index must be made first, stderr says how far it is. Damaged or unfinished lines,
+    which are passed over, are counted there too. A command that asks no index gets neither, without
+    `by_index`.
     """
     with ExitStack() as stack:
 
@@ -224,8 +235,8 @@ def open_for_reading(
             if take_in_hooks(folder):
                 out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
             log = stack.enter_context(open_log(folder, create=False))
-            if by_index and not (is_small and log.lacks_index()):
-                _make_index(out, log, log_name)
+            if by_index:
+                _make_index(out, log)
             return log
 
         lacking: list[Log] = []
@@ -233,8 +244,8 @@ def open_for_reading(
             log = opened(find_log(out, log_name, about=about))
         else:
             log = _first_with(out, has, opened, lacking)
-        if counts_damage and not out.is_quiet and not (is_small and log.lacks_index()):
-            _note_passed_over(out, log, log_name, by_index)
+        if by_index and not out.is_quiet:
+            _note_passed_over(out, log, log_name)
         try:
             yield log
         except EventNotFound as error:
@@ -302,25 +313,15 @@ def names_events(conditions: Conditions) -> Has | None:
     return has if names else None
 
 
-def _make_index(out: Output, log: Log, log_name: str | None) -> None:
-    """Brings the index of a large log up to date, and shows how far it is where it is made anew."""
+def _make_index(out: Output, log: Log) -> None:
+    """Brings the index of a large log up to date, and shows how far it is where that takes long."""
     size = log.size()
-    if size < INDEXED_BYTES_MIN:
-        return
-    with ExitStack() as stack:
-        shows: list[Show] = []
+    if size >= INDEXED_BYTES_MIN:
+        from thence.cli.shared.progress import INDEX_AFTER_S, bar
 
-        def show(done: int) -> None:
-            if not shows:
-                from thence.cli.shared.progress import INDEX_AFTER_S, bar
-
-                work = "making the index: bytes read"
-                shows.append(stack.enter_context(bar(out, work, INDEX_AFTER_S)))
-            shows[0](done, size)
-
-        if log.lacks_index():
-            show(0)
-        log.index().refresh(on_read=show)
+        with bar(out, "making the index: bytes read", INDEX_AFTER_S) as show:
+            show(0, size)
+            log.index().refresh(on_read=lambda done: show(done, size))
 
 
 def find_event(out: Output, log: Log, text: str, *, prefers_failure: bool = False) -> Event:
@@ -363,20 +364,11 @@ def program() -> str:
     return f"{words} -m thence" if is_module else words
 
 
-def _note_passed_over(out: Output, log: Log, log_name: str | None, by_index: bool) -> None:
-    """Counts the damaged and the unfinished lines of a log on stderr, by reading it if need be."""
-    damaged = torn = 0
-    if by_index:
-        from thence.log.index.segments import passed_over
+def _note_passed_over(out: Output, log: Log, log_name: str | None) -> None:
+    """Counts the damaged and the unfinished lines of a log on stderr."""
+    from thence.log.index.segments import passed_over
 
-        damaged, torn = log.index().answer(passed_over)
-    for block in () if by_index else blocks(OS_DISK, log.folder):
-        lines = block.data.split(b"\n")
-        if not block.is_whole:
-            torn += 1
-        elif not have_valid_crcs(lines):
-            unverified = (line for line in lines if line and not has_valid_crc(line))
-            damaged += sum(isinstance(parse(line, log.vocabulary), BadLine) for line in unverified)
+    damaged, torn = log.index().answer(passed_over)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         out.notice(f"{damaged} damaged {verb} skipped; see `{command('verify', log_name)}`")

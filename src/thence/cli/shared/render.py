@@ -25,6 +25,15 @@ COLOURS: Mapping[str, str] = {
     "DETAIL": "bright_black",
     "SYSTEM": "yellow",
 }
+# the members of the usage of models, in words
+_USAGE: Mapping[str, str] = {
+    "failed": "{:,} of them without an answer",
+    "unusable": "{:,} with an answer that could not be used",
+    "tokens_in": "{:,.0f} tokens in",
+    "tokens_out": "{:,.0f} tokens out",
+    "tokens_cached": "{:,} tokens cached",
+    "without_tokens": "{:,} without a number of tokens",
+}
 NARROW_COLUMNS = 100
 NAMES_SHOWN_MAX = 20
 _NAME_COLUMNS_MAX = 18
@@ -33,7 +42,6 @@ _TYPE_COLUMNS_UNCUT_MAX = 40
 _SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
-_INDENT = 2
 
 
 def table(
@@ -74,6 +82,20 @@ def failures_text(failures: int, rejected: int) -> str:
     return f"{counted(failures, 'failure')}, {rejected:,} rejected"
 
 
+def usage_text(sums: Mapping[str, Any]) -> str:
+    """Returns what calls of models took, in words; "" if nothing is known of it.
+
+    `sums` has members of a run's `usage`. What is 0 is left out, but for calls and a cost.
+    """
+    texts = [counted(round(sums["calls"]), "call")] if "calls" in sums else []
+    texts += [words.format(sums[name]) for name, words in _USAGE.items() if sums.get(name)]
+    if sums.get("cost") is not None:
+        unpriced = sums.get("without_cost")
+        rest = f" ({counted(unpriced, 'answer')} not priced)" if unpriced else ""
+        texts.append(f"cost {sums['cost']:.6g}{rest}")
+    return ", ".join(texts)
+
+
 def write_some(
     out: Output,
     items: Sequence[_T],
@@ -90,6 +112,13 @@ def write_some(
         out.write(f"{margin}{counted(len(items) - len(some), f'more {noun}')}; -v shows all")
 
 
+def some_lines(out: Output, lines: Sequence[str], most: int, noun: str) -> list[str]:
+    """Returns the first lines of an indented list, all with -v, and how many more there are."""
+    hidden = 0 if out.is_verbose else max(len(lines) - most, 0)
+    rest = [f"  {counted(hidden, f'more {noun}')}; -v shows all"] if hidden else []
+    return [*lines[: len(lines) - hidden], *rest]
+
+
 def bars(
     out: Output,
     numbers: Mapping[str, int],
@@ -101,33 +130,20 @@ def bars(
     A name of any length and content takes one line. Of many that `noun` names the first are shown
     without -v.
     """
-    hidden = max(0, len(numbers) - NAMES_SHOWN_MAX) if noun and not out.is_verbose else 0
-    numbers = dict(list(numbers.items())[: len(numbers) - hidden])
     most = max(numbers.values(), default=0)
     rows = []
     for name, count in numbers.items():
         bar = "▇" * (max(1, count * _BAR_COLUMNS // most) if count else 0)
         rows.append((name, f"{count:,}", bar if courses is None else courses[name]))
     lines = table(rows, indent="  ", most={0: _BAR_NAME_COLUMNS_MAX}, right=(1,))
-    return [*lines, f"  {counted(hidden, f'more {noun}')}; -v shows all"] if hidden else lines
+    return some_lines(out, lines, NAMES_SHOWN_MAX, noun) if noun else lines
 
 
-def numbered(
-    sentences: Sequence[str], width: int, head: int, tail: int, left_out: str
-) -> Iterator[str]:
-    """Yields the lines of sentences as numbered paragraphs, with a line in place of a long middle.
-
-    The first `head` and the last `tail` are kept; `left_out` is a text about the others,
-    after their number.
-    """
-    hidden = range(head, len(sentences) - tail)
+def numbered(sentences: Sequence[str], width: int) -> Iterator[str]:
+    """Yields the lines of sentences as numbered paragraphs."""
     digits = len(str(len(sentences)))
-    for index, sentence in enumerate(sentences):
-        if len(hidden) < 2 or index not in hidden:
-            yield from wrapped(sentence, width, f"{' ' * _INDENT}{index + 1:>{digits}}  ")
-        elif index == hidden.start:
-            first = f"{' ' * _INDENT}{'…':>{digits}}  "
-            yield from wrapped(f"{len(hidden)} more{left_out}", width, first)
+    for number, sentence in enumerate(sentences, 1):
+        yield from wrapped(sentence, width, f"  {number:>{digits}}  ")
 
 
 class LineRenderer:

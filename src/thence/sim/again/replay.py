@@ -90,7 +90,7 @@ def resume(
             cause = f"the run has played {turns} turns already"
             raise _not_resumed(run, cause, f"give more than {turns} turns")
         if changed := changed_files(run.config):
-            hint = "the turns played so far were made with what they were; branch to compare"
+            hint = "the turns so far were played with the old files; branch to compare"
             logger().warning("files_changed", files=", ".join(changed), hint=hint)
         checkpoint = _checkpoint(run.folder, events, components)
         parts |= cast(RunParts, structs.asdict(components))

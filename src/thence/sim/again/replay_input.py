@@ -170,10 +170,10 @@ class RecordedSteps:
         hint = _OWN_CAUSES
         if files := changed_files(self._config):
             reason = f"{', '.join(files)} changed since it was played; {reason}"
-            hint = "play it with the files that it was made with, or branch it"
+            hint = "replay it with the files that it was made with, or branch it"
         if others := other_versions(self._config.get("made_by")):
             reason = f"{others}; {reason}"
-            hint = "numbers may differ between versions: play it with those that it was made by"
+            hint = "numbers may differ between versions: replay it with those that made it"
         if self._refused_count:
             refused = f"{self._refused_count} events that a full queue or the disk refused"
             reason = f"{reason}; the log has a notice of {refused}"

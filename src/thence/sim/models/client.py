@@ -309,7 +309,7 @@ class ModelClient:
                 is_told = self._refusals > 1 or _FORMAT.search(refusal)
                 if refusal and is_told and not self._is_in_words:
                     self._is_in_words = True
-                    hint = "it goes in words instead, as schema_mode of the calls says"
+                    hint = "it is sent in words instead, as schema_mode of the calls says"
                     logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
                 return replace(answer, attempts=tuple(attempts), schema_mode=mode)
 

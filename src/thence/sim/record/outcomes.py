@@ -154,7 +154,7 @@ class Outcomes:
 
 def diverged(step: str, cause: str, hint: str) -> RunDiverged:
     """Returns the error for a run that comes to something else than it has recorded at a step."""
-    what = "could not play the run again as it was recorded"
+    what = "could not replay the run as it was recorded"
     error = RunDiverged(what, place=f"at {step}", cause=cause, hint=hint)
     error.step = step
     return error

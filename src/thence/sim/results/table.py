@@ -1,6 +1,7 @@
 """A table of a run: rows that are streamed, for pandas, Parquet or a loop."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -129,14 +130,8 @@ class Table:
         Lists and maps are JSON text; text that a spreadsheet reads as a formula gets a leading
         apostrophe. Raises OSError.
         """
-        with (
-            replacing(Path(path)) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(map(escape_formula, self.columns))
-            for row in self._values():
-                writer.writerow(map(_csv_cell, row))
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            write_csv(file, self.columns, self._values(), escape_formula)
 
     def _values(self) -> Iterator[Values]:
         return islice(self._rows(), self._length)
@@ -148,10 +143,26 @@ class Table:
             yield list(zip(*group, strict=True))
 
 
-def _csv_cell(value: object) -> object:
-    if isinstance(value, str):
-        return escape_formula(value)
-    return value if value is None or type(value) in (int, float) else _json_text(value)
+def write_csv(
+    file: IO[bytes], columns: Iterable[str], rows: Iterable[Values], cell: Callable[[str], str]
+) -> None:
+    """Writes a header and rows as RFC 4180 in UTF-8; `cell` returns the form of a text.
+
+    None is empty; lists, maps, true and false are JSON text. The file stays open.
+    """
+
+    def written(value: object) -> object:
+        if value is None or type(value) in (int, float):
+            return value
+        return cell(value if isinstance(value, str) else _json_text(value))
+
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    try:
+        writer = csv.writer(text)
+        writer.writerow(map(cell, columns))
+        writer.writerows(map(written, row) for row in rows)
+    finally:
+        text.detach()
 
 
 def write_parquet(

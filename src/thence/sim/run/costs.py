@@ -74,7 +74,7 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
             most = calls[1] if name == "calls" else calls[1] * again
             sums[name] = [sums[name][0] + calls[0] * value, sums[name][1] + most * value]
     text = f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS}"
-    text += f" tokens; {again} times as many calls where no first answer can be used or is accepted"
+    text += f" tokens; {again} times as many calls if no first answer can be used or is accepted"
     agents = sum(not is_embedding for _, _, is_embedding, *_ in requests)
     notes = [text, *_notes(config, components, agents)]
     return {

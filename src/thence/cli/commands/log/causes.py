@@ -15,7 +15,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import places
 from thence.cli.shared.logs import command, find_event, names_event, open_for_reading
-from thence.cli.shared.render import counted, numbered
+from thence.cli.shared.render import counted, numbered, write_some
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
 from thence.core.query.why import Why, reasons, told
@@ -27,12 +27,11 @@ from thence.trace.causes.model_calls import asked_calls
 
 if TYPE_CHECKING:
     from thence.cli.commands.trace.blame import Explanation
-    from thence.sim.results.measure import Measurement
+    from thence.sim.results.measure import Weight
 
 _F = TypeVar("_F", bound=Callable[..., object])
-# the effects that a long answer shows of its beginning and its end
-HEAD_SENTENCES = 4
-TAIL_SENTENCES = 10
+# the effects that a long answer shows without --all
+SENTENCES_MAX = 14
 # an agent of a population and its column, as people/817/money
 _ROW = re.compile(r"[A-Za-z0-9_-]+/\d+/\w+")
 # the plays of a measurement of a row, unless others are named
@@ -94,18 +93,11 @@ def why_command(
     out = current()
     measures = _is_measurement(is_measured, **plays)
     if _ROW.fullmatch(event):
-        from thence.cli.commands.sim.rows import explain_row, measure_row_causes, names_row
+        from thence.cli.commands.sim.rows import answered_row
 
-        def has(log: Log) -> bool:
-            return names_row(log, event)
-
-        with open_for_reading(out, log_name, has=has) as log:
-            if has(log) and measures:
-                measure_row_causes(out, log, event, log_name, plays["runs"] or ROW_RUNS_MAX)
-                return 0
-            if has(log):
-                explain_row(out, log, event, log_name)
-                return 0
+        runs = plays["runs"] or ROW_RUNS_MAX
+        if answered_row(out, event, log_name, runs if measures else 0):
+            return 0
     if measures:
         return _measured(out, event, log_name, of_effects=False, **plays)
     with open_to_explain(out, log_name, event) as log:
@@ -197,8 +189,8 @@ def effects_command(
 ) -> int:
     """Show what followed from an event.
 
-    It prints the effects as sentences, nearest first, each with its short id; it leaves out the
-    middle of a long answer unless --all is given. EVENT names an event as in `thence why`. With
+    It prints the effects as sentences, nearest first, each with its short id; of a long answer only
+    the first 14 unless --all is given. EVENT names an event as in `thence why`. With
     --measure thence reruns a simulation with EVENT altered, and shows for each
     effect the share of the alterations that changed it.
     """
@@ -224,11 +216,11 @@ def effects_command(
         out.write("", "Nothing followed from it, as far as this log knows.")
     else:
         out.write("", "led to")
-        head = len(answer.sentences) if is_whole else HEAD_SENTENCES
-        rest = f": {command(f'effects {event_id} --all', log_name)}"
-        out.write(*numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest))
+        shown = answer.sentences[: None if is_whole else SENTENCES_MAX]
+        rest = "; --all shows them" if len(shown) < len(answer.sentences) else ""
         or_more = "or more " if answer.truncated else ""
-        out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
+        out.write(*numbered(shown, out.width), "")
+        out.write(f"{counted(len(answer.cone), f'{or_more}effect')} in all{rest}.")
     out.write(f"next: {command(f'why {event_id}', log_name)}")
     return 0
 
@@ -250,7 +242,7 @@ def answer_lines(
 
     `is_whole` asks for the whole line, however long.
     """
-    lines = list(numbered(answer.sentences, width, len(answer.sentences), 0, ""))
+    lines = list(numbered(answer.sentences, width))
     is_whole = is_whole or len(lines) <= ROWS_MAX
     if not is_whole:
         by_id = {cause.event_id: cause for cause, _ in answer.cone}
@@ -320,28 +312,18 @@ def _measured(
         out.json(answer.to_dict(f"{kind}s"))
         return INTERRUPTED if answer.interrupted else 0
     weights = [one for one in answer.weights if one.weight or not one.n or out.is_verbose]
-    rows = weights[: None if out.is_verbose else ROWS_MAX]
+
+    def lines(weight: "Weight") -> list[str]:
+        share = "   ?" if weight.weight is None else f"{weight.weight:.2f}"
+        text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   {weight.moved:.2f}  "
+        note = f" ({weight.unknown} unknown)" if weight.unknown else ""
+        return wrapped(vocabulary.sentence(weight.event) + note, out.width, text)
+
     out.write(*wrapped(vocabulary.sentence(event), out.width), "")
-    if rows:
+    if weights:
         out.write("weight  95 %          n  moved")
-        for weight in rows:
-            share = "   ?" if weight.weight is None else f"{weight.weight:.2f}"
-            text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   "
-            text += f"{weight.moved:.2f}  "
-            note = f" ({weight.unknown} unknown)" if weight.unknown else ""
-            sentence = vocabulary.sentence(weight.event) + note
-            out.write(*wrapped(sentence, out.width, text, " " * len(text)))
+        write_some(out, weights, ROWS_MAX, kind, lines, "  ")
         out.write()
-    out.write(*wrapped(_summed(answer, kind, len(rows)), out.width))
-    if rows:
-        first = rows[0].event.event_id
-        words = f"why {first}" if of_effects else f"effects {first} --measure"
-        out.write(f"next: {command(words, log_name)}")
-    return INTERRUPTED if answer.interrupted else 0
-
-
-def _summed(answer: "Measurement", kind: str, rows: int) -> str:
-    """Returns what a measurement did, and what it did not do."""
     changed = sum(bool(weight.weight) for weight in answer.weights)
     unknown = sum(not weight.n for weight in answer.weights)
     parts = [
@@ -351,11 +333,15 @@ def _summed(answer: "Measurement", kind: str, rows: int) -> str:
         *([f"{unknown} unknown"] if unknown else []),
         *([f"{answer.unmeasured} not reached"] if answer.unmeasured else []),
     ]
-    text = f"{', '.join(parts)}{'' if rows >= len(answer.weights) else '; -v shows all'}."
+    summed = f"{', '.join(parts)}{'' if len(weights) == len(answer.weights) else '; -v shows all'}."
     if answer.interrupted:
-        return f"{text} It ended early: {answer.problem or 'Ctrl-C'}."
-    if answer.unmeasured:
-        text += " More --runs reach more."
-    if answer.problem:
-        text += f" An alteration is unknown where {answer.problem}."
-    return text
+        summed += f" It ended early: {answer.problem or 'Ctrl-C'}."
+    else:
+        summed += " More --runs reach more." if answer.unmeasured else ""
+        summed += f" An alteration is unknown where {answer.problem}." if answer.problem else ""
+    out.write(*wrapped(summed, out.width))
+    if weights:
+        first = weights[0].event.event_id
+        words = f"why {first}" if of_effects else f"effects {first} --measure"
+        out.write(f"next: {command(words, log_name)}")
+    return INTERRUPTED if answer.interrupted else 0

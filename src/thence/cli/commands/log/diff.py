@@ -11,7 +11,7 @@ import msgspec
 from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.render import counted, table, write_some
+from thence.cli.shared.render import counted, some_lines, table, write_some
 from thence.core.diff import (
     ALONE,
     Difference,
@@ -61,9 +61,9 @@ def diff_command(a: str, b: str) -> int:
 
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
+    side_a, vocabulary_a = _read(out, a)
+    side_b, vocabulary_b = _read(out, b)
     with bar(out, "comparing the events"):
-        side_a, vocabulary_a = _read(out, a)
-        side_b, vocabulary_b = _read(out, b)
         result = difference(side_a, side_b)
     out.keep(result)
     code = 0 if result.first is None else DAMAGED
@@ -91,16 +91,14 @@ def diff_command(a: str, b: str) -> int:
 
 def _read(out: Output, log_name: str) -> tuple[LogSide, Vocabulary]:
     from thence.cli.shared.logs import open_for_reading
+    from thence.cli.shared.progress import bar
 
-    with open_for_reading(out, log_name, by_index=False) as log:
+    with open_for_reading(out, log_name) as log, bar(out, "reading the events"):
         return side(log.arrived()), log.vocabulary
 
 
 def _write_types(out: Output, result: Difference) -> None:
-    """Counts the differences by type, the most frequent first, and notes types that one log lacks.
-
-    As a rule that log was written with less verbosity.
-    """
+    """Counts the differences by type, the most frequent first."""
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
         "only in A": _types(result.a, result.only_a),
@@ -108,19 +106,11 @@ def _write_types(out: Output, result: Difference) -> None:
     }
     names = list(descending(sum(tallies.values(), Counter())))
     rows = []
-    for name in names if out.is_verbose else names[:SHOWN_MAX]:
+    for name in names:
         counts = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
         rows.append((name, ", ".join(counts)))
-    out.write("", *table(rows, indent="  ", most={0: NAME_COLUMNS_MAX}))
-    if len(rows) < len(names):
-        out.write(f"  {counted(len(names) - len(rows), 'more type')}; -v shows all")
-    pairs = _types(result.a, [x for x, _ in result.aligned])
-    for letter, other in (("A", "B"), ("B", "A")):
-        present = pairs.keys() | tallies[f"only in {letter}"].keys()
-        if missing := sorted(tallies[f"only in {other}"].keys() - present):
-            out.notice(
-                f"{letter} holds no {', '.join(missing[:SHOWN_MAX])}: was it set to write less?"
-            )
+    lines = table(rows, indent="  ", most={0: NAME_COLUMNS_MAX})
+    out.write("", *some_lines(out, lines, SHOWN_MAX, "type"))
 
 
 def _types(of: LogSide, positions: Iterable[int]) -> Counter[str]:

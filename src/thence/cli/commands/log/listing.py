@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from itertools import islice
 from threading import Event as Signal
-from threading import Thread
 from time import monotonic
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -23,22 +23,20 @@ from thence.cli.shared.logs import (
     event_printer,
     filter_options,
     find_event,
+    keep_taking_in,
     keys,
     names_event,
     names_events,
     open_for_reading,
     report_matches,
-    take_in_hooks,
 )
 from thence.cli.shared.render import counted, page
-from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.core.ids import is_ulid
 from thence.core.json_values import printable
 from thence.core.new_event import parse_cause
 from thence.core.query.filter import Filter
-from thence.core.query.why import LogEnd
-from thence.core.sentences.events import conversation, duration
+from thence.core.sentences.events import conversation
+from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.open import Log
 
@@ -95,17 +93,7 @@ def log_command(
         raise click.UsageError("--last and --limit exclude each other")
     if not last and limit is None and not out.is_json and out.columns:
         last = SCREEN_EVENTS
-    is_small = last is not None and not is_count and not any(conditions.values())
-    named = names_events(conditions)
-    with open_for_reading(out, log_name, is_small=is_small, has=named) as log:
-        if is_small and log.lacks_index():  # as they arrived
-            events = log.latest(last or 0)
-            event_printer(out, log.vocabulary)(events[::-1] if is_descending else events)
-            out.notice(
-                f"the last {counted(len(events), 'event')} in the order of arrival: the total order"
-                " needs an index, which `thence rebuild` makes"
-            )
-            return
+    with open_for_reading(out, log_name, has=names_events(conditions)) as log:
         if is_count:
             total = log.page(**keys(conditions), limit=1).total
             report_matches(out, log, conditions, total)
@@ -141,10 +129,8 @@ def show_command(event: str, log_name: str | None) -> None:
     type, which names its latest event. With --json the event's line is written as it is stored.
     """
     out = current()
-    named_event = names_event(event)
-    with open_for_reading(out, log_name, is_small=is_ulid(event), has=named_event) as log:
-        named = log.with_ids([event]) if is_ulid(event) else {}
-        stored = named.get(event) or find_event(out, log, event)
+    with open_for_reading(out, log_name, has=names_event(event)) as log:
+        stored = find_event(out, log, event)
         if out.is_json:
             out.line(stored.readable_line)
             return
@@ -164,54 +150,32 @@ def show_command(event: str, log_name: str | None) -> None:
     out.write(*page(stored, log.vocabulary, causes, out.width), *spoken)
 
 
-@click.command("last", **help_with("thence last --log output/my-run"))
-@log_options
-def last_command(log_name: str | None) -> None:
-    """Show the last event, and what was open when the log ended.
+class OpenStep(NamedTuple):
+    """A step that began and never ended.
 
-    A step is open if an event began it and none ended it: the turn of a killed simulation, a call
-    that never returned. The answer says how long before the last event each began, and whether the
-    process that began it has ended.
+    `writer_ended` is the time of the last event of the process that began it, if that has ended.
     """
-    out = current()
-    with open_for_reading(out, log_name) as log:
-        end, ended = read_end(log)
-    last = end.last
-    if out.is_json:
-        line = last and msgspec.Raw(last.readable_line)
-        still_open = [msgspec.Raw(event.readable_line) for event in end.still_open]
-        out.json({"last": line, "open": still_open, "writers_ended": ended})
-        return
-    if last is None:
-        out.notice("no events")
-        return
-    sentence = f"last event: {log.vocabulary.sentence(last)}"
-    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
-    hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
-    if hidden:
-        out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
-    for event in end.still_open[hidden:]:
-        begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
-        begin = ""
-        if event is last:
-            begin = ", the last event"
-        elif begin_us is not None and last_us is not None:  # another tool's line may have no time
-            seconds = (last_us - begin_us) / 1e6
-            when = f"{duration(seconds)} before" if seconds >= 0 else event.timestamp
-            begin = f", begun {when}"
-        sentence = f"{log.vocabulary.sentence(event)}{begin}"
-        time = ended.get(event.event_id)
-        if time is None:
-            sentence = f"still open: {sentence}"
-        else:
-            sentence = f"left open: {sentence}; {_ended_text(event, time)}"
-        out.write(*wrapped(sentence, out.width, "", "  "))
-    if not end.still_open:
-        out.write("nothing was left open")
+
+    event: Event
+    writer_ended: str | None
+
+    @property
+    def state(self) -> str:
+        """What became of the step, in words."""
+        if self.writer_ended is None:
+            return "may still be running"
+        is_later = self.writer_ended != self.event.timestamp
+        last = f", its last event: {self.writer_ended}" if is_later else ""
+        return f"its process has ended{last}"
+
+    def lines(self, vocabulary: Vocabulary, width: int) -> list[str]:
+        """Returns since when the step is open, what it is and its state, as lines."""
+        text = f"{self.event.timestamp}  {vocabulary.sentence(self.event)}; {self.state}"
+        return wrapped(text, width, "", "  ")
 
 
-def read_end(log: Log) -> tuple[LogEnd, Mapping[str, str]]:
-    """Returns the end of a log, and which of its open steps belong to ended processes.
+def read_end(log: Log) -> tuple[Event | None, list[OpenStep]]:
+    """Returns the last event of a log, and the steps that it left open, the latest last.
 
     What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
     """
@@ -222,23 +186,47 @@ def read_end(log: Log) -> tuple[LogEnd, Mapping[str, str]]:
     before = living_writers(OS_DISK, log.folder)
     end = log.end()
     after = living_writers(OS_DISK, log.folder) if end.still_open else None
-    if before is None or after is None:
-        return end, {}
-    where = OS_DISK, log.folder, log.vocabulary
-    ended = ended_writers(*where, end, before | after)
+    ended: Mapping[str, str] = {}
+    if before is not None and after is not None:
+        ended = ended_writers(OS_DISK, log.folder, log.vocabulary, end, before | after)
     is_of_agents = is_log_of_agents(log.folder)
+    steps = []
     for event in end.still_open:
         is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
-        if is_elsewhere or (is_of_agents and not has_ended(event)):
-            ended.pop(event.event_id, None)
-    return end, ended
+        is_known = not is_elsewhere and (not is_of_agents or has_ended(event))
+        steps.append(OpenStep(event, ended.get(event.event_id) if is_known else None))
+    return end.last, steps
 
 
-def _ended_text(event: Event, last: str) -> str:
-    """Returns that a step's process has ended, with the time of its last event if it had more."""
-    return "its process has ended" + (
-        f", its last event: {last}" if last != event.timestamp else ""
-    )
+@click.command("last", **help_with("thence last --log output/my-run"))
+@log_options
+def last_command(log_name: str | None) -> None:
+    """Show the last event, and what was open when the log ended.
+
+    A step is open if an event began it and none ended it: the turn of a killed simulation, a call
+    that never returned. Each is shown as `thence unfinished` shows it, with the latest last.
+    """
+    out = current()
+    with open_for_reading(out, log_name) as log:
+        last, steps = read_end(log)
+    if out.is_json:
+        line = last and msgspec.Raw(last.readable_line)
+        still_open = [msgspec.Raw(step.event.readable_line) for step in steps]
+        ended = {
+            one.event.event_id: one.writer_ended for one in steps if one.writer_ended is not None
+        }
+        out.json({"last": line, "open": still_open, "writers_ended": ended})
+        return
+    if last is None:
+        out.notice("no events")
+        return
+    sentence = f"last event: {log.vocabulary.sentence(last)}"
+    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
+    hidden = 0 if out.is_verbose else max(len(steps) - OPEN_SHOWN_MAX, 0)
+    older = f" (-v shows {counted(hidden, 'older one')} too)" if hidden else ""
+    out.write(f"open at the end{older}:" if steps else "nothing was left open")
+    for step in steps[hidden:]:
+        out.write(*step.lines(log.vocabulary, out.width))
 
 
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
@@ -251,24 +239,21 @@ def unfinished_command(log_name: str | None) -> None:
     """
     out = current()
     with open_for_reading(out, log_name) as log:
-        end, ended = read_end(log)
+        _, steps = read_end(log)
     if out.is_json:
-        steps = [
+        entries = [
             {
-                "event": msgspec.Raw(event.readable_line),
-                "is_alive": event.event_id not in ended,
-                "writer_ended": ended.get(event.event_id),
+                "event": msgspec.Raw(step.event.readable_line),
+                "is_alive": step.writer_ended is None,
+                "writer_ended": step.writer_ended,
             }
-            for event in end.still_open
+            for step in steps
         ]
-        out.json({"unfinished": steps})
+        out.json({"unfinished": entries})
         return
-    for event in end.still_open:
-        last = ended.get(event.event_id)
-        state = "may still be running" if last is None else _ended_text(event, last)
-        sentence = log.vocabulary.sentence(event)
-        out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
-    if not end.still_open:
+    for step in steps:
+        out.write(*step.lines(log.vocabulary, out.width))
+    if not steps:
         out.notice("nothing is unfinished")
 
 
@@ -283,7 +268,7 @@ def rebuild_command(log_name: str | None) -> None:
     from thence.cli.shared.progress import bar
 
     out = current()
-    with open_for_reading(out, log_name, by_index=False, counts_damage=False) as log:
+    with open_for_reading(out, log_name, by_index=False) as log:
         size = log.size()
         begin = monotonic()
         with bar(out, "bytes read") as show:
@@ -299,6 +284,19 @@ BATCH_EVENTS = 32
 TAKE_IN_S = 0.5
 # the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
+
+
+class _Unread(Signal):
+    """Set as soon as nobody reads the pipe that stdout is, also while nothing is written."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits for it, at most so many seconds; returns whether it has come."""
+        import select
+
+        poll, descriptor = select.poll(), sys.stdout.fileno()
+        if stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFIFO, stat.S_IFSOCK):
+            poll.register(descriptor, 0)  # errors and the close of the other end always count
+        return bool(poll.poll(None if timeout is None else timeout * 1_000))
 
 
 @click.command("tail", **help_with("thence tail -f --log orders"))
@@ -330,9 +328,7 @@ def tail_command(
     matches = None if event_filter == Filter() else event_filter.matches
     out.is_endless = is_live
     with (
-        open_for_reading(
-            out, log_name, by_index=False, counts_damage=False, has=names_events(conditions)
-        ) as log,
+        open_for_reading(out, log_name, by_index=False, has=names_events(conditions)) as log,
         Follower(OS_DISK, log.folder, log.vocabulary, last_prune=log.last_prune) as follower,
     ):
         follower.skip_to_last(count, matches)
@@ -347,34 +343,8 @@ def tail_command(
                 report_matches(out, log, conditions, listed)
             return
         out.flush()
-        stop = Signal()
-        _stop_when_unread(stop)
-        if is_log_of_agents(log.folder):
-
-            def take_in() -> None:
-                while not stop.wait(TAKE_IN_S):
-                    take_in_hooks(log.folder)
-
-            Thread(target=take_in, name="thence-take-in", daemon=True).start()
-        while follower.wait(stop):
+        keep_taking_in([log.folder], TAKE_IN_S)
+        while follower.wait(_Unread()):
             for event in filter(event_filter.matches, follower.events()):
                 show((event,))
                 out.flush()
-
-
-def _stop_when_unread(stop: Signal) -> None:
-    """Sets `stop` when the pipe's reader is gone, also while there is nothing to write."""
-    descriptor = sys.stdout.fileno()
-    kind = os.fstat(descriptor).st_mode
-    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-        return
-
-    def watch() -> None:
-        import select
-
-        poll = select.poll()
-        poll.register(descriptor, 0)  # errors and the close of the other end are always reported
-        poll.poll()
-        stop.set()
-
-    Thread(target=watch, name="thence-tail", daemon=True).start()

@@ -1,13 +1,13 @@
 """The commands `stats` and `timeline`: counts of a log's events, and what lasted as bars."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 import click
 
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current, relative_path
+from thence.cli.output import WIDTH_COLUMNS, Output, Painted, current, relative_path
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
@@ -16,7 +16,7 @@ from thence.cli.shared.logs import (
     names_events,
     open_for_reading,
 )
-from thence.cli.shared.render import bars, counted, failures_text
+from thence.cli.shared.render import bars, counted, failures_text, usage_text
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -35,6 +35,7 @@ from thence.log.files.segment import segment_sizes, strays
 from thence.log.index.overview import By, StepEvents
 
 SPANS_MAX = 200
+_SUMS = ("tokens_in", "tokens_out", "cost")
 _NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
 _COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "cyan"}
 
@@ -64,30 +65,21 @@ def stats_command(by: str | None, log_name: str | None, **conditions: OptionValu
     # a line for each name: its events as a bar, or what its calls of models took
     total = sum(group.events for group in tally.groups)
     counts = {group.name: group.events for group in tally.groups}
-    texts = {group.name: usage_text(*group[2:]) for group in tally.groups}
+    usage = {group.name: dict(zip(_SUMS, group[2:], strict=True)) for group in tally.groups}
+    texts = {name: usage_text(sums) for name, sums in usage.items()}
     if out.is_json:
         fields: dict[str, object] = {"events": total, f"by_{by}": counts}
-        if used := [group for group in tally.groups if texts[group.name]]:
-            names = ("tokens_in", "tokens_out", "cost")
-            fields["usage"] = {one.name: dict(zip(names, one[2:], strict=True)) for one in used}
+        if used := {name: sums for name, sums in usage.items() if texts[name]}:
+            fields["usage"] = used
         out.json(fields)
         return
     out.write(counted(total, "event"))
     _write_bars(out, by, counts, texts if any(texts.values()) else None)
 
 
-def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:
-    """Returns what calls of models took, in words; "" if nothing is known of it."""
-    parts = [
-        f"{tokens:,} tokens {way}"
-        for tokens, way in ((tokens_in, "in"), (tokens_out, "out"))
-        if tokens is not None
-    ]
-    return ", ".join([*parts, *([] if cost is None else [f"cost {cost:.6g}"])])
-
-
 def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: Path) -> None:
     sizes = segment_sizes(OS_DISK, folder)
+    sums = {name: getattr(tally, name) for name in _SUMS}
     ends = {"first": tally.first, "last": tally.last}
     if out.is_json:
         if tally.unverified:
@@ -101,9 +93,7 @@ def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: P
                 "events": tally.events,
                 "failures": failures[0],
                 "rejected": failures[1],
-                "tokens_in": tally.tokens_in,
-                "tokens_out": tally.tokens_out,
-                "cost": tally.cost,
+                **sums,
                 "by_type": tally.by_type,
                 "by_actor": tally.by_actor,
                 "nodes": tally.nodes,
@@ -121,7 +111,7 @@ def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: P
             out.write(f"  {name:5}  {event.timestamp}  [{short_id(event.event_id)}]")
     if any(failures):
         out.write(f"  {failures_text(*failures)}")
-    if usage := usage_text(tally.tokens_in, tally.tokens_out, tally.cost):
+    if usage := usage_text(sums):
         out.write(f"  {usage}")
     _write_bars(out, "type", tally.by_type)
     _write_bars(out, "actor", tally.by_actor)
@@ -207,7 +197,7 @@ def timeline_command(last: int, log_name: str | None, **conditions: OptionValue)
         ]
         out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
     elif spans:
-        out.write(*_lines(out, spans, until_us, log.vocabulary))
+        _draw(out, spans, until_us, log.vocabulary)
     if not steps.total:
         out.notice("nothing lasted")
     elif len(spans) < steps.total:
@@ -240,19 +230,16 @@ def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
             # a length is measured before its end has its time: a part may seem to begin first
             begin_us = max(span.begin_us, parent.begin_us)
             begin_us = begin_us if span.end_us is None else min(begin_us, span.end_us)
-            span = span._replace(
-                begin_us=begin_us, parent=parent.begin.event_id, depth=parent.depth + 1
-            )
+            span = span._replace(begin_us=begin_us, parent=parent.begin.event_id)
         below.setdefault(span.parent, []).append(span)
         before[span.begin.event_id] = span
-    spans: list[Span] = []
-    pending: list[Span] = []
-    found = below.pop(None, [])
-    while found or pending:
-        pending += sorted(found, key=lambda one: one.begin_us, reverse=True)
-        spans.append(pending.pop())
-        found = below.pop(spans[-1].begin.event_id, [])
-    return spans
+
+    def nested(parent: str | None, depth: int) -> Iterator[Span]:
+        for span in sorted(below.get(parent, ()), key=lambda one: one.begin_us):
+            yield span._replace(depth=depth)
+            yield from nested(span.begin.event_id, depth + 1)
+
+    return [*nested(None, 0)]
 
 
 def name_of(begin: Event, vocabulary: Vocabulary) -> str:
@@ -266,8 +253,8 @@ def name_of(begin: Event, vocabulary: Vocabulary) -> str:
     return f"{name} {begin.subject}" if begin.subject else name
 
 
-def _lines(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> list[Line]:
-    """Returns a line for each span: name, duration, and the bar where it lay in time."""
+def _draw(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> None:
+    """Writes a line for each span: name, duration, and the bar where it lay in time."""
     width = out.columns or WIDTH_COLUMNS
     names = ["  " * span.depth + printable(name_of(span.begin, vocabulary)) for span in spans]
     lengths = [
@@ -285,12 +272,11 @@ def _lines(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary
     margin = " " * (name_columns + length_columns + 4)
     begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
     room = columns - len(begin_text + end_text)
-    lines: list[Line] = [f"{timestamp_at(first)[:10]}", margin + begin_text + " " * room + end_text]
+    out.write(timestamp_at(first)[:10], margin + begin_text + " " * room + end_text)
     for span, name, length in zip(spans, names, lengths, strict=True):
         begin = min(int((span.begin_us - first) * scale), columns - 1)
         end = min(int(((span.end_us or last) - first) * scale), columns)
         drawn = "━" * (max(end - begin, 1) - 1) + ("▶" if span.end_us is None else "━")
         head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
         colour = _COLOURS[span.outcome]
-        lines.append((head + " " * begin, Painted(drawn, fg=colour)))
-    return lines
+        out.write((head + " " * begin, Painted(drawn, fg=colour)))

@@ -14,7 +14,7 @@ from thence.cli.shared.render import counted, write_some
 from thence.core.clock import timestamp_at
 from thence.core.query.filter import moments
 from thence.log.check.pruning import PlannedSegment, Pruning
-from thence.log.open import OS_DISK, Log
+from thence.log.open import OS_DISK
 
 FILES_SHOWN_MAX = 20
 _FILE_KEYS = ("name", "events", "bytes", "until")
@@ -78,6 +78,7 @@ def prune_command(
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("choose the files with --before or --keep-bytes")
     from thence.cli.shared.progress import bar
+    from thence.sync.target import read_target
 
     out = current()
     before_us, _ = moments("before", before)
@@ -87,7 +88,13 @@ def prune_command(
         where = (OS_DISK, log.folder, log.vocabulary)
         pruning = Pruning(*where, log.pruned, log.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
-            plan = pruning.plan(before, keep_bytes or 0, _unsynced(log))
+            unsynced: Mapping[str, int] = {}  # lines of each segment that the server may lack
+            if read_target(log.folder) is not None:
+                from thence.sync.outbox import outbox_of
+
+                with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
+                    unsynced = outbox.unsynced()
+            plan = pruning.plan(before, keep_bytes or 0, unsynced)
             if not out.is_json:
                 write_some(out, plan.segments, FILES_SHOWN_MAX, "file", _lines)
                 count, size = plan.pruned.events, plan.pruned.bytes
@@ -121,18 +128,6 @@ def prune_command(
         )
     elif is_done:
         out.write(f"pruned {counted(plan.pruned.events, 'event')}")
-
-
-def _unsynced(log: Log) -> Mapping[str, int]:
-    """Returns how many lines of each segment the server of a synced log may lack."""
-    from thence.sync.target import read_target
-
-    if read_target(log.folder) is None:
-        return {}
-    from thence.sync.outbox import outbox_of
-
-    with closing(outbox_of(log.folder, log.vocabulary)) as outbox:
-        return outbox.unsynced()
 
 
 def _lines(segment: PlannedSegment) -> list[str]:

@@ -20,7 +20,7 @@ TABLE = {
     "thence server user add ada",
     "thence server run",
     extra="server",
-    table=TABLE,
+    sections={"Commands": TABLE},
     package="thence.cli.commands.server",
 )
 def server_command() -> None:

@@ -1,18 +1,16 @@
 """The commands of `thence server` about who uses it: teams, users, tokens."""
 
 import secrets
-import sys
 from datetime import UTC, datetime
 
 import click
 
 from thence.cli.commands.server.opened_server import OpenedServer, server_command, team_option
-from thence.cli.frame import command_group
+from thence.cli.frame import command_group, piped_password
 from thence.cli.output import current
 
 _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
-_PASSWORD_LINE_MAX = 4_096
 _TOKEN_DAYS_MAX = 3_650
 _DAY_S = 24 * 3_600
 _ONCE = "it is shown only once; the server keeps a hash"
@@ -87,7 +85,7 @@ def add_user(
 def _password(from_stdin: bool) -> tuple[str, str | None]:
     """Returns a password, and again if it was made here and is to be shown."""
     if from_stdin:
-        return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n"), None
+        return piped_password(), None
     text = secrets.token_urlsafe(_PASSWORD_BYTES)
     return text, text
 

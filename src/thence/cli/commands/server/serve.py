@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
-from time import sleep
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +13,8 @@ import click
 from thence.cli.commands.server.opened_server import unix_option
 from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository, runs
-from thence.cli.shared.logs import take_in_hooks
+from thence.cli.shared.locate import is_log, logs_of_repository, runs
+from thence.cli.shared.logs import keep_taking_in, take_in_hooks
 from thence.errors import NotALog, ThenceError, needs_extra
 
 if TYPE_CHECKING:
@@ -112,16 +111,7 @@ def serve_command(
         out.notice(f"serving {first}; try: curl{header} {url}/{example}")
         for path in others:
             out.notice(f"serving {path}")
-        of_agents = [path for path in places.values() if is_log_of_agents(path)]
-
-        def take_in() -> None:
-            while True:
-                sleep(_HOOKS_EVERY_S)
-                for path in of_agents:
-                    take_in_hooks(path)
-
-        if of_agents:
-            Thread(target=take_in, name="thence-hooks", daemon=True).start()
+        keep_taking_in([*places.values()], _HOOKS_EVERY_S)
         out.notice("Ctrl-C stops it")
         if is_opened:
             # a browser of the terminal would keep the server waiting
@@ -138,16 +128,10 @@ def _taking_spans(folder: Path) -> "Iterator[SpanIntake]":
     """Opens a log, made if it is missing, for the spans that are sent to it."""
     with needs_extra("otel", "thence serve --otlp"):
         import opentelemetry.proto.collector.trace.v1.trace_service_pb2  # noqa: F401
-    from thence.core.bodies import BODIES_FROM
-    from thence.log.files.disk import OS_DISK
-    from thence.log.open import Log, LogSettings
-    from thence.log.read.opening import opened_vocabulary
+    from thence.cli.commands.trace.tracing import log_of_spans
     from thence.trace.otlp.receiving import SpanIntake
 
-    words = opened_vocabulary(OS_DISK, folder, None, True)
-    if words.name != "plain":
-        raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
-    with Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log, SpanIntake(log) as intake:
+    with log_of_spans(folder, create=True) as log, SpanIntake(log) as intake:
         yield intake
 
 

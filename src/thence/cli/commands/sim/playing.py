@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.cli.output import Output, relative_path
 from thence.cli.shared.progress import bar, is_drawn
-from thence.cli.shared.render import counted
+from thence.cli.shared.render import counted, usage_text
 
 if TYPE_CHECKING:
     from thence.sim.run.calls import OnWait, RunWait
@@ -86,18 +86,11 @@ def play(
 
         sums = pilot(result.output_dir, run.config, played=result.turns, planned=turns_planned)
         least, most = sums["calls"]
-        words = cost_text({**sums, "calls": most})
+        words = usage_text({**sums, "calls": most})
         if most:
             words = words if least == most else f"{least:,} to {words}"
             out.notice(f"all {turns_planned:,} turns at this rate: {words}")
     return code
-
-
-def cost_text(sums: Mapping[str, Any]) -> str:
-    """Returns the calls, tokens and cost of models in a few words."""
-    text = f"{counted(round(sums['calls']), 'call')}, {sums['tokens_in']:,.0f} tokens in"
-    text += f" and {sums['tokens_out']:,.0f} out"
-    return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.4g}"
 
 
 def report_end(out: Output, result: "RunResult", option: str = "") -> int:
@@ -119,7 +112,7 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
             f" {counted(result.events, 'event')}, {relative_path(result.output_dir)}"
         )
         if origins := result.usage.get("by_origin"):
-            own, inherited = (cost_text(origins[name]) for name in ("own", "inherited"))
+            own, inherited = (usage_text(origins[name]) for name in ("own", "inherited"))
             new = f"{own}; " if origins["own"]["calls"] else ""
             out.write(f"models: {new}{inherited} from recorded answers")
     if result.dropped:

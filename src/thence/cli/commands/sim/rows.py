@@ -3,33 +3,52 @@
 import msgspec
 
 from thence.cli.output import Output, wrapped
-from thence.cli.shared.logs import command
+from thence.cli.shared.logs import command, open_for_reading
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.log.open import Log
-from thence.sim.populations.hooks import are_rows
 from thence.sim.results.recorded import read_object
 
 _CHANGES_SHOWN = 10
 _READS_SHOWN = 4
 
 
-def names_row(log: Log, text: str) -> bool:
-    """Reports whether a text such as people/817/money names an agent of a run by its row."""
-    if not are_rows([text]) or log.vocabulary.name != "sim":
-        return False
-    agents = read_object(log.folder / "config.json").get("scenario", {}).get("agents", ())
-    return any(text.startswith(f"{agent.get('name')}/") for agent in agents)
+def answered_row(out: Output, subject: str, log_name: str | None, runs: int) -> bool:
+    """Writes the changes that led to a row's value, or which decisions of rows mattered for it.
 
+    They are measured in so many `runs` at most, unless that is 0. Returns False if the log holds no
+    agents of this name.
+    """
 
-def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> None:
-    """Writes the changes that led to a row's value."""
-    from thence.sim.populations.why import CHAIN_MAX, why_row
+    def has(log: Log) -> bool:
+        agents = read_object(log.folder / "config.json").get("scenario", {}).get("agents", ())
+        is_named = any(subject.startswith(f"{agent.get('name')}/") for agent in agents)
+        return is_named and log.vocabulary.name == "sim"
 
-    answer = why_row(log.folder, subject)
+    with open_for_reading(out, log_name, has=has) as log:
+        if not has(log):
+            return False
+        from thence.sim.populations.why import CHAIN_MAX, measure_row, why_row
+
+        if runs:
+            with bar(out, "plays") as show:
+                weights = measure_row(log.folder, subject, runs=runs, on_play=show)
+        else:
+            answer = why_row(log.folder, subject)
     if out.is_json:
-        out.json(msgspec.to_builtins(answer))
-        return
+        measured = {"subject": subject, "causes": weights} if runs else answer
+        out.json(msgspec.to_builtins(measured))
+        return True
+    if runs:
+        for weight in weights:
+            effect = (
+                f"{subject} would be {weight.value}" if weight.matters else "nothing would change"
+            )
+            out.write(f"{weight.step}  without it {effect}")
+        mattered = sum(weight.matters for weight in weights)
+        out.write("", f"{counted(len(weights), 'play')}, {mattered} mattered.")
+        out.write(f"next: {command(f'why {subject}', log_name)}")
+        return True
     out.write(f"{subject} is {answer.value} after turn {answer.turn}, because")
     for change in answer.chain[:_CHANGES_SHOWN]:
         by = change.by[0] if change.by else "an alteration of the run"
@@ -51,22 +70,4 @@ def explain_row(out: Output, log: Log, subject: str, log_name: str | None) -> No
     out.write(f"{counted(answer.turns_played, 'turn')} replayed, each as the log has it.")
     if answer.chain:
         out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
-
-
-def measure_row_causes(
-    out: Output, log: Log, subject: str, log_name: str | None, runs: int
-) -> None:
-    """Writes which decisions of rows mattered for a row's value, in so many plays at most."""
-    from thence.sim.populations.why import measure_row
-
-    with bar(out, "plays") as show:
-        weights = measure_row(log.folder, subject, runs=runs, on_play=show)
-    if out.is_json:
-        out.json({"subject": subject, "causes": msgspec.to_builtins(weights)})
-        return
-    for weight in weights:
-        words = f"{subject} would be {weight.value}" if weight.matters else "nothing would change"
-        out.write(f"{weight.step}  without it {words}")
-    mattered = sum(weight.matters for weight in weights)
-    out.write("", f"{counted(len(weights), 'play')}, {mattered} mattered.")
-    out.write(f"next: {command(f'why {subject}', log_name)}")
+    return True

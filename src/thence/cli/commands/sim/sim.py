@@ -18,11 +18,13 @@ from thence.cli.commands.sim.sweep import (
     setting_option,
     sweep_command,
     table_command,
+    write_table,
 )
 from thence.cli.failure import problem_line
 from thence.cli.frame import (
     PATH,
     command_group,
+    file_option,
     help_with,
     json_or_text,
     log_argument,
@@ -35,9 +37,10 @@ from thence.cli.shared.render import (
     bars,
     counted,
     failures_text,
+    some_lines,
     table,
+    usage_text,
 )
-from thence.core.json_values import printable
 from thence.core.sentences.events import clipped
 from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
@@ -96,12 +99,11 @@ def list_command(root: str | None) -> None:
         except OSError:  # such as another user's, which hides no other run
             entry |= {"status": "unreadable", "events": 0}
         notes = "; ".join(_notes(entry))
-        text = f"{counted(entry['events'], 'event'):>14}  {entry['run_id']}"
+        name = f"{entry['run_id']}  ({notes})" if notes else entry["run_id"]
         status = run_status(entry["status"], entry).text
-        rows.append((status, f"{text}  ({notes})" if notes else text))
+        rows.append((status, counted(entry["events"], "event"), name))
         entries.append(entry)
-    width = max([11, *(len(status) for status, _ in rows)])
-    lines = [f"{status:<{width}}  {text}" for status, text in rows]
+    lines = table(rows, right=(1,))
     missing = f"no runs in {root_folder}; `thence sim run spatial_trade_network` makes one"
     out.result({"runs": entries}, lines, () if entries else [missing])
 
@@ -128,10 +130,9 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     """
     out = current()
     folder = find_run(out, run) if run else find_log(out, out.settings.log or newest_run(out))
-    count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with RecordedRun(folder) as recorded:
         facts = summary(recorded)
-        courses, note = variable_courses(recorded, patterns, count_max)
+        courses, note = variable_courses(recorded, patterns)
     if out.is_json:
         out.json({**facts, "variables": courses})
         return
@@ -139,6 +140,8 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     if courses:
         rows = [(one["variable"], _course_text(one)) for one in courses]
         variables = table(rows, indent="  ", most={0: _VARIABLE_COLUMNS_MAX}, width=out.width)
+        most = len(rows) if patterns else _VARIABLES_SHOWN_MAX
+        variables = some_lines(out, variables, most, "variable")
     variables += wrapped(note, out.width, "  ") if note else []
     out.write(*summary_lines(facts, str(folder), out, variables))
 
@@ -217,14 +220,12 @@ def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"altered: {', '.join(steps[:_ALTERED_SHOWN_MAX])}{rest_text}"
 
 
-def variable_courses(
-    run: RecordedRun, patterns: Sequence[str], count_max: int | None
-) -> tuple[list[dict[str, Any]], str]:
+def variable_courses(run: RecordedRun, patterns: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
     """Returns the first and last values of a run's variables, and a note on what is left out.
 
     Numbers have their range too. Those are taken that fit a pattern; without any, numbers that
-    changed, at most `count_max`. There are none where the verbosity left out changes: then patterns
-    raise `not_recorded`. A pattern that no variable fits raises InvalidFilter.
+    changed. There are none where the verbosity left out changes: then patterns raise
+    `not_recorded`. A pattern that no variable fits raises InvalidFilter.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -237,10 +238,8 @@ def variable_courses(
         columns = fitting(values.columns[1:], patterns)
         if not patterns:
             columns = [name for name in values.columns[1:] if values.kinds[name] in _NUMBERS]
-        keys = ("first", "last", "minimum", "maximum")
-        courses: list[dict[str, Any]] = [
-            {"variable": name, **dict.fromkeys(keys)} for name in columns
-        ]
+        unknown = dict.fromkeys(("first", "last", "minimum", "maximum"))
+        courses: list[dict[str, Any]] = [{"variable": name, **unknown} for name in columns]
         for row in values:
             for course in courses:
                 value: Any = row[course["variable"]]
@@ -252,14 +251,9 @@ def variable_courses(
                     course["minimum"] = value if low is None else min(low, value)
                     course["maximum"] = value if high is None else max(high, value)
     note = str(caught[0].message) if caught else ""
-    if patterns:
-        return courses, note
-    changed = [one for one in courses if one["minimum"] != one["maximum"]]
-    hidden = 0 if count_max is None else max(0, len(changed) - count_max)
-    if hidden:
-        hidden_text = counted(hidden, "more variable") + "; -v shows all"
-        note = f"{note}; {hidden_text}" if note else hidden_text
-    return changed[: len(changed) - hidden], note
+    if not patterns:
+        courses = [one for one in courses if one["minimum"] != one["maximum"]]
+    return courses, note
 
 
 def _course_text(course: Mapping[str, Any]) -> str:
@@ -302,42 +296,27 @@ def summary_lines(
         lines += wrapped(text, width, "  ", "    ")
     if facts["first"]:
         lines.append(f"  {facts['first']} to {facts['last']}")
-    lines += ["", "variables", *variables] if variables else []
-    lines += ["", "by type", *bars(out, facts["by_type"])]
-    if facts["by_actor"]:
-        lines += ["", "by agent", *bars(out, facts["by_actor"], noun="agent")]
-    for section, entries in facts["usage"].items():
-        lines += ["", f"models, {section.replace('_', ' ')}"]
-        lines += [f"  {name}: {_sums_text(entries[name])}" for name in [*entries][:NAMES_SHOWN_MAX]]
-        if (hidden := len(entries) - NAMES_SHOWN_MAX) > 0:
-            lines.append(f"  {hidden:,} more; --json has all")
-    lines += ["", f"files in {folder}"]
-    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
-    if facts["notices"]:
-        lines += ["", "noted by the log"]
-        for notice in facts["notices"][-_NOTICES_SHOWN_MAX:]:
-            lines += wrapped(notice, width, "  ", "    ")
+    sections = {
+        "variables": variables,
+        "by type": bars(out, facts["by_type"]),
+        "by agent": bars(out, facts["by_actor"], noun="agent"),
+    }
+    for part, entries in facts["usage"].items():
+        texts = [f"  {name}: {usage_text(sums)}" for name, sums in entries.items()]
+        sections[f"models, {part.replace('_', ' ')}"] = some_lines(
+            out, texts, NAMES_SHOWN_MAX, "name"
+        )
+    sections[f"files in {folder}"] = [
+        f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]
+    ]
+    notices = facts["notices"][-_NOTICES_SHOWN_MAX:]
+    sections["noted by the log"] = [
+        line for notice in notices for line in wrapped(notice, width, "  ", "    ")
+    ]
+    for title, section in sections.items():
+        lines += ["", title, *section] if section else []
     damage = counted(len(facts["damage"]), "finding") + " of damage: see `thence verify`"
     return [*lines, "", damage if facts["damage"] else "no damage"]
-
-
-def _sums_text(sums: Mapping[str, Any]) -> str:
-    """Returns calls, tokens and cost of models in words."""
-    text = counted(sums["calls"], "call")
-    if sums["failed"]:
-        text += f", {sums['failed']:,} of them without an answer"
-    if sums["unusable"]:
-        text += f", {sums['unusable']:,} with an answer that could not be used"
-    text += f", {sums['tokens_in']:,} tokens in ({sums['tokens_cached']:,} cached)"
-    text += f" and {sums['tokens_out']:,} out"
-    if sums["without_tokens"]:
-        text += f" (not counted: {counted(sums['without_tokens'], 'answer')})"
-    if sums["cost"] is None:
-        return text
-    text += f", cost {sums['cost']:.6g}"
-    if sums["without_cost"]:
-        text += f" (not priced: {counted(sums['without_cost'], 'answer')})"
-    return text
 
 
 def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -592,12 +571,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
 @click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; default: all.")
 @click.option("--leavers", is_flag=True, help="Ask those who left too, as of their last turn.")
-@click.option(
-    *("-o", "--output"),
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the answers as .csv or .parquet, instead of to the screen.",
-)
+@file_option("Write the answers as .csv or .parquet, instead of to the screen.")
 @_calls_option
 @_cost_option
 @output_options
@@ -618,16 +592,12 @@ def survey_command(
     options = [choice.strip() for choice in choices.split(",") if choice.strip()]
     folder = find_run(out, run)
     send_records_to_stderr(out, names_waits=True)
-    table = survey(folder, at, question, options, **terms)
-    rows = [*table]
+    answers = survey(folder, at, question, options, **terms)
+    rows = [*answers]
     if output is not None:
-        (table.to_csv if output.suffix == ".csv" else table.to_parquet)(output)
+        write_table(answers, output)
     names = [row["agent"] + (f" (turn {row['turn']})" if "turn" in row else "") for row in rows]
-    width = max(map(len, names))
-    lines = [
-        f"{name:<{width}}  {printable(row['answer'] or '-')}"
-        for name, row in zip(names, rows, strict=True)
-    ]
+    lines = table([(name, row["answer"] or "-") for name, row in zip(names, rows, strict=True)])
     written = [f"{counted(len(rows), 'answer')} in {output}"]
     out.result({"answers": rows}, lines if output is None else written)
     for row in rows:

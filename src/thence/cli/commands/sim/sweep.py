@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED
-from thence.cli.frame import PATH, help_with, json_or_text, output_options
+from thence.cli.frame import PATH, file_option, help_with, json_or_text, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_run
 from thence.cli.shared.progress import bar
@@ -27,6 +27,7 @@ from thence.sim.again.sweep import (
     sweep_table,
 )
 from thence.sim.results.plot import plot
+from thence.sim.results.table import Table
 
 Settings = dict[str, list[Any]]
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -76,12 +77,13 @@ def check_ending(path: Path, *endings: str) -> None:
         raise click.BadParameter(reason, param_hint="--output")
 
 
-file_option = click.option(
-    *("-o", "--output"),
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The file to write or replace, as a whole; its extension gives the format.",
+def write_table(table: Table, path: Path) -> None:
+    """Writes a table as CSV if the file's ending says so, else as Parquet."""
+    (table.to_csv if path.suffix == ".csv" else table.to_parquet)(path)
+
+
+output_option = file_option(
+    "The file to write or replace, as a whole; its extension gives the format.", is_required=True
 )
 setting_option = click.option(
     *("--set", "settings"),
@@ -178,7 +180,7 @@ def sweep_command(
     **help_with("thence sim table my-sweep --output runs.parquet", extra="tables for Parquet"),
 )
 @click.argument("folder", metavar="SWEEP|RUN", type=PATH)
-@file_option
+@output_option
 @click.option(
     "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
 )
@@ -196,8 +198,7 @@ def table_command(
     check_ending(output, ".parquet", ".csv")
     place = _folder(out, folder)
     table = sweep_table(place, rows, variable)
-    write = table.to_csv if output.suffix == ".csv" else table.to_parquet
-    write(output)
+    write_table(table, output)
     told = f"{counted(len(table), 'row')} in {output}"
     out.result({"rows": len(table), "columns": table.columns, "file": str(output)}, [told])
     _warn_of_equal_seeds(place)
@@ -209,7 +210,7 @@ def table_command(
 )
 @click.argument("folders", metavar="SWEEP|RUN...", nargs=-1, required=True, type=PATH)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * matches any text.")
-@file_option
+@output_option
 @output_options
 def plot_command(folders: tuple[str, ...], variable: tuple[str, ...], output: Path) -> None:
     """Draw variables of sweeps and runs over the turns, as PNG or SVG.

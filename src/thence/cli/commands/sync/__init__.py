@@ -20,7 +20,7 @@ TABLE = {
     "thence sync now",
     "thence sync login https://thence.example",
     extra="sync for a server",
-    table=TABLE,
+    sections={"Commands": TABLE},
     package="thence.cli.commands.sync",
 )
 def sync_command() -> None:

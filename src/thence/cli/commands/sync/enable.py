@@ -1,21 +1,28 @@
 """The commands `sync login`, `logout`, `enable` and `disable`: with whom a log is synced."""
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.commands.sync.syncing import check_packages, find_synced, synced_log_option
+from thence.cli.commands.sync.syncing import (
+    check_packages,
+    find_synced,
+    project_at,
+    project_of,
+    synced_log_option,
+)
 from thence.cli.frame import (
     check_agreed,
     check_terminal,
     checked_name,
     help_with,
     output_options,
+    piped_password,
 )
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
+from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.cli.shared.logs import take_in_hooks
 from thence.errors import SuppressCodes, SyncRefused
 from thence.log.open import open_log
@@ -23,8 +30,6 @@ from thence.log.open import open_log
 if TYPE_CHECKING:
     from thence.sync.credentials import Login
     from thence.sync.target import SyncTarget
-
-_PASSWORD_CHARACTERS_MAX = 4_096
 
 
 class NamedLog(NamedTuple):
@@ -57,14 +62,8 @@ def login_command(url: str, username: str | None, is_piped: bool) -> None:
     store = CredentialStore()
     store.logins()  # a file that can't be used is reported before a password is typed
     name = username or _asked("--username", "Username")
-    if is_piped:
-        line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX)
-        password = line.removesuffix("\n").removesuffix("\r")
-        if not password:
-            raise click.UsageError("stdin holds no password")
-    else:
-        password = _asked("--password-stdin", "Password", is_hidden=True)
-    login = log_in(server, name, password)
+    asked = partial(_asked, "--password-stdin", "Password", is_hidden=True)
+    login = log_in(server, name, piped_password() if is_piped else asked())
     store.save(login)
     team = login.team_slug
     current().result(
@@ -244,40 +243,31 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
     machine of a log. Raises NotALog, PlanningError, SyncRefused.
     """
     from thence.core.vocabulary import WORK
-    from thence.work.project.project import find_project
 
-    text = named_log(out, log_name)
-    listed: Path | None = None
-    if text is None:
-        with SuppressCodes("not_a_log"):
-            listed = find_log(out, None)
-        journal = journal_of(Path())
-        is_project = listed is None or (journal is not None and listed.samefile(journal))
-    else:
-        is_project = Path(text).is_dir() and not is_log(Path(text))
-        if name is not None and is_project:  # an empty folder is one for a log
-            is_project = any(Path(text).iterdir())
-    named = None
-    if is_project:
-        with SuppressCodes("not_a_project", "git_failed"):
-            project = find_project(Path(text or "."), create=False)
-            if project.uuid:
-                with open_log(project.home, WORK):
-                    title = project.root.resolve().name
-                    named = NamedLog(project.home, project.uuid, WORK.name, title)
-    if named is None:
-        folder = listed or find_log(out, log_name, create=name is not None)
-        take_in_hooks(folder)
-        is_new = text is not None and not is_log(folder)
-        with open_log(folder, create=is_new) as log:
-            named = NamedLog(folder, log.log_id or "", log.vocabulary.name, folder.resolve().name)
-        if is_new:
-            out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
-        if named.kind == "work" and name is None:
-            raise SyncRefused(
-                "could not name the log in",
-                place=folder,
-                cause="it is the journal of a project, which is named by the project's id",
-                hint="name the project's folder: thence sync enable --log FOLDER",
-            )
+    text, folder, project = named_log(out, log_name), None, None
+    place = Path(text or ".")
+    with SuppressCodes("not_a_log"):
+        folder = find_log(out, log_name, create=text is not None and name is not None)
+    is_new = folder is not None and not is_log(folder)
+    if folder is not None and not is_new:
+        project = project_of(folder)
+    elif place.is_dir() and any(place.iterdir()):  # an empty folder is one for a log
+        project = project_at(place)
+    if project is not None:
+        with open_log(project.home, WORK):
+            title = project.root.resolve().name
+            return NamedLog(project.home, project.uuid, WORK.name, title)
+    folder = folder or find_log(out, log_name)
+    take_in_hooks(folder)
+    with open_log(folder, create=is_new) as log:
+        named = NamedLog(folder, log.log_id or "", log.vocabulary.name, folder.resolve().name)
+    if is_new:
+        out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
+    if named.kind == WORK.name and name is None:
+        raise SyncRefused(
+            "could not name the log in",
+            place=folder,
+            cause="it is the journal of a project, which is named by the project's id",
+            hint="name the project's folder: thence sync enable --log FOLDER",
+        )
     return named

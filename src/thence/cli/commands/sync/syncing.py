@@ -57,14 +57,14 @@ def find_synced(
         if (sync_folder(place.folder) / TARGET).is_file():
             if number or place.is_noted:
                 place.note(out)
-            return place.folder, _project_at(Path())
-    if (project := _project_at(Path())) is not None:
+            return place.folder, project_at(Path())
+    if (project := project_at(Path())) is not None:
         return project.home, project
     try:
         return find_log(out, None), None
     except NotALog:
         has_remote = create and Git(Path()).ask("remote").out
-        project = _project_at(Path(), create=True) if has_remote else None
+        project = project_at(Path(), create=True) if has_remote else None
         if project is None:
             raise
         return project.home, project
@@ -176,13 +176,14 @@ def project_of(folder: Path) -> "Project | None":
         return None
     above = folder.absolute().parents  # REPOSITORY/.git/thence/ID
     for place in (Path(), *above[2:3]):
-        project = _project_at(place)
+        project = project_at(place)
         if project is not None and project.home.is_dir() and project.home.samefile(folder):
             return project
     return None
 
 
-def _project_at(place: Path, *, create: bool = False) -> "Project | None":
+def project_at(place: Path, *, create: bool = False) -> "Project | None":
+    """Returns the project that a folder belongs to; with `create` a repository becomes one."""
     from thence.work.project.project import find_project
 
     with SuppressCodes("not_a_project", "git_failed"):

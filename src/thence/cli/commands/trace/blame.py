@@ -337,7 +337,7 @@ def write_explanation(out: Output, log: Log, answer: Explanation, *, is_whole: b
         causes = {"sentences": sentences, "chain": chain, "prompt": prompt}
         out.json({**answer.members, **_owner_json(answer.owner), **causes})
         return
-    out.write(*numbered(sentences, out.width, len(sentences), 0, ""))
+    out.write(*numbered(sentences, out.width))
     if prompt:
         rows = [row for text in prompt.splitlines() for row in wrapped(text, out.width - 4) or [""]]
         first_rows = rows if is_whole else rows[:PROMPT_LINES]

@@ -1,18 +1,15 @@
 """The command `export`: writes events as a table, CSV or Parquet, or as OTLP spans."""
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 import msgspec
 
-from thence.cli.frame import checked_name, help_with, log_options
+from thence.cli.frame import checked_name, file_option, help_with, log_options
 from thence.cli.output import Output, current, escaped
 from thence.cli.shared.logs import (
     Conditions,
@@ -27,9 +24,7 @@ from thence.cli.shared.render import counted
 from thence.core.json_values import printable
 from thence.core.sentences.table import COLUMNS, escape_formula, payload_values, row_of
 from thence.files import replacing
-
-if TYPE_CHECKING:
-    from thence.sim.results.table import Kind
+from thence.sim.results.table import Kind, joined, kind_of, write_csv, write_parquet
 
 Rows = list[tuple[Any, ...]]
 # the columns of ids, a list in each row
@@ -73,13 +68,7 @@ def _payload_keys(
     metavar="SECONDS",
     help="With a URL: how long to retry a batch that the endpoint does not accept now.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The file to write or replace, as a whole; default: stdout.",
-)
+@file_option("The file to write or replace, as a whole; default: stdout.")
 @click.option(
     "--columns",
     "columns",
@@ -144,7 +133,7 @@ def _export_table(
         return escape_formula(printable(text) if is_terminal else text)
 
     with (
-        open_for_reading(out, log_name, counts_damage=False, has=names_events(conditions)) as log,
+        open_for_reading(out, log_name, has=names_events(conditions)) as log,
         _output_file(output) as file,
         bar(out, "rows read") as show,
     ):
@@ -164,11 +153,21 @@ def _export_table(
                 yield rows
 
         if not is_parquet:
-            _write_csv(file, columns, groups(), cell)
+            lines = (
+                (*row[: _IDS.start], *map(" ".join, row[_IDS]), *row[_IDS.stop :])
+                for rows in groups()
+                for row in rows
+            )
+            write_csv(file, (*COLUMNS, *columns), lines, cell)
         else:
-            from thence.sim.results.table import write_parquet
-
-            kinds = _kinds(columns, groups())
+            kinds: dict[str, Kind] = dict.fromkeys(COLUMNS, "str")
+            kinds |= dict.fromkeys(("seq", "lamport_clock", "turn"), "int")
+            kinds |= {"timestamp": "time", "caused_by": "ids", "inferred_causes": "ids"}
+            kinds |= {"verified": "bool", **dict.fromkeys(columns, "none")}
+            for rows in groups() if columns else ():  # their kinds are those of all values
+                for row in rows:
+                    for name, value in zip(columns, row[len(COLUMNS) :], strict=True):
+                        kinds[name] = joined(kinds[name], kind_of(value))
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
         report_matches(out, log, conditions, count)
     for key in empty if count else ():
@@ -224,45 +223,6 @@ def _export_spans(
             total += count
             show(total, 0)
     _report_written(out, path, total, "span")
-
-
-def _write_csv(
-    file: IO[bytes], columns: Sequence[str], groups: Iterable[Rows], cell: Callable[[str], str]
-) -> None:
-    """Writes RFC 4180 with a header; `cell` returns the form of a text, and None is empty."""
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    table = csv.writer(text)
-    try:
-        table.writerow([*COLUMNS, *map(cell, columns)])
-        for rows in groups:
-            for row in rows:
-                ids = (" ".join(value) for value in row[_IDS])
-                values = (
-                    value
-                    if value is None or isinstance(value, str)
-                    else json.dumps(value, separators=(",", ":"))
-                    for value in row[_IDS.stop :]
-                )
-                texts = (*row[: _IDS.start], *ids, *values)
-                table.writerow(cell(value) if type(value) is str else value for value in texts)
-    finally:
-        text.detach()  # the file is the caller's to close
-
-
-def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
-    """Returns the kinds of the columns of a table; those of payload keys by all their values."""
-    from thence.sim.results.table import joined, kind_of
-
-    kinds: dict[str, Kind] = dict.fromkeys(COLUMNS, "str")
-    kinds |= dict.fromkeys(("seq", "lamport_clock", "turn"), "int")
-    kinds |= {"timestamp": "time", "caused_by": "ids", "inferred_causes": "ids"}
-    kinds["verified"] = "bool"
-    kinds |= dict.fromkeys(columns, "none")
-    for rows in groups if columns else ():
-        for row in rows:
-            for name, value in zip(columns, row[len(COLUMNS) :], strict=True):
-                kinds[name] = joined(kinds[name], kind_of(value))
-    return kinds
 
 
 @contextmanager

@@ -132,13 +132,10 @@ class _Tools:
         from thence.cli.commands.log.listing import read_end
 
         with open_for_reading(self._out, self._log) as log:
-            end, ended = read_end(log)
-            lines = [
-                f"{_line(event, log.vocabulary)}; "
-                + ("its process has ended" if event.event_id in ended else "may still be running")
-                for event in end.still_open[: -EVENTS_MAX - 1 : -1]
-            ]
-        return bounded(lines, len(end.still_open)) or "nothing is unfinished"
+            _, steps = read_end(log)
+            latest = steps[: -EVENTS_MAX - 1 : -1]
+            lines = [f"{_line(step.event, log.vocabulary)}; {step.state}" for step in latest]
+        return bounded(lines, len(steps)) or "nothing is unfinished"
 
 
 def bounded(lines: Iterable[str], total: int = 0) -> str:

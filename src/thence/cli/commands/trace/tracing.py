@@ -65,7 +65,7 @@ def span_batches(
         report_matches(out, log, conditions, chosen_count)
 
     named = names_events(conditions)
-    with open_for_reading(out, log_name, counts_damage=False, has=named) as log:
+    with open_for_reading(out, log_name, has=named) as log:
         spans = LogSpans()
         resource = {"service.name": log.folder.absolute().name, LOG_ID: log.log_id or ""}
         for batch in batches(chosen()):
@@ -73,6 +73,14 @@ def span_batches(
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
+
+
+def log_of_spans(folder: Path, *, create: bool) -> Log:
+    """Opens a log for spans, without THENCE_CAUSE, which caused none; raises UsageError."""
+    words = opened_vocabulary(OS_DISK, folder, None, create)
+    if words.name != "plain":
+        raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
+    return Log(folder, words, LogSettings(bodies_from=BODIES_FROM))
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
@@ -94,14 +102,14 @@ def import_command(file: Path, log_name: str | None) -> None:
     """
     out = current()
     out.resumption = "run the same command again; it skips what is in the log already"
-    data = _read(file)
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+        data = source.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
+        raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
     folder = find_log(out, log_name, create=True)
-    words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log_name) is not None)
-    if words.name != "plain":
-        raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
-    # without THENCE_CAUSE, which caused no span
     with (
-        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as log,
+        log_of_spans(folder, create=named_log(out, log_name) is not None) as log,
         file_lock(own_folder(folder) / "import.lock", 30),
     ):
         reader = SpanReader(log.log_id)
@@ -133,13 +141,3 @@ def import_command(file: Path, log_name: str | None) -> None:
     numbers |= {"events": count, "spans": len(spans), "circular_causes": arrivals.circular}
     line = f"{counted(count, 'event')} of {counted(len(spans), 'span')}"
     out.result({**numbers, "refused": dict(reader.refused)}, [line])
-
-
-def _read(file: Path) -> bytes:
-    """Returns what a file or stdin holds; raises InvalidEvent for too much."""
-    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
-        data = source.read(FILE_BYTES_MAX + 1)
-    if len(data) > FILE_BYTES_MAX:
-        cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
-        raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-    return data

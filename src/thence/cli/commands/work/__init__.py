@@ -25,7 +25,7 @@ TABLE = {
     "work",
     'thence work setup-spec "Sync in the background"',
     "thence work status",
-    table=TABLE,
+    sections={"Commands": TABLE},
     package="thence.cli.commands.work",
 )
 def work_command() -> None:

@@ -1,4 +1,4 @@
-"""The command `docs`: shows the documents that came with thence."""
+"""The commands `docs` and `completion`: the documents that came with thence, and a shell's help."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import COMPLETING, help_with, output_options, root
 from thence.cli.output import Line, Painted, current
 from thence.core.nearest import did_you_mean
 from thence.documents import documents, read_document
@@ -60,3 +60,26 @@ def docs_command(page: str | None) -> None:
         Console(width=out.width).print(Markdown(text, hyperlinks=False))
     else:
         out.line(text.rstrip("\n").encode())
+
+
+@click.command(
+    "completion",
+    **help_with(
+        'eval "$(thence completion bash)"',
+        "thence completion fish > ~/.config/fish/completions/thence.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@output_options
+def completion_command(shell: str) -> None:
+    """Write the script that completes thence in a shell.
+
+    Load it at the start of the shell: a line in ~/.bashrc or ~/.zshrc as in the example,
+    a file for fish. Bash needs to be 4.4 or later.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, f"click knows {shell}"
+    script = kind(root, {}, "thence", COMPLETING).source()
+    current().result({"shell": shell, "script": script}, script.strip("\n").split("\n"))
