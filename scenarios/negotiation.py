@@ -1,6 +1,6 @@
 """Parties that share what there is: each claims a part, until the claims fit together."""
 
-from thence.sim import Action, BaseEngine, View
+from thence.sim import Action, BaseEngine, RecordedState, View
 
 
 class Negotiation(BaseEngine):
@@ -16,3 +16,11 @@ class Negotiation(BaseEngine):
         names = [agent.name for agent in self.config.agents] if self.config else []
         with view.rule("sum"):
             view.world["claimed"] = sum(view.agent(name)["claim"] for name in names)
+
+
+class Settlement(Negotiation):
+    """The engine of a negotiation that ends when the claims fit together."""
+
+    def check_termination(self, state: RecordedState) -> str | None:
+        """Ends the run when there is enough for all claims."""
+        return "global/claimed is below 101" if state.world["claimed"] < 101 else None

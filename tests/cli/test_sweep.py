@@ -50,7 +50,6 @@ def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole
     }
     assert [finals[name]["counted"] for name in RUNS] == [5, 10, 15, 25, 50, 75]
     assert "counted 5" in (whole / "workers.log").read_text()
-    assert (whole.parent / "slots_of").read_text() == str(whole / "slots")
     words = ("--set", "agents.ada.by=5", "--seed", "3", "--run-id", "set-2-seed-3")
     alone = warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path)
     assert alone.code == 0
@@ -318,4 +317,3 @@ def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
     assert (done.code, done.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
     assert (tmp_path / "done").exists(), "no worker was killed"
     assert content(tmp_path / "swept") == content(whole)
-    assert (tmp_path / "slots_of").read_text() == str(tmp_path / "swept" / "slots")

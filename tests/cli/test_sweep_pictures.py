@@ -1,7 +1,6 @@
 """Tables and pictures of a sweep and of a run, read back from the files that the commands write."""
 
 import csv
-import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -13,7 +12,7 @@ from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal
 from tests.cli.warm import warm
 from tests.sim.sweeps import counting
 from tests.sim.toys import Hiring, config, hiring
-from tests.tiers import IS_WHOLE, tenth
+from tests.tiers import IS_WHOLE
 
 from thence.sim import sweep_table
 
@@ -134,24 +133,6 @@ def test_plot_of_a_run_draws_a_line_a_variable(place):
         assert png.read_bytes().startswith(b"\x89PNG")
 
 
-OF_AGENTS = [("order", "travel to Fell until 8"), *tenth([("money", "")], [])]
-
-
-@pytest.mark.parametrize(("variable", "text"), OF_AGENTS)
-@pytest.mark.whole
-def test_map_draws_places_and_who_is_there(place, variable, text):
-    words = ("--map", "7", "--variable", f"agent/*/{variable}", "--output", f"{variable}.svg")
-    drawn = written(place, "plot", "trade", *words).read_text()
-    assert f"agent/*/{variable}, turn 7" in drawn
-    assert text in drawn
-    assert all(f">{name}<" in drawn for name in ("Harbour", "Mill", "Saltmere"))
-    turns = sweep_table(place / "output" / "trade", "turns")
-    row = next(row for row in turns if row["turn"] == 7)
-    at_places = [name for name in row if name.endswith("/location") and row[name] != "road"]
-    points = ET.fromstring(drawn).findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")
-    assert len(points) == len(at_places) > 0
-
-
 @pytest.mark.promise("O14")
 def test_pictures_hold_an_agent_from_the_turn_in_which_it_came(tmp_path):
     given = config(turns=6, spatial={"grid": {"width": 3, "height": 3}})
@@ -159,45 +140,6 @@ def test_pictures_hold_an_agent_from_the_turn_in_which_it_came(tmp_path):
     hiring(tmp_path / "output", engine=engine, given=given, run_id="hiring").run()
     svg = written(tmp_path, "plot", "hiring", "--variable", "agent/cid/x", "--output", "x.svg")
     assert lines_drawn(svg) == [[5, 6, 7, 8, 9]]
-    for turn, count in ((1, 2), (2, 4)):
-        words = ("--map", str(turn), "--variable", "agent/*/x", "--output", f"{turn}.svg")
-        drawn = ET.parse(written(tmp_path, "plot", "hiring", *words)).getroot()
-        points = drawn.findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")
-        assert len(points) == count
-
-
-GRID = {"grid": {"width": 7, "height": 4}}
-NETWORK = {"network": {"nodes": "agents", "edges": [["ada", "ben"]], "file": "edges.json"}}
-NUMBERED = {"network": {"edges": [[1, 2], [2, 3]]}}
-LONE = {"places": [{"name": "mill"}, {"name": "inn"}, {"name": "port"}], "network": {"edges": []}}
-
-
-@pytest.mark.parametrize(
-    ("spatial", "position", "names"),
-    [
-        (GRID, "3,2", "0246"),
-        (NETWORK, "", ["ada", "ben", "cleo"]),
-        (NUMBERED, "3", "123"),
-        (LONE, "port", ["mill", "inn", "port"]),
-    ],
-)
-@pytest.mark.whole(rows=2)
-def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, position, names):
-    # as a run of a world leaves it
-    run = shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "run")
-    config = json.loads((run / "config.json").read_text())
-    config["scenario"]["spatial"] = spatial
-    config["source"] = str(tmp_path / "scenario.yaml")
-    (run / "config.json").write_text(json.dumps(config))
-    (tmp_path / "edges.json").write_text('[["ben", "cleo", {"strength": 2}]]')
-    result = json.loads((run / "result.json").read_text())
-    result["final_state"]["agent/ada"]["position"] = position
-    (run / "result.json").write_text(json.dumps(result))
-    words = ("--map", "1", "--variable", COUNTED, "--output", "map.svg")
-    drawn = ET.parse(written(tmp_path, "plot", "run", *words)).getroot()
-    assert len(drawn.findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")) == 1
-    texts = [text.text for text in drawn.iterfind(f".//{SVG}g[@id='axes_1']//{SVG}text")]
-    assert set(names) <= set(texts)
 
 
 @pytest.mark.parametrize(
@@ -211,27 +153,6 @@ def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, pos
         ),
         (["plot", "trade", "--variable", MOOD, "--output", "a.gif"], ["a.gif", ".png or .svg"]),
         (["plot", "swept", "--variable", MOOD, "--output", "a.png"], [MOOD, "numbers"]),
-        (
-            ["plot", "trade", "--map", "99", "--variable", "agent/*/money", "--output", "a.png"],
-            ["turn 99 of 40"],
-        ),
-        (
-            [
-                "plot",
-                "swept/set-1-seed-1",
-                "--map",
-                "1",
-                "--variable",
-                COUNTED,
-                "--output",
-                "a.png",
-            ],
-            ["no grid, network or roads"],
-        ),
-        (
-            ["plot", "swept", "--map", "1", "--variable", COUNTED, "--output", "a.png"],
-            ["this is a sweep", "such as swept/set-1-seed-1"],
-        ),
         (["plot", "swept", "--variable", COUNTED, "--output", "no/a.svg"], ["use no/a.svg"]),
         (["table", "swept", "--output", "no/a.csv"], ["use no/a.csv", "No such file"]),
         (["table", "swept", "--output", "no/a.parquet"], ["use no/a.parquet", "No such file"]),

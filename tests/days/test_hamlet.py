@@ -8,6 +8,7 @@ and the sentences below stood here before thence was asked for the first time.
 import csv
 import json
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -229,7 +230,7 @@ def test_day_of_a_researcher(study: Study) -> None:
     assert [*answers.items()] == [*ANSWERS.items()]
 
     # a reader plays it without key and endpoint; whoever changes a file is told so
-    study.done("sim", "cassette", "base", "--output", "answers.jsonl")
+    shutil.copy(study.folder / "output" / "base" / "outcomes.jsonl", study.folder / "answers.jsonl")
     study.env, paid_before = {}, study.asked().total()
     words = ("--cassette", "answers.jsonl", "--run-id", "reader", "--quiet")
     study.done("sim", "run", "hamlet.yaml", *words)

@@ -44,7 +44,7 @@ PLAN = """\
 """
 PASSWORD = "correct horse"
 OF_A_LOG = ("marks", "open", "sync", "lock", "index.db", "identity.json")
-DERIVED = (*OF_A_LOG, "slots", ".lock", "workers.log")
+DERIVED = (*OF_A_LOG, ".lock", "workers.log")
 
 
 class Commands:

@@ -13,7 +13,6 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     "src/thence/log/open.py:Log.append": (9, "P1: what a program says of an event"),
     "src/thence/log/open.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
     "src/thence/sim/run/run.py:SimulationOrchestrator.__init__": (23, "O1: the keywords of a run"),
-    "src/thence/sim/run/thinking.py:PromptedAgent.__init__": (9, "O12: the keys of an llm_agent"),
     "src/thence/work/journal/emitter.py:EventEmitter.wp_status_changed": (
         9,
         "S3: one method for a type, with all its fields",
@@ -45,12 +44,12 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10405, 50), (10400, 50)),
+    "cli": ((10383, 50), (10400, 50)),
     "core": ((6758, 32), (6500, 32)),
     "git": ((3343, 15), (3400, 14)),
     "log": ((13460, 53), (13300, 52)),
     "server": ((9904, 60), (11400, 50)),
-    "sim": ((14241, 58), (13900, 58)),
+    "sim": ((13909, 58), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),
     "trace": ((7764, 28), (7800, 35)),

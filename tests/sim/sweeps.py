@@ -45,7 +45,6 @@ class Clerk(BaseAgent):
                     if self.deed == "outlives the sweep":
                         MARK.with_name("gate").read_text()
         print("counted", self.by)
-        MARK.with_name("slots_of").write_text(os.environ.get("THENCE_SIM_SLOTS", "none"))
         return Action("count", {"by": self.by * self.seed})
 
 

@@ -258,16 +258,12 @@ def test_agent_that_remembers_names_its_earlier_decision():
 
 @pytest.mark.promise("O6")
 def test_turn_that_depends_on_a_value_names_it():
-    given = config(
-        turns=9,
-        simulation={
-            "name": "toy",
-            "max_turns": 9,
-            "termination": [{"variable": "x", "scope": "agent/ada", "above": 1}],
-        },
-    )
-    events, simulation = played(given, [Doer("ada", always(add()))])
-    assert simulation.reason == "agent/ada/x is above 1"
+    class Ending(Adder):
+        def check_termination(self, state):
+            return "ada has enough" if state.agent("ada")["x"] > 1 else None
+
+    events, simulation = played(config(turns=9), [Doer("ada", always(add()))], Ending())
+    assert simulation.reason == "ada has enough"
     assert causes(events, "2.turn_start.-.0") == {"1.turn_end.-.0", "1.apply0.ada.agent/ada/x"}
     assert causes(events, "2.end.-.0") == {"2.turn_end.-.0", "2.apply0.ada.agent/ada/x"}
 

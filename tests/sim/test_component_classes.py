@@ -1,9 +1,8 @@
-"""A type in a scenario names a shipped class, an entry point, a module's or a file's."""
+"""A type in a scenario names a shipped class, a module's or a file's."""
 
 from pathlib import Path
 
 import pytest
-from scenarios.traders import Trader
 
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig
@@ -81,18 +80,6 @@ def test_file_that_fails_when_imported_is_a_problem_of_the_scenario(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: './broken.py:X'}")
     with pytest.raises(ScenarioError, match="can't be imported: division by zero"):
         SimulationConfig.from_file(path)
-
-
-def test_entry_point_is_a_name(tmp_path, monkeypatch):
-    folder = tmp_path / "greeters-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
-    target = "scenarios.traders:Trader"
-    (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
-    (ada,) = make_components(SimulationConfig.from_file(path)).agents
-    assert type(ada) is Trader
 
 
 def test_component_whose_making_raises_anything_is_told_with_its_line(tmp_path):

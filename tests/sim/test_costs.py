@@ -52,12 +52,6 @@ def test_scenario_without_models_costs_nothing(tmp_path):
     )
 
 
-def test_agents_that_share_a_call_are_one_call(tmp_path):
-    scenario = written(tmp_path, NOWHERE, keys="share: true")
-    price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
-    assert price["calls"] == [4, 12]  # they may come to differ
-
-
 def test_answers_are_of_max_tokens_and_without_prices_there_is_no_cost(tmp_path):
     scenario = written(tmp_path, NOWHERE, **{"price_in: 1, price_out: 2": "max_tokens: 50"})
     price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
@@ -105,8 +99,8 @@ def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
     with Endpoint(generous) as endpoint:
         scenario = written(tmp_path, endpoint.base_url)
         SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
-    assert warm("sim", "cassette", "a", "-o", "tape.jsonl", cwd=tmp_path).code == 0
-    done = warm("sim", "run", scenario, "--cassette", "tape.jsonl", "--run-id", "b", cwd=tmp_path)
+    words = ("--cassette", "output/a/outcomes.jsonl", "--run-id", "b")
+    done = warm("sim", "run", scenario, *words, cwd=tmp_path)
     assert re.fullmatch(
         r"models: \d+ calls, \d+ tokens in, \d+ tokens out, cost [\d.e-]+ from recorded answers",
         done.out.splitlines()[-1],

@@ -154,9 +154,7 @@ def test_cassette_holds_the_embeddings_too(tmp_path):
         scenario = written(tmp_path, endpoint.base_url)
         SimulationOrchestrator(scenario, output_root=tmp_path, run_id="a").run()
         expected = recalled(endpoint)
-    words = ("sim", "cassette", "a", "--output", "answers.jsonl")
-    assert warm(*words, cwd=tmp_path, env={"THENCE_ROOT": "."}).code == 0
-    words = ("sim", "run", scenario, "--cassette", "answers.jsonl", "--run-id", "b", "--quiet")
+    words = ("sim", "run", scenario, "--cassette", "a/outcomes.jsonl", "--run-id", "b", "--quiet")
     assert warm(*words, cwd=tmp_path).code == 0
     prompts = (tmp_path / "output" / "b" / "events.jsonl").read_text()
     assert prompts.count("all speak of") >= len(expected)

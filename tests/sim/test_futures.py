@@ -81,8 +81,6 @@ def test_command_branches_by_name_and_draws_both_runs_with_their_parting(dice, t
     text = (tmp_path / "both.svg").read_text()
     assert all(word in text for word in ("global/sum", ">base<", ">other<"))
     assert "other parts, turn 3" in text
-    refused = warm(*plot, "--map", "2", cwd=tmp_path)
-    assert (refused.code, "these are several runs" in refused.err) == (2, True)
 
 
 @pytest.mark.promise("O11a")

@@ -43,7 +43,7 @@ class Fickle(Killer):
 
 
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
-@pytest.mark.parametrize("keys", ["endpoint: local", "share: true", "talk: true"])
+@pytest.mark.parametrize("keys", ["endpoint: local", "talk: true"])
 def test_run_killed_among_answers_of_no_use_comes_to_the_same(tmp_path, keys, verbosity):
     seed = random.SystemRandom().getrandbits(32)
     print("seed", seed)
@@ -109,22 +109,6 @@ def test_many_agents_wait_for_their_models_at_once(tmp_path):
     assert endpoint.in_flight_max == count  # more than the 64 async calls of other components
 
 
-def test_ten_thousand_agents_that_share_ask_as_often_as_there_are_kinds_of_them(tmp_path):
-    kinds, of_each = 50, 200
-    agents = "".join(
-        f"  - {{<<: *agent, name: a{kind}, count: {of_each}, initial: {{money: {kind}}}}}\n"
-        for kind in range(kinds)
-    )
-    with Endpoint(lambda body: act()) as endpoint:
-        others = {"  - {<<: *agent, name: ben}\n  - {<<: *agent, name: cleo}\n": agents}
-        scenario = written(tmp_path, endpoint.base_url, keys="share: true", **others)
-        text = scenario.read_text().replace('{type: "./gifts.py:Gifts"}', "{type: base}")
-        scenario.write_text(text)
-        result = run_of(scenario, max_turns=1).run()
-    assert (result.status, len(result.final_state)) == ("completed", kinds * of_each + 1)
-    assert len(endpoint.requests) == kinds  # ann is one of those with 10
-
-
 @pytest.mark.parametrize("verbosity", ["DETAIL", "ACTION", "DECISION"])
 @pytest.mark.whole(rows=2)
 def test_what_changes_by_an_altered_event_names_it_as_a_cause(tmp_path, verbosity):
@@ -173,7 +157,7 @@ class Weather(LLMEngine):
         view.world["rain"] = answer == "yes"
 
 run = SimulationOrchestrator(
-    "negotiation", agents=[Trader("ann", endpoint="local", share=True)], engine=Weather(),
+    "negotiation", agents=[Trader("ann", endpoint="local")], engine=Weather(),
     validator=Judge(), max_calls=10, max_cost=0.5, cassette="answers.jsonl",
 )
 result = run.run()

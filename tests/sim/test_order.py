@@ -69,7 +69,7 @@ def test_haggling_each_answers_to_the_last_word_and_price(tmp_path):
         result = run_of(of_guide(tmp_path, "haggling", endpoint.base_url)).run()
     seen = [int(re.search(r"price = (\d+)", user(one.body))[1]) for one in endpoint.requests]
     assert seen == [0, 60, 20, 50, 40, 40]
-    assert (result.turns, result.reason) == (3, "global/agreed is True")
+    assert (result.turns, result.reason) == (3, "they agree")
     events = events_of(result.output_dir)
     assert "2.act.seller.0" in behind(events, "2.llm-decide.buyer.0")
     assert replay(result.output_dir).step == ""

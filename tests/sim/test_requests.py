@@ -8,7 +8,6 @@ from tests.sim.models.village import generous, user, written
 from tests.sim.test_thinking import events_of, run_of
 
 from thence.sim import replay
-from thence.sim.models.asking import write_cassette
 from thence.sim.record.outcomes import read_outcomes
 
 pytestmark = pytest.mark.promise("O12")
@@ -54,9 +53,6 @@ def test_schema_in_words_is_in_the_record_and_enforced_is_beside_it(tmp_path):
         ("timeout_s: 60, retries: 9", True),
         ("body: {}", True),
         ("body: {top_k: 20}", False),
-        ("reasoning_effort: low", False),
-        ("max_completion_tokens: 50", False),
-        ("stop: [END]", False),
         ("temperature: 0", False),
     ],
 )
@@ -86,8 +82,7 @@ def test_run_with_failed_calls_plays_again_from_its_cassette(tmp_path):
         scenario = written(tmp_path, endpoint.base_url, **terms)
         whole = run_of(scenario, max_turns=5).run()
     assert (whole.status, whole.decisions_failed) == ("completed", 5)
-    cassette = tmp_path / "answers.jsonl"
-    assert write_cassette(read_outcomes(whole.output_dir).values(), cassette) == 16
+    cassette = whole.output_dir / "outcomes.jsonl"
     played = run_of(scenario, max_turns=5, cassette=cassette).run()
     assert (played.status, played.decisions_failed) == ("completed", 5)
     assert replay(played.output_dir).sha256 == replay(whole.output_dir).sha256

@@ -93,7 +93,7 @@ def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
 def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(
-        "simulation: {name: x, termination: {min_value: 0}}\n"
+        "simulation: {name: x}\n"
         "state_variables:\n  agent_vars:\n    money: {type: int}\n"
         "agents:\n  ada: {type: scenarios.traders:Trader, goods: [], places: []}\n"
     )
@@ -102,7 +102,6 @@ def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
     told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
     entries = "begin each entry with -"
     assert told == [
-        (1, "simulation.termination", entries),
         (3, "state_variables.agent_vars", entries),
         (5, "agents", entries),
     ]
@@ -244,13 +243,6 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
          "should be a number, above 0 and at most 86400, not nan"),
         ("max_turns: 5", "threads: 1001", 3, "simulation.threads",
          "should be an integer, at least 0 and at most 1000, not 1001"),
-        ("max_turns: 5", "termination: {}", 3, "simulation.termination",
-         "should be a list, not {}"),
-        ("max_turns: 5", "termination: [{variable: season, equals: [1]}]", 3,
-         "simulation.termination[0].equals",
-         "should be true or false, an integer, a number, a string or null, not [1]"),
-        ("max_turns: 5", "termination: [{variable: season}]", 3, "simulation.termination[0]",
-         "says no condition"),
         ("name: small", r'name: "small\n"', 2, "simulation.name", r"'small\n' is not a name"),
         ("name: small", r'name: "\uD800"', 2, "simulation.name", r"'\ud800' is half a character"),
         ("max_turns: 5", r'"\uD800": 1', 3, r"simulation.\ud800", r"'\ud800' is half a character"),
@@ -342,17 +334,6 @@ def test_integer_is_a_number_and_null_is_none(tmp_path):
     assert (read.agents[0].name, read.agents[0].timeout_s) == ("ada", None)
     money = read.state_variables.agent_vars[0]
     assert (money.minimum, money.maximum, type(money.minimum)) == (0.0, None, float)
-
-
-def test_termination_on_an_unknown_variable_is_refused(problems):
-    new = "  termination: [{variable: seson, equals: dry}]\nstate_variables:"
-    (problem,) = problems("state_variables:", new)
-    assert short(problem) == (
-        4,
-        "simulation.termination[0].variable",
-        "there is no variable global/seson",
-    )
-    assert problem["hint"] == "the nearest variable is global/season"
 
 
 @pytest.mark.promise("O8")

@@ -61,7 +61,6 @@ from thence.sim.scenario.sections import (
     RunSettings,
     SightSettings,
     SpatialSettings,
-    TerminationSettings,
     VariableSettings,
 )
 from thence.sim.scenario.state import Declaration, State
@@ -128,7 +127,6 @@ __all__ = [
     "StateEvent",
     "SystemEvent",
     "Table",
-    "TerminationSettings",
     "TurnOutcome",
     "TurnProgress",
     "VariableSettings",

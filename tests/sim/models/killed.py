@@ -35,7 +35,6 @@ KEYS = (
     "memory: 3\n    talk: true",
     "memory: {size: 5, reflect: 2}",
     "talk: {reach: all}",
-    "share: true",
 )
 _TIMES = {*VOLATILE, "latency_s"}
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from tests.sim.models.endpoint import Endpoint
 
 from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.models.asking import write_cassette
-from thence.sim.record.outcomes import read_outcomes
 
 ROOT = Path(__file__).parents[3]
 SCENARIOS, EXAMPLES = ROOT / "scenarios", ROOT / "examples"
@@ -56,8 +54,8 @@ def fisher(body) -> str:
         for name in ("catch", "hours", "fish")
     }
     if "your children" in system:
-        grown = 0.35 * number["fish"] * (1 - number["fish"] / 12_000)
-        hours = 0.8 * grown / 90 / (0.0006 * number["fish"])
+        grown = 0.35 * number["fish"] * (1 - number["fish"] / 2_000)
+        hours = 0.8 * grown / 15 / (0.0036 * number["fish"])
     else:
         pays = 2 * number["catch"] > number["hours"] or "turn 1." in text
         hours = number["hours"] * ((1.2 if "richest" in system else 1.1) if pays else 0.8)
@@ -109,5 +107,4 @@ if __name__ == "__main__":
     for scenario in MODELS:
         with tempfile.TemporaryDirectory() as place:
             run = recorded(scenario, Path(place))
-            cassette = scenario.with_suffix(".jsonl")
-            print(write_cassette(read_outcomes(run).values(), cassette), "answers in", cassette)
+            print(shutil.copy(run / "outcomes.jsonl", scenario.with_suffix(".jsonl")))

@@ -17,7 +17,7 @@ MESSAGES = (
     {"role": "user", "content": 'Do you "give"?\n\\ \u2028'},
 )
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
-SAMPLING = {"temperature": 0.5, "top_p": 0.25, "max_tokens": 100, "seed": 7}
+SAMPLING = {"temperature": 0.5, "max_tokens": 100, "seed": 7}
 USAGE = {
     "prompt_tokens": 20,
     "completion_tokens": 5,

@@ -444,10 +444,7 @@ def _system(event: Event) -> str:
     turn = f"turn {event.turn_number or 0}"
     why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
     if kind == "llm_call":
-        several = (
-            "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
-        )
-        who = event.actor or several
+        who = event.actor or "the engine"
         if payload.get("model") is None:
             why = why if payload.get("status") == "failure" else ""
             return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {turn}")

@@ -40,9 +40,8 @@ def play_on_ray(sweep: Sweep, jobs: int | None, address: str | None) -> None:
     """
     with needs_extra("ray", "ray"):
         import ray
-    place: dict[str, Any] = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
-    if address:  # processes of this machine inherit the environment
-        place = {"address": address, "runtime_env": {"env_vars": sweep.environment}}
+    here = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    place: dict[str, Any] = {"address": address} if address else here
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with redirect_stdout(sys.stderr):  # Ray reports there what died
         ray.init(**place, **quiet)

@@ -39,8 +39,6 @@ from thence.sim.scenario.scenario_file import find_file
 
 PLAN = "plan.json"
 RUNS_MAX = 100_000
-# names the folder by which the processes of a sweep share the calls that an endpoint allows at once
-SLOTS = "THENCE_SIM_SLOTS"
 # workers of a killed sweep stop within a turn of theirs
 _WAIT_S = 10.0
 _WORKER = "from thence.sim.again.sweep import work; work()"
@@ -176,9 +174,6 @@ class Sweep:
         runs, self.folder = plan.runs, folder.absolute()
         self.waiting = deque(run for run in runs if not is_completed(folder, run))
         self.completed = len(runs) - len(self.waiting)
-        slots = self.folder / "slots"
-        slots.mkdir(exist_ok=True)
-        self.environment = {SLOTS: str(slots)}
         self._plan = plan
         self._on_done = on_done
         self._is_stopped = False

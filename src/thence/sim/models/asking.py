@@ -1,11 +1,11 @@
 """Questions to models: each answer is recorded before anything depends on it, and paid for once.
 
-By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette holds such lines of
-another run, and answers in place of endpoints.
+By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette is such a file of another
+run, and answers in place of endpoints.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, KeysView, Mapping
+from collections.abc import Callable, Iterable, KeysView
 from hashlib import blake2b
 from inspect import isawaitable
 from pathlib import Path
@@ -15,7 +15,6 @@ import msgspec
 
 from thence.core.ready import ready
 from thence.errors import ThenceError
-from thence.files import replace_file
 from thence.sim.models.client import (
     Attempt,
     Budget,
@@ -41,7 +40,6 @@ from thence.sim.record.outcomes import (
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 _COUNTS = ("calls", "requests", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
 _FAULT_CHARACTERS_MAX = 1_000
-SHARED = "shared"
 # the phase of requests whose call a pause ended
 _ENDED = "ended"
 _RANDOM_BITS = 53  # so that each of them has a key of its own
@@ -91,16 +89,15 @@ class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, om
 class ModelCall(msgspec.Struct, eq=False):
     """One call as its event `llm_call` tells it, whose id and details are empty until then.
 
-    `causes` are those of what the prompt read; of a shared call, what all had read that share it.
-    `is_used` once a component could use the answer, `is_new` if this process paid for it.
-    `ends_run` if the run ended by its failure, `repairs` say what of the answer was read otherwise.
+    `causes` are those of what the prompt read. `is_used` once a component could use the answer,
+    `is_new` if this process paid for it, `ends_run` if the run ended by its failure; `repairs` say
+    what of the answer was read otherwise.
     """
 
     key: Key
     request_sent: ModelRequest
     outcome: RecordedAnswer
     causes: Iterable[str] = ()
-    is_shared: bool = False
     event_id: str = ""
     step: str = ""
     details: dict[str, Any] = {}
@@ -173,8 +170,6 @@ class Models:
             unpriced=sum(entry["without_cost"] for entry in spent),
         )
         self._clients: dict[str, ModelClient] = {}
-        # the calls of one turn by request, with the causes of all who share one
-        self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._turn = ""
         # of all texts of the run, by the digest of their request
         self._vectors: dict[str, asyncio.Task[Vector]] = {}
@@ -190,12 +185,10 @@ class Models:
         causes: KeysView[str],
         *,
         endpoint: str | None = None,
-        share: bool = False,
     ) -> ModelCall:
         """Returns the answered, or failed, call of a step: `<turn>.<phase>.<agent>`.
 
-        With `share` equal requests of a turn are one call. Raises ModelsUnavailable,
-        which pauses the run.
+        Raises ModelsUnavailable, which pauses the run.
         """
         endpoints = self._settings.endpoints
         name = endpoint or self._settings.default or next(iter(endpoints))
@@ -204,28 +197,21 @@ class Models:
             cause = f"there is no endpoint {name}"
             raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
         turn = step.partition(".")[0]
-        asking = f"{turn}.{SHARED}.-" if share else step
         if settings.seed == "run":
-            request = msgspec.structs.replace(request, terms={"seed": seed_of(self.seed, asking)})
+            request = msgspec.structs.replace(request, terms={"seed": seed_of(self.seed, step)})
         terms = {**settings.terms, **request.terms}
         content = {**terms, "messages": request.messages, "schema": request.schema}
         if turn != self._turn:
             self._turn = turn
             self._last_calls.clear()
-            await self._end_shared()
-        if not share:
-            call = await self._call(step, name, request, content)
-            call.causes = causes
-            self._last_calls[step] = call
-            return call
-        key = request_digest(content)
-        if key not in self._shared:
-            task = asyncio.create_task(self._call(asking, name, request, content))
-            self._shared[key] = task, set(causes)
-        task, common = self._shared[key]
-        common.intersection_update(causes)
-        call = await asyncio.shield(task)  # which others wait for too
-        call.causes, call.is_shared = sorted(common), True
+        key = self._outcomes.key(step, content)
+        recorded, is_new = self._outcomes.known(key), False
+        if recorded is None:
+            is_new = not self._settings.cassette
+            take = self._answered if is_new else self._played
+            answer = await take(key, name, request)
+            recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
+        call = ModelCall(key, request, _answer_of(recorded), causes, is_new=is_new)
         self._last_calls[step] = call
         return call
 
@@ -276,12 +262,7 @@ class Models:
         return f"none of {len(calls)} agents that asked in this turn could use an answer"
 
     def judge(self, call: ModelCall, fault: str = "") -> None:
-        """Records whether a component could use an answer; "" if it could.
-
-        Of those who share a call it is enough that one could.
-        """
-        if call.is_used:
-            return
+        """Records whether a component could use an answer; "" if it could."""
         call.is_used, fault = not fault, fault[:_FAULT_CHARACTERS_MAX]
         if call.outcome.fault != fault:
             call.outcome = msgspec.structs.replace(call.outcome, fault=fault)
@@ -291,32 +272,11 @@ class Models:
 
     async def close(self) -> None:
         """Ends what still asks, and closes all connections."""
-        await self._end_shared()
         for task in self._vectors.values():
             task.cancel()
         await asyncio.gather(*self._vectors.values(), return_exceptions=True)
         for client in self._clients.values():
             await client.close()
-
-    async def _end_shared(self) -> None:
-        """Ends shared calls, which go on if all who asked have been given up."""
-        tasks = [task for task, _ in self._shared.values()]
-        self._shared.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _call(
-        self, step: str, name: str, request: ModelRequest, content: Mapping[str, Any]
-    ) -> ModelCall:
-        key = self._outcomes.key(step, content)
-        recorded, is_new = self._outcomes.known(key), False
-        if recorded is None:
-            is_new = not self._settings.cassette
-            take = self._answered if is_new else self._played
-            answer = await take(key, name, request)
-            recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
-        return ModelCall(key, request, _answer_of(recorded), is_new=is_new)
 
     async def _answered(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Asks the endpoint; what pauses the run is no answer, and is raised."""
@@ -360,8 +320,8 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
 
     `requests` were sent for the calls, `failed` counts calls without an answer, `unusable` those
     whose answer could not be used. Each answer is paid for; those that report no tokens, and those
-    of unknown cost, are in no sum: `without_tokens` and `without_cost` count them. A shared call
-    counts for `shared`. A cost is None where no call has one.
+    of unknown cost, are in no sum: `without_tokens` and `without_cost` count them. A cost is None
+    where no call has one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
     start = {**dict.fromkeys(_COUNTS, 0), "cost": None}
@@ -420,21 +380,6 @@ def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
     return [line for line in outcomes if _is_call(line) and not _answer_of(line).failure]
 
 
-def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
-    """Writes the calls of a run's models, with those that failed, and returns their number.
-
-    Raises ThenceError if there are none.
-    """
-    lines = [line for line in outcomes if _is_call(line) and _answer_of(line)]
-    if not lines:
-        hint = "name a run of a scenario with agents that ask models"
-        cause = "the run has no model answers"
-        raise ThenceError("could not make a cassette", place=path, cause=cause, hint=hint)
-    lines.sort(key=lambda line: int(line.step.partition(".")[0]))
-    replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-    return len(lines)
-
-
 def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     """Returns the answers in a file by request; raises ModelsUnavailable if it can't be read."""
     answers: dict[str, dict[Key, RecordedOutcome]] = {}
@@ -446,7 +391,7 @@ def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     except OSError as error:
         cause = error.strerror or str(error)
     if not answers:
-        hint = "thence sim cassette RUN --output FILE makes one of a run"
+        hint = "name the outcomes.jsonl of a run, or a copy of it"
         raise _down("could not read", cause, hint, path)
     return answers
 

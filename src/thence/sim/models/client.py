@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
@@ -198,14 +197,11 @@ class _Failure(Exception):
 class ModelClient:
     """The client of one endpoint for one run, used from one event loop.
 
-    `slots`, by default the environment's THENCE_SIM_SLOTS, is a folder that processes share: over
-    all of them no more than the endpoint's `concurrency` requests are in flight, and its limits a
-    minute hold. Proxies are those of the environment, none to this machine.
+    No more than the endpoint's `concurrency` requests are in flight. Proxies are those of the
+    environment, none to this machine.
     """
 
-    def __init__(
-        self, name: str, settings: EndpointSettings, budget: Budget, slots: Path | None = None
-    ) -> None:
+    def __init__(self, name: str, settings: EndpointSettings, budget: Budget) -> None:
         self.name, self.settings, self._budget = name, settings, budget
         self._key = os.environ.get(settings.key_env or "", "").strip()
         names = [of["env"] for of in settings.headers.values() if not isinstance(of, str)]
@@ -213,8 +209,7 @@ class ModelClient:
         texts = [self._key, *self._variables.values()]
         texts += [part for text in texts for part in text.split() if len(part) >= _SECRET_MIN]
         self._secrets = [*filter(None, texts)]
-        folder = slots or os.environ.get("THENCE_SIM_SLOTS")
-        self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
+        self._limits = RequestLimits(settings)
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._calls: set[asyncio.Timeout] = set()
         self._is_in_words = "response_format" in settings.body  # as all schemas go
@@ -359,8 +354,6 @@ class ModelClient:
                 failure = unusable
             if status == 200 and failure.attempt.reason in (*_SILENT, "too_large"):
                 failure.answer = self._paid({}, monotonic() - sent_s)  # it broke off
-            if failure.attempt.reason in ("rate_limited", "timeout"):
-                self._limits.halve(sent_s)
         if failure.attempt.reason not in _SILENT:
             self._silent_since_s = None
             raise failure
@@ -492,7 +485,6 @@ class ModelClient:
             cost /= 1e6
         answer = ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
         self._budget.pay(answer)
-        self._limits.answered()
         return answer
 
     def _error_words(self, data: bytes) -> str:

@@ -13,10 +13,7 @@ VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]{0,99}\Z")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")]
 PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Price = Annotated[float, Meta(ge=0)]
-_TERMS = (
-    *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"),
-    *("stop", "seed"),
-)
+_TERMS = ("model", "temperature", "max_tokens", "seed")
 _HEADER, _VARIABLE = re.compile(r"[!-~]([ -~]{0,998}[!-~])?"), re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _OWN_HEADERS = ("accept-encoding", "content-length", "content-type", "host", "transfer-encoding")
@@ -39,11 +36,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
     retries: Annotated[int, Meta(ge=0, le=100)] = 5
     temperature: Annotated[float, Meta(ge=0)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     max_tokens: PositiveCount | None = None
-    max_completion_tokens: PositiveCount | None = None
-    reasoning_effort: str | None = None
-    stop: str | tuple[str, ...] | None = None
     seed: int | Literal["run"] | None = None
     body: Mapping[str, Any] = {}
     headers: Mapping[HeaderName, Any] = {}

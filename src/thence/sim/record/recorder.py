@@ -50,8 +50,6 @@ _MILESTONES = {
     "turn_start": "turn_starting",
     "turn_end": "turn_completed",
 }
-# of a request's digest, in the step of a call that agents share
-_DIGITS = 16
 # wider provenances are represented by a cover; all of today's figures of truth were measured with 8
 PROVENANCE_MAX = 8
 
@@ -113,8 +111,7 @@ class RunRecorder:
         self.last_end_id = self.start_id
         self.turn_has_causes = False
         self._has_failure = False
-        # of this turn, by step: calls that agents share, and those that are recorded again
-        self._shared_calls: dict[str, str] = {}
+        self._recorded_calls: dict[str, str] = {}  # again in this turn, by step
         # decisions that agents were asked for, those that failed, and the last such failure
         self.decisions = self.decisions_failed = 0
         self.last_failures: Ids = ()
@@ -172,7 +169,7 @@ class RunRecorder:
         self.turn += 1
         self.lineage.drop_older()
         self._steps.clear()
-        self._shared_calls.clear()
+        self._recorded_calls.clear()
         all_causes = _unique(self.last_end_id, *causes)
         self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = self._step("turn_start")
@@ -349,8 +346,8 @@ class RunRecorder:
     def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
         """Records the calls of models by which a view came by its answers, each once.
 
-        A call that agents share names what all of them had read, any other one `causes` too, and
-        the calls before it. Returns the events; none at MILESTONE.
+        A call names what was read for it, `causes`, and the calls before it. Returns the events;
+        none at MILESTONE.
         """
         if not view.calls:
             return ()
@@ -361,25 +358,15 @@ class RunRecorder:
             if call.event_id:
                 continue
             agent, phase = view.agent_id, f"llm-{view.phase}{attempt or ''}"
-            own: Ids = ()
-            if call.is_shared:
-                agent = NOBODY
-                step = self._step("llm-shared", agent, call.request[:_DIGITS])
-                call.event_id = self._shared_calls.get(step, "")
-            else:
-                own = (*causes, *(earlier.event_id for earlier in calls[:number]))
-                calls_of = f"{phase}.{agent}"
-                ordinal = self._steps[calls_of] = self._steps.get(calls_of, -1) + 1
-                step = self._step(phase, agent, ordinal)
-            if call.event_id:
-                continue
+            own = (*causes, *(earlier.event_id for earlier in calls[:number]))
+            calls_of = f"{phase}.{agent}"
+            ordinal = self._steps[calls_of] = self._steps.get(calls_of, -1) + 1
+            step = self._step(phase, agent, ordinal)
             all_causes = _unique(self.turn_id, *own, *call.causes)
             owner = None if agent == NOBODY else agent
             call.step = step
             call.fill_details()
             call.event_id = self._add("SYSTEM", owner, all_causes, step, call.details)
-            if call.is_shared:
-                self._shared_calls[step] = call.event_id
         return tuple([call.event_id for call in calls])
 
     def last_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
@@ -395,11 +382,11 @@ class RunRecorder:
         ids = []
         for step in steps:
             event = self._stored.at(step) if self._stored else None
-            if event is not None and step not in self._shared_calls:
+            if event is not None and step not in self._recorded_calls:
                 causes, details = tuple(event.caused_by), event.payload
                 event_id = self._add("SYSTEM", event.actor, causes, step, details)
-                self._shared_calls[step] = event_id
-            ids += [self._shared_calls[step]] if step in self._shared_calls else []
+                self._recorded_calls[step] = event_id
+            ids += [self._recorded_calls[step]] if step in self._recorded_calls else []
         return tuple(ids)
 
     def agent_failure(

@@ -1,26 +1,19 @@
-"""Pictures of runs by matplotlib, without a display: variables over turns, and maps of a turn.
+"""Pictures of runs by matplotlib, without a display: variables over turns.
 
 The same runs give the same bytes of SVG.
 """
 
-import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from thence.core.ready import ready
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.files import replacing
-from thence.sim.again.sweep import PLAN, planned_runs
+from thence.sim.again.sweep import planned_runs
 from thence.sim.populations.hooks import are_rows
-from thence.sim.results.recorded import fitting, open_run
-from thence.sim.scenario.sections import SpatialSettings
-from thence.sim.space.worlds import with_edges
+from thence.sim.results.recorded import open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,19 +22,14 @@ if TYPE_CHECKING:
 # the ends of a band
 _SHARES = (0.1, 0.9)
 _LINES_MAX = 60
-# places of a network that are drawn with their names
-_NAMED_MAX = 40
-_TURN_RADIANS = math.pi * (3 - math.sqrt(5))  # the golden angle, of a sunflower's seeds
 Course = dict[int, float]  # turn → value of one run
 Lines = dict[str, list[Course]]  # by label
-Point = tuple[float, float]
 
 
 def plot(
     folders: Sequence[Path],
     patterns: Sequence[str],
     output: Path,
-    map_turn: int | None = None,
     on_run: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Draws sweeps and runs into a PNG or SVG file, by its ending.
@@ -49,20 +37,15 @@ def plot(
     Of one run each variable that fits is a line. Else it is a panel, with a line for each run, and
     for each combination of a sweep's settings: that of the run which is nearest to the median of
     all that have come to a turn, in a band that holds 80 % of them; the label says how many there
-    are. A dotted line stands where a branch parts from a run beside it. With `map_turn` those of a
-    run who own the variables are drawn where they were after that turn, in a colour by the value;
-    the cells of a grid lie as they are, other places on a circle. `on_run` is called with how many
-    runs are read, and how many there are. Raises ExtraMissing, `not_recorded`, InvalidFilter,
+    are. A dotted line stands where a branch parts from a run beside it. `on_run` is called with how
+    many runs are read, and how many there are. Raises ExtraMissing, `not_recorded`, InvalidFilter,
     OSError.
     """
     with needs_extra("plot", "matplotlib"):
         import matplotlib
         from matplotlib.figure import Figure
     figure = Figure(layout="constrained")
-    if map_turn is None:
-        _draw_courses(figure, folders, patterns, on_run)
-    else:
-        _draw_map(figure, folders, patterns, map_turn)
+    _draw_courses(figure, folders, patterns, on_run)
     metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
     style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
     with style, replacing(output) as draft:
@@ -110,7 +93,7 @@ def _draw_courses(
     if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
         cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"
         cause = cause if all(lines) else "a line is drawn of numbers, and there are others"
-        hint = "name others with --variable, or draw a map"
+        hint = "name others with --variable"
         raise InvalidFilter("could not draw", key=", ".join(patterns), cause=cause, hint=hint)
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
@@ -150,72 +133,3 @@ def _draw_lines(axes: "Axes", lines: Lines) -> None:
     axes.set_xlabel("turn")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
-
-
-def _draw_map(
-    figure: "Figure", folders: Sequence[Path], patterns: Sequence[str], turn: int
-) -> None:
-    folder, *others = folders
-    if others or (folder / PLAN).exists():
-        cause = "these are several runs" if others else "this is a sweep"
-        hint = f"name one of its runs, such as {planned_runs(folder)[0][0]}"
-        raise InvalidFilter("could not draw the map", cause=cause, hint=hint)
-    with open_run(folder) as run:
-        table = run.variables()
-        columns = fitting(table.columns[1:], patterns)
-        row = next((row for row in table if row["turn"] == turn), {})
-        raw, file = run.config["scenario"].get("spatial"), Path(run.config["source"] or ".")
-    spatial, faults = with_edges(
-        msgspec.convert(raw or {}, ready(SpatialSettings)), file.parent, ()
-    )
-    for _, message, hint in faults:
-        raise InvalidFilter("could not draw the map", cause=message, hint=hint)
-    axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
-    circle = _draw_places(axes, spatial)
-    if grid := spatial.grid:
-        axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
-    taken: Counter[str] = Counter()
-    drawn: list[tuple[float, float, Any]] = []
-    for name in columns if row else ():
-        owner = name.rpartition("/")[0]
-        place = row.get(f"{owner}/position") or row.get(f"{owner}/location") or owner[6:]
-        x, comma, y = place.partition(",")
-        centre = (float(x), float(y)) if comma else circle.get(place)
-        if centre is not None and row[name] is not None:  # else nobody was there yet
-            radius = (0.25 if comma else 0.1) * math.sqrt(taken[place])
-            angle = taken[place] * _TURN_RADIANS
-            point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
-            drawn.append((*point, row[name]))
-            taken[place] += 1
-    if not drawn:
-        cause, hint = f"no one was there in turn {turn} of {len(table) - 1}", "name another turn"
-        if not grid and not circle:
-            cause, hint = "the run has no grid, network or roads", "leave out --map"
-        raise InvalidFilter("could not draw the map", cause=cause, hint=hint)
-    xs, ys, values = zip(*drawn, strict=True)
-    if all(isinstance(value, int | float) for value in values):
-        figure.colorbar(axes.scatter(xs, ys, c=values, s=30), ax=axes, shrink=0.7)
-        return
-    kinds = sorted(set(map(str, values)))
-    colours = [kinds.index(str(value)) for value in values]
-    points = axes.scatter(xs, ys, c=colours, s=30, cmap="tab10", vmin=0, vmax=9)
-    handles, _ = points.legend_elements(num=range(len(kinds)))
-    figure.legend(handles, kinds, fontsize="small", loc="outside right center")
-
-
-def _draw_places(axes: "Axes", spatial: SpatialSettings) -> dict[str, Point]:
-    """Draws places with edges on a circle, and returns where each is."""
-    edges = [road.between for road in spatial.roads]
-    edges += [edge.ends for edge in spatial.network.edges] if spatial.network else []
-    names = [place.name for place in spatial.places]
-    places = list(dict.fromkeys([*names, *itertools.chain(*edges)]))
-    step = 2 * math.pi / max(1, len(places))
-    circle = {place: (math.sin(at * step), math.cos(at * step)) for at, place in enumerate(places)}
-    for a, b in edges:
-        axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
-    if circle:
-        axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
-        axes.axis("off")
-    for place, (x, y) in circle.items() if len(circle) <= _NAMED_MAX else ():
-        axes.text(x * 1.15, y * 1.15, place, ha="center", va="center", fontsize="small")
-    return circle

@@ -118,13 +118,11 @@ async def _requests(
     actions = [one for agent in config.agents for one in agent.params.get("actions", ())]
     # the run may end early, or an agent leave, pause or do without its model
     is_open = (
-        bool(config.simulation.termination)
-        or any(word in code for word in ("remove_agent", "pause", "check_termination"))
+        any(word in code for word in ("remove_agent", "pause", "check_termination"))
         or not asks_of <= {LLMAgent.asks, PromptedAgent.asks}
         or any("when" in action for action in actions)
     )
     requests: list[tuple[EndpointSettings, int, bool, int, int]] = []
-    shared: set[object] = set()
     for agent, view in (await simulation.observations()).items():
         if not isinstance(agent, LLMAgent):
             continue
@@ -132,11 +130,8 @@ async def _requests(
         every = (agent.remembers and memory.reflect) or turns + 1  # turns between two reflections
         name = agent.endpoint or config.llm.default or next(iter(endpoints))
         asks, texts = agent.asks(view), [message["content"] for message in agent.messages(view)]
-        key: object = (name, *texts, agent.schema and str(agent.schema))
         most = turns + turns // every
         least = asks + (every == 1) if is_open else most
-        least = 0 if agent.share and key in shared else least
-        shared.add(key)
         requests.append((endpoints[name], sum(map(len, texts)), False, least, most))
         if turns > 1 and ":" not in (memory.embed or ":"):
             # what it sees in each turn, the record of the turn before, and its conclusions

@@ -500,8 +500,8 @@ class Simulation:
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     async def _check_termination(self) -> None:
-        """Checks the engine, then the scenario; their reads are causes of the next turn."""
-        settings, trace = self.config.simulation, self._trace
+        """Asks the engine whether the run ends; its reads are causes of the next turn."""
+        turns_max, trace = self.config.simulation.max_turns, self._trace
         state = RecordedState(self._ledger, self.recorder.turn, site="end")
         engine = self.components.engine
         causes = partial(trace.ended_by, state)
@@ -514,18 +514,7 @@ class Simulation:
             hint = "return the reason as text, or None to continue"
             method = "check_termination of the engine"
             raise wrong_answer(component, method, reason, "text", hint)
-        for condition in settings.termination:
-            if reason:
-                break
-            value: Any = state.get(condition.scope, condition.variable)
-            subject = f"{condition.scope}/{condition.variable}"
-            if condition.above is not None and value > condition.above:
-                reason = f"{subject} is above {condition.above:g}"
-            elif condition.below is not None and value < condition.below:
-                reason = f"{subject} is below {condition.below:g}"
-            elif condition.equals is not None and value == condition.equals:
-                reason = f"{subject} is {condition.equals}"
-        if not reason and self.recorder.turn >= settings.max_turns:
-            reason = f"max_turns {settings.max_turns} reached"
+        if not reason and self.recorder.turn >= turns_max:
+            reason = f"max_turns {turns_max} reached"
         self._reads = (*trace.asked(state), *state.causes)
         self.reason = reason or ""

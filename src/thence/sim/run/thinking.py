@@ -73,7 +73,6 @@ async def ask(
     schema: Mapping[str, Any] | None = None,
     *,
     endpoint: str | None = None,
-    share: bool = False,
 ) -> T:
     """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
 
@@ -97,7 +96,7 @@ async def ask(
     first = request
     await asyncio.sleep(0)  # all agents' prompts come before the first request
     while True:
-        call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
+        call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint)
         view._called(call)
         if call.outcome.is_empty and request is first:
             request = ModelRequest(tuple(with_words(messages, _EMPTY)), schema)
@@ -165,17 +164,16 @@ def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
 class LLMAgent(BaseAgent):
     """An agent that asks a model: a child has `messages` and `action`.
 
-    `endpoint` is one of the scenario's section `llm`, by default its `default`; with `share` agents
-    with equal requests of a turn have one answer. `schema` is the JSON Schema of an answer, if any.
+    `endpoint` is one of the scenario's section `llm`, by default its `default`. `schema` is the
+    JSON Schema of an answer, if any.
     """
 
     asks_models = True
     schema: Mapping[str, Any] | None = None
 
-    def __init__(self, name: str, *, endpoint: str | None = None, share: bool = False) -> None:
+    def __init__(self, name: str, *, endpoint: str | None = None) -> None:
         super().__init__(name)
         self.endpoint = endpoint
-        self.share = share
 
     def asks(self, observation: Observation) -> bool:
         """Reports whether the agent asks its model in this turn; if not, it does nothing."""
@@ -203,7 +201,6 @@ class LLMAgent(BaseAgent):
             lambda answer: self.action(answer, observation),
             self.schema,
             endpoint=self.endpoint,
-            share=self.share,
         )
 
 
@@ -253,9 +250,8 @@ class PromptedAgent(LLMAgent):
         memory: MemorySize | MemorySettings = 0,
         talk: bool | TalkSettings = False,
         endpoint: str | None = None,
-        share: bool = False,
     ) -> None:
-        super().__init__(name, endpoint=endpoint, share=share)
+        super().__init__(name, endpoint=endpoint)
         self.prompt, self.talk = prompt, talk
         self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
         self.remembers = self.memory.size > 0
@@ -342,8 +338,7 @@ class PromptedAgent(LLMAgent):
         self._records = msgspec.convert(state, ready(list[MemoryRecord]))
 
     def _beginning(self, observation: Observation) -> str:
-        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
-        return f"{who}It is turn {observation.turn}."
+        return f"You are {self.name}. It is turn {observation.turn}."
 
     def _remember(self, record: MemoryRecord) -> None:
         self._records.append(record)
@@ -382,9 +377,10 @@ class PromptedAgent(LLMAgent):
             observation.calls[-1].repairs = tuple(repairs)
             return note, importance
 
-        terms: Any = {"endpoint": self.endpoint, "share": self.share}
         with suppress(ModelCallFailed):
-            note, importance = await ask(observation, messages, take, INSIGHT_SCHEMA, **terms)
+            note, importance = await ask(
+                observation, messages, take, INSIGHT_SCHEMA, endpoint=self.endpoint
+            )
             record = MemoryRecord(observation.turn, importance, f"I conclude: {as_json(note)}")
             self._remember(record)
 

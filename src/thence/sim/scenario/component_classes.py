@@ -1,7 +1,6 @@
 """The class that a scenario's `type` names, and the keys of its parameters.
 
-A type is a shipped name, an entry point of the groups `thence.agents`, `thence.engines` or
-`thence.validators`, `package.module:Class`, or `./file.py:Class` relative to the scenario.
+A type is a shipped name, `package.module:Class`, or `./file.py:Class` relative to the scenario.
 """
 
 import importlib
@@ -43,20 +42,12 @@ class ComponentNotFound(LookupError):
     """An error for a type without a class; the message is the reason."""
 
 
-def known_types(kind: Kind) -> list[str]:
-    """Returns the types without a colon: shipped ones and entry points."""
-    return sorted({*SHIPPED[kind], *_entry_points(kind)})
-
-
 def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     """Returns the class that a type names; `./file.py` is relative to `folder`.
 
     Raises ComponentNotFound.
     """
-    target = SHIPPED[kind].get(type_) or type_
-    if ":" not in target:  # the look-up reads the metadata of every installed package
-        target = _entry_points(kind).get(type_) or type_
-    location, colon, name = target.partition(":")
+    location, colon, name = SHIPPED[kind].get(type_, type_).partition(":")
     if not colon:
         raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
     component = load(location, name, folder)
@@ -163,9 +154,3 @@ def _checkable(hint: Any) -> Any:
     except (TypeError, NameError):
         return Any
     return hint
-
-
-def _entry_points(kind: Kind) -> dict[str, str]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry.value for entry in entry_points(group=f"thence.{kind}")}

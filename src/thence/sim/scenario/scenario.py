@@ -20,11 +20,11 @@ from thence.core.nearest import nearest
 from thence.sim.models.actions import HEARD, DeclaredAction, talk_reach
 from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.scenario.component_classes import (
+    SHIPPED,
     ComponentNotFound,
     Kind,
     component_class,
     converted,
-    known_types,
     params_struct,
 )
 from thence.sim.scenario.people import with_people
@@ -50,7 +50,6 @@ from thence.sim.scenario.sections import (
     RunSettings,
     Sections,
     SpatialSettings,
-    TerminationSettings,
     ValidatorEntry,
     VariableSettings,
 )
@@ -278,7 +277,6 @@ class _Reader:
         self._check_declarations()
         self._check_places()
         self._check_agents()
-        self._check_termination()
         self._check_models()
         self._check_sees()
         self._problems.raise_any()
@@ -330,7 +328,7 @@ class _Reader:
             try:
                 cls = component_class(kind, type_, self._file.parent if self._file else None)
             except ComponentNotFound as error:
-                hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+                hint = _nearest(type_, sorted(SHIPPED[kind]), f"{kind[:-1]} type")
                 if ":" in type_ or "." in type_ or hint.startswith("write"):
                     hint = "write package.module:Class, or ./file.py:Class next to the scenario"
                 self._problems.add((*path, "type"), str(error), hint)
@@ -492,26 +490,6 @@ class _Reader:
         }
         of_world = declared_by(self._spatial).get(section, ())
         return {**declarations, **{declaration.name: declaration for declaration in of_world}}
-
-    def _check_termination(self) -> None:
-        sections = ("global_vars", "place_vars", "agent_vars")
-        declarations = {name: self._declarations(name) for name in sections}
-        values: dict[str, Any] = {name: of.values() for name, of in declarations.items()}
-        table = VariableTable(agents=self._agents, places=self._places, **values)
-        subjects = [variable.subject for variable in table]
-        for path, entry in self._shapes.fitting(TerminationSettings):
-            if entry.above is None and entry.below is None and entry.equals is None:
-                self._problems.add(path, "says no condition", "add above, below or equals")
-            subject = f"{entry.scope}/{entry.variable}"
-            has = self._problems.has  # sections that are not all read may declare it
-            is_open = any(map(has, ("state_variables", "spatial", "agents")))
-            # the agents may come as objects, not from the scenario
-            is_of_agent = entry.scope.startswith("agent/") and not self._agents
-            is_open |= is_of_agent and entry.variable in declarations["agent_vars"]
-            if subject in subjects or is_open:
-                continue
-            hint = _nearest(subject, subjects, "variable")
-            self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
 
     def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:
         """Records names that occur twice, and the name "-", which steps use for no agent."""

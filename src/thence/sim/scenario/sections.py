@@ -15,16 +15,6 @@ SightLevel = Literal["unaware", "external", "insider"]
 TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
-class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition that ends a run: a variable is above, below or equal to a value."""
-
-    variable: Name
-    scope: str = "global"
-    above: float | None = None
-    below: float | None = None
-    equals: bool | int | float | str | None = None
-
-
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The section `simulation`.
 
@@ -36,7 +26,6 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: Name
     max_turns: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100
     seed: int = 0
-    termination: tuple[TerminationSettings, ...] = ()
     checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
     on_agent_error: AgentErrorPolicy = "fail"
     timeout_s: TimeoutSeconds | None = None

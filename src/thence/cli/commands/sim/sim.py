@@ -14,7 +14,6 @@ from thence.cli.commands.log.verify import finding_json
 from thence.cli.commands.sim.playing import play, run_bar, send_records_to_stderr
 from thence.cli.commands.sim.sweep import (
     check_ending,
-    output_option,
     plot_command,
     setting_option,
     sweep_command,
@@ -48,9 +47,7 @@ from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.log.recovery.writers import outcome, run_status
 from thence.sim.again.replay import branch, replay, resume
-from thence.sim.models.asking import write_cassette
 from thence.sim.record.events import VerbosityLevel
-from thence.sim.record.outcomes import read_outcomes
 from thence.sim.results.recorded import RecordedRun, fitting, read_object, read_result
 from thence.sim.run.costs import forecast, run_usage
 from thence.sim.run.run import SimulationOrchestrator
@@ -488,22 +485,6 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
         out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
     return play(out, resume, folder, max_turns=max_turns, **limits)
-
-
-@sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
-@log_argument("run")
-@output_option
-@output_options
-def cassette_command(run: str, output: Path) -> None:
-    """Write the answers of a run's models to a file.
-
-    RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` runs with these
-    answers, without a key or network.
-    """
-    out = current()
-    count = write_cassette(read_outcomes(find_run(out, run)).values(), output)
-    text = f"wrote {counted(count, 'call')} to {output}"
-    out.result({"file": str(output), "calls": count}, [text])
 
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))

@@ -149,7 +149,7 @@ def sweep_command(
     count, status, code = len(runs), "completed", 0
     with bar(out, "runs") as show:
         sweep = Sweep(plan, folder, lambda completed: show(completed, count))
-        os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         try:
             if on == "ray" and sweep.waiting:
                 play_on_ray(sweep, jobs, os.environ.get("RAY_ADDRESS"))
@@ -211,22 +211,19 @@ def table_command(
 @click.argument("folders", metavar="SWEEP|RUN...", nargs=-1, required=True, type=PATH)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * matches any text.")
 @output_option
-@click.option("--map", "turn", type=click.IntRange(min=0), help="Draw a map of this turn.")
 @output_options
-def plot_command(
-    folders: tuple[str, ...], variable: tuple[str, ...], output: Path, turn: int | None
-) -> None:
-    """Draw variables of sweeps and runs over the turns, or a map of a run, as PNG or SVG.
+def plot_command(folders: tuple[str, ...], variable: tuple[str, ...], output: Path) -> None:
+    """Draw variables of sweeps and runs over the turns, as PNG or SVG.
 
     In a sweep each combination of settings is a line: the run in the middle of its seeds, in a band
     that holds 80 % of them. Several runs are drawn together, and where a branch diverges from
-    another. On a map the variable colours the agents or places that have it.
+    another.
     """
     out = current()
     check_ending(output, ".png", ".svg")
     places = [_folder(out, folder) for folder in folders]
     with bar(out, "runs") as show:
-        plot(places, variable, output, turn, show)
+        plot(places, variable, output, show)
     out.result({"file": str(output)}, [str(output)])
     for place in places:
         _warn_of_equal_seeds(place)
