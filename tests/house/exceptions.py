@@ -28,7 +28,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "log": 73,
     "otel": 3,
     "server": 79,
-    "sim": 84,
+    "sim": 80,
     "sync": 19,
     "trace": 51,
     "work": 48,
@@ -37,15 +37,15 @@ STARRED: dict[str, int] = {
     "cli": 4,
     "log": 8,
     "server": 5,
-    "sim": 9,
+    "sim": 8,
     "trace": 6,
     "work": 3,
 }
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10383, 50), (10400, 50)),
-    "core": ((6758, 32), (6500, 32)),
+    "cli": ((10381, 50), (10400, 50)),
+    "core": ((6755, 32), (6500, 32)),
     "git": ((3343, 15), (3400, 14)),
     "log": ((13460, 53), (13300, 52)),
     "server": ((9904, 60), (11400, 50)),
