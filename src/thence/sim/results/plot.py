@@ -45,19 +45,6 @@ def plot(
         import matplotlib
         from matplotlib.figure import Figure
     figure = Figure(layout="constrained")
-    _draw_courses(figure, folders, patterns, on_run)
-    metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
-    style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
-    with style, replacing(output) as draft:
-        figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
-
-
-def _draw_courses(
-    figure: "Figure",
-    folders: Sequence[Path],
-    patterns: Sequence[str],
-    on_run: Callable[[int, int], None],
-) -> None:
     members = [(folder, *member) for folder in folders for member in planned_runs(folder)]
     texts: dict[str, set[str]] = {}
     for _, _, run in members:
@@ -105,6 +92,10 @@ def _draw_courses(
                 words = f"{run_id} parts, turn {parent['turn']}"
                 axes.axvline(parent["turn"], color="0.5", linestyle=":", label=words)
         _draw_lines(axes, of_panel)
+    metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
+    style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
+    with style, replacing(output) as draft:
+        figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
 
 
 def _draw_lines(axes: "Axes", lines: Lines) -> None:

@@ -202,7 +202,11 @@ class RecordedRun:
             for variable, column in columns.items():
                 column.append(current[variable])
         final = final_values(self.result)
-        others = sorted((name for name in initial if name not in final), key=_rank)
+        others = [name for name in initial if name not in final]
+        # globals, then those of places, then of agents
+        others.sort(
+            key=lambda name: (not name.startswith("global/"), not name.startswith("place/"))
+        )
         initial = {name: initial.get(name, final.get(name)) for name in (*final, *others)}
         if not initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
@@ -417,8 +421,3 @@ def _changes(event: Event) -> Iterator[Change]:
     if isinstance(scope, str) and isinstance(name, str):
         old, new = plain_value(details.get("old_value")), plain_value(details.get("new_value"))
         yield Change(f"{scope}/{name}", old, new, step)
-
-
-def _rank(variable: str) -> int:
-    """Returns the place of a variable: globals, then those of places, then of agents."""
-    return 0 if variable.startswith("global/") else 1 if variable.startswith("place/") else 2

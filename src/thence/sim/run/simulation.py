@@ -316,7 +316,22 @@ class Simulation:
         self.history.append(state)
         if self._stored is not None:
             self._stored.check_state(self.recorder.turn, state.as_dict)
-        await self._check_termination()
+        # the engine may end the run; its reads are causes of the next turn
+        turns_max, trace = self.config.simulation.max_turns, self._trace
+        seen = RecordedState(self._ledger, self.recorder.turn, site="end")
+        engine = self.components.engine
+        component = ComponentRef("the engine, checking termination", partial(trace.ended_by, seen))
+        reason: Any = None
+        if overrides(engine, BaseEngine, "check_termination"):
+            reason = await self.caller.ask_one(component, partial(engine.check_termination, seen))
+        if reason is not None and not isinstance(reason, str):
+            hint = "return the reason as text, or None to continue"
+            method = "check_termination of the engine"
+            raise wrong_answer(component, method, reason, "text", hint)
+        if not reason and self.recorder.turn >= turns_max:
+            reason = f"max_turns {turns_max} reached"
+        self._reads = (*trace.asked(seen), *seen.causes)
+        self.reason = reason or ""
         return state
 
     async def observation(self, agent: str) -> Observation:
@@ -498,23 +513,3 @@ class Simulation:
             owners = [table.by_scope[scope] for scope in scopes]
             indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
-
-    async def _check_termination(self) -> None:
-        """Asks the engine whether the run ends; its reads are causes of the next turn."""
-        turns_max, trace = self.config.simulation.max_turns, self._trace
-        state = RecordedState(self._ledger, self.recorder.turn, site="end")
-        engine = self.components.engine
-        causes = partial(trace.ended_by, state)
-        component = ComponentRef("the engine, checking termination", causes)
-        reason: Any = None
-        if overrides(engine, BaseEngine, "check_termination"):
-            check = partial(engine.check_termination, state)
-            reason = await self.caller.ask_one(component, check)
-        if reason is not None and not isinstance(reason, str):
-            hint = "return the reason as text, or None to continue"
-            method = "check_termination of the engine"
-            raise wrong_answer(component, method, reason, "text", hint)
-        if not reason and self.recorder.turn >= turns_max:
-            reason = f"max_turns {turns_max} reached"
-        self._reads = (*trace.asked(state), *state.causes)
-        self.reason = reason or ""
