@@ -17,7 +17,6 @@ from thence.sim.results.recorded import open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # the ends of a band
 _SHARES = (0.1, 0.9)
