@@ -29,7 +29,7 @@ from thence.log.blobs.blob_files import Bodies, piece_of
 from thence.log.files.disk import OS_DISK, Disk, DiskError
 from thence.log.files.segment import BODIES, older_names
 from thence.log.open import Log, LogSettings, open_host_log
-from thence.sim.record.events import SystemEvent
+from thence.sim.record.events import Event
 from thence.sim.record.writer import EventWriter
 
 opened = partial(thence.open, bodies_from=BODIES_FROM)
@@ -182,8 +182,8 @@ def test_values_are_cut_by_default_in_plain_logs_and_in_calls_of_models_alone(tm
         assert not log.append("WPCreated", {"text": PROMPT}).body_entries
     with EventWriter(tmp_path / "run", "run", "DETAIL", mode="sync") as writer:
         for error_type in ("llm_call", "other"):
-            words = {"error_type": error_type, "status": "success", "extra": {"prompt": PROMPT}}
-            writer.emit(SystemEvent(simulation_id="run", turn_number=1, **words))
+            details = {"error_type": error_type, "status": "success", "prompt": PROMPT}
+            writer.emit(Event(event_type="SYSTEM", simulation_id="run", details=details))
     with thence.open(tmp_path / "run", create=False) as log:
         calls = {one.payload["error_type"]: one for one in log.read()}
         assert {name for name, one in calls.items() if one.body_entries} == {"llm_call"}

@@ -119,7 +119,7 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
     size = f"1 segment, {len(event.line) + 1:,} bytes"
     assert log_checks(OS_DISK, written) == [
         Check("log", True, f"plain log {log_id}; {size}; node {event.node_id}"),
-        Check("events", True, "the newest line [only-one] is whole"),
+        Check("events", True, "the newest line [only-one] is intact"),
         Check("writers", True, "the append lock is free; 0 open for appending; no quarantine"),
     ]
 
@@ -186,9 +186,9 @@ def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_p
     first = line_of({"text": "x" * (LINE_BYTES_MAX - 400)})
     newest = line_of({"text": "x" * (LINE_BYTES_MAX - 400)}, event_id="newest", seq=2)
     segment(tmp_path, line_of(), first, first, newest)
-    assert looked_at(tmp_path)["events"].detail == "the newest line [newest] is whole"
+    assert looked_at(tmp_path)["events"].detail == "the newest line [newest] is intact"
     segment(tmp_path, line_of(), first, newest, b"\n\n")
-    assert looked_at(tmp_path)["events"].detail == "the newest line [newest] is whole"
+    assert looked_at(tmp_path)["events"].detail == "the newest line [newest] is intact"
 
 
 def test_line_that_stays_unfinished_is_looked_at_three_times(tmp_path):
