@@ -329,20 +329,16 @@ def _failures(operation: str, place: str = "", address: str = "") -> Iterator[No
             (text for kind, text in _CAUSES if isinstance(error, kind)),
             "PostgreSQL can't be reached, or ended the connection",
         )
+        # nothing is told that has a part of the address's password
+        password = address.rpartition("@")[0].partition("://")[2].partition(":")[2]
+        is_secret = any(part and part in words for part in re.split(r"\W+", password))
         raise ThenceError(
             operation,
             place=place,
-            cause=words if _is_secretless(words, address) else cause,
+            cause=words if address and not is_secret else cause,
             hint="see that PostgreSQL runs and takes connections, then try again",
             code="database_unavailable",
         ) from error
-
-
-def _is_secretless(words: str, address: str) -> bool:
-    """Reports whether words for an operator have no part of the password of an address."""
-    before, at, _ = address.rpartition("@")
-    parts = re.split(r"\W+", before.partition("://")[2].partition(":")[2])
-    return bool(address) and not (at and any(part and part in words for part in parts))
 
 
 # why PostgreSQL can't be used, in words that a client may read
