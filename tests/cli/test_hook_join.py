@@ -41,9 +41,7 @@ def played_shop(folder: Path, name: str) -> PlayedRepository:
 
 
 @pytest.mark.promise("A5h")
-def test_clone_that_joins_knows_the_agents_of_the_others(
-    tmp_path: Path, server: TeamServer, ada: User
-) -> None:
+def test_clone_that_joins_knows_the_agents_of_the_others(tmp_path, server, ada):
     shop = played_shop(tmp_path / "shop", "two clones").top
     ben = member("ben", tmp_path, server)
     clone = tmp_path / "clone"
@@ -91,9 +89,7 @@ def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: Use
     ada.done("hook", "join", server.url, cwd=folder)
 
 
-def test_join_needs_a_login_and_a_first_commit(
-    tmp_path: Path, server: TeamServer, ada: User
-) -> None:
+def test_join_needs_a_login_and_a_first_commit(tmp_path, server, ada):
     shop = played_shop(tmp_path / "shop", "no login").top
     nobody = warm("hook", "join", server.url, cwd=shop, env={"XDG_CONFIG_HOME": str(tmp_path)})
     assert nobody.code == 1
@@ -114,9 +110,7 @@ def test_join_needs_a_login_and_a_first_commit(
         assert not (folder / ".git" / "thence").exists()
 
 
-def test_log_with_another_name_at_the_server_is_not_joined_unasked(
-    tmp_path: Path, server: TeamServer, ada: User
-) -> None:
+def test_log_with_another_name_at_the_server_is_not_joined_unasked(tmp_path, server, ada):
     shop = played_shop(tmp_path / "shop", "enabled before").top
     ada.done("sync", "enable", cwd=shop)
     refused = ada("hook", "join", server.url, cwd=shop)

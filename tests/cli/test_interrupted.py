@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import SIGNALLED, THENCE, Ended, begin, in_python, thence
-from tests.cli.test_sync_commands import User, ada
+from tests.cli.test_sync_commands import ada
 from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
@@ -59,9 +59,7 @@ def is_whole(folder: Path) -> bool:
 
 @pytest.mark.parametrize(("command", "call", "count"), tenth(CALLS, [CALLS[1], CALLS[3], CALLS[7]]))
 @pytest.mark.whole
-def test_interrupted_copy_leaves_what_was_there(
-    kept: Path, command: str, call: str, count: int
-) -> None:
+def test_interrupted_copy_leaves_what_was_there(kept, command, call, count):
     ended = signalled(kept, signal.SIGINT, command, call, count)
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
     assert (kept / "copy.db").exists() == (command != "backup")
@@ -71,9 +69,7 @@ def test_interrupted_copy_leaves_what_was_there(
 
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("call", ["link", "replace"])
-def test_restore_that_was_killed_leaves_a_whole_database(
-    kept: Path, tmp_path: Path, call: str
-) -> None:
+def test_restore_that_was_killed_leaves_a_whole_database(kept, tmp_path, call):
     folder = tmp_path / "kept"
     shutil.copytree(kept, folder)  # the kill leaves a draft there
     assert signalled(folder, signal.SIGKILL, "restore", call, 1).code == -signal.SIGKILL
@@ -91,9 +87,7 @@ def silent() -> Iterator[socket.socket]:
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
 @pytest.mark.parametrize("command", ["now", "login", "logout"])
 @pytest.mark.whole(rows=4)
-def test_sync_command_that_waits_for_its_server_is_interrupted(
-    ada: User, silent: socket.socket, command: str, beginning: bytes
-) -> None:
+def test_sync_command_that_waits_for_its_server_is_interrupted(ada, silent, command, beginning):
     url = f"http://127.0.0.1:{silent.getsockname()[1]}"
     ada.done("append", "--log", "orders", "note", "text=1")
     pointed(ada, url, ada.folder / "orders")

@@ -79,9 +79,7 @@ def test_agent_asks_why_what_followed_and_what_is_open(tmp_path: Path, log: then
 
 
 @pytest.mark.promise("A4c")
-def test_wrong_question_is_told_to_the_agent_with_what_to_do(
-    tmp_path: Path, log: thence.Log
-) -> None:
+def test_wrong_question_is_told_to_the_agent_with_what_to_do(tmp_path, log):
     _, results = asked(
         tmp_path,
         ("why", {"event": "order/999"}),
@@ -141,9 +139,7 @@ def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-def test_client_begins_by_each_way_and_every_answer_comes_once(
-    tmp_path: Path, log: thence.Log, mode: str
-) -> None:
+def test_client_begins_by_each_way_and_every_answer_comes_once(tmp_path, log, mode):
     tools, results = asked(tmp_path, *[("why", {"event": "order/881"})] * 3, mode=mode)
     assert len(tools) == 5
     assert ["no stock" in text(result) for result in results] == [True] * 3

@@ -86,9 +86,7 @@ def test_unix_socket_is_for_a_proxy_and_a_dead_one_is_replaced(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("arguments", [("repository",), ()], ids=["named", "not-named"])
-def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(
-    tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_of_a_repository_the_agents_log_the_journal_and_the_runs_are_served(tmp_path, arguments):
     repository = tmp_path / "shop"
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
@@ -136,9 +134,7 @@ def fire(repository: Path, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("of", ["folder", "file"])
-def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(
-    tmp_path: Path, of: str
-) -> None:
+def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(tmp_path, of):
     repository = tmp_path / "shop"
     subprocess.run(["git", "init", "--quiet", repository], check=True)
     make_run(repository / "output", "run", count=2)

@@ -104,9 +104,7 @@ sys.exit(main())
 
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("is_behind", [False, True])
-def test_init_that_was_killed_left_all_of_a_server_or_nothing(
-    tmp_path: Path, is_behind: bool
-) -> None:
+def test_init_that_was_killed_left_all_of_a_server_or_nothing(tmp_path, is_behind):
     argv = [sys.executable, "-c", KILLED.format(is_behind=is_behind), "server", "init"]
     assert subprocess.run(argv, cwd=tmp_path, check=False).returncode == -signal.SIGKILL
     assert server("init", cwd=tmp_path).code == int(is_behind)
@@ -206,9 +204,7 @@ def test_password_is_changed_and_ends_the_logins_of_before(tmp_path: Path) -> No
         running.end()
 
 
-def test_run_refuses_other_addresses_without_a_proxy_taken_ports_and_no_server(
-    tmp_path: Path,
-) -> None:
+def test_run_refuses_other_addresses_without_a_proxy_taken_ports_and_no_server(tmp_path):
     missing = server("run", "--port", 0, cwd=tmp_path)
     assert (missing.code, missing.out) == (4, "")
     assert "thence server init" in missing.err
@@ -223,9 +219,7 @@ def test_run_refuses_other_addresses_without_a_proxy_taken_ports_and_no_server(
 
 
 @pytest.mark.parametrize("place", ["address", "socket"])
-def test_server_behind_a_proxy_believes_whom_that_names_and_answers_any_host(
-    tmp_path: Path, place: str
-) -> None:
+def test_server_behind_a_proxy_believes_whom_that_names_and_answers_any_host(tmp_path, place):
     server("init", cwd=tmp_path)
     running = TeamServer(tmp_path / "thence-server")
     unix = str(tmp_path / "thence.sock") if place == "socket" else None

@@ -33,9 +33,7 @@ class Machine:
 
 
 @pytest.mark.promise("S12")
-def test_password_that_an_operator_changes_ends_all_logins(
-    tmp_path: Path, server: TeamServer
-) -> None:
+def test_password_that_an_operator_changes_ends_all_logins(tmp_path, server):
     server.add("nora")
     mine, other = (Machine(tmp_path / name) for name in ("mine", "other"))
     for machine in (mine, other):
@@ -55,9 +53,7 @@ def test_password_that_an_operator_changes_ends_all_logins(
         assert new not in machine.credentials()
 
 
-def test_password_is_asked_for_on_a_terminal_and_never_shown(
-    tmp_path: Path, server: TeamServer
-) -> None:
+def test_password_is_asked_for_on_a_terminal_and_never_shown(tmp_path, server):
     server.add("pia")
     config = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
     arguments = ("sync", "login", server.url, "--username", "pia")

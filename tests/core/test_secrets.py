@@ -160,9 +160,7 @@ ODD = st.text('\x01\n\té中😀\\"u007:= ', max_size=6)
 
 @example("", "password\n\n\n\n=\n\n\n\nhunter22222", "")
 @given(ODD, st.sampled_from([each for some in SECRETS.values() for each in some]), ODD)
-def test_secret_is_seen_in_a_line_however_its_characters_are_escaped(
-    before: str, secret: str, after: str
-) -> None:
+def test_secret_is_seen_in_a_line_however_its_characters_are_escaped(before, secret, after):
     text = before + secret + after
     rules = SecretRules()
     names = {span.rule for span in rules.spans(rules.built_in, "", text)}

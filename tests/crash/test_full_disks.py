@@ -182,9 +182,7 @@ print(log.append("b").seq, log.close())
 
 
 @pytest.mark.promise("W8", "W10", "P1")
-def test_process_without_a_descriptor_left_is_refused_and_goes_on_when_it_has_some(
-    tmp_path: Path,
-) -> None:
+def test_process_without_a_descriptor_left_is_refused_and_goes_on_when_it_has_some(tmp_path):
     first, *refused, last = ran(CROWDED, tmp_path).stdout.splitlines()
     assert first == "1"
     assert refused == [os.strerror(errno.EMFILE)] * 3

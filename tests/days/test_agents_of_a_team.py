@@ -113,9 +113,7 @@ def team(tmp_path: Path, server: TeamServer) -> list[Machine]:
 
 
 @pytest.mark.promise("A5h", "S10b")
-def test_member_learns_which_agent_of_another_wrote_a_line_and_never_a_secret(
-    team: list[Machine], server: TeamServer
-) -> None:
+def test_member_learns_which_agent_of_another_wrote_a_line_and_never_a_secret(team, server):
     ada, ben, cleo = team
     with ada.agent("prices") as agent:
         agent.asked(f"Members pay less; the shop's key is {KEY}")

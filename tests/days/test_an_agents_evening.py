@@ -83,9 +83,7 @@ def test_evening_of_an_agent_is_told_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("A4b")
-def test_two_evenings_are_the_same_and_another_order_is_found_where_the_model_says_it(
-    tmp_path: Path,
-) -> None:
+def test_two_evenings_are_the_same_and_another_order_is_found_where_the_model_says_it(tmp_path):
     for name, order in (("one", 881), ("two", 881), ("other", 882)):
         evening(tmp_path / name, order)
     same = thence("diff", "one", "two", "--json", cwd=tmp_path)

@@ -94,9 +94,7 @@ def test_javascript_example_tells_that_a_page_from_elsewhere_is_refused(tmp_path
         assert said(1) == [["refused: see the answer's code"]]
 
 
-def test_browser_that_is_missing_fails_a_test_and_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_browser_that_is_missing_fails_a_test_and_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("tests.server.pages.browser._NAMES", ("chromium",))
     with pytest.raises(pytest.fail.Exception) as failed, chromium():

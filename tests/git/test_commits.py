@@ -94,9 +94,7 @@ def test_what_the_user_wrote_into_a_file_is_committed_and_named(path: Path) -> N
     assert content(path, PLAN) == b"Plan\nof the user\n"
 
 
-def test_what_the_user_has_staged_of_a_file_is_committed_with_what_is_added_to_it(
-    path: Path,
-) -> None:
+def test_what_the_user_has_staged_of_a_file_is_committed_with_what_is_added_to_it(path):
     write(path, {PLAN: "plan\nof the user\n"})
     git(path, "add", PLAN)
     made = make(path, text="plan\nof the user\n")
@@ -191,9 +189,7 @@ def test_a_hook_that_rewrites_and_refuses_is_run_once_more(path: Path) -> None:
     assert (path / ".git/ran").read_text() == "\n\n"
 
 
-def test_a_hook_that_refuses_is_told_in_its_words_and_the_next_commit_brings_it(
-    path: Path,
-) -> None:
+def test_a_hook_that_refuses_is_told_in_its_words_and_the_next_commit_brings_it(path):
     hook(path, "pre-commit", "echo the linter says no; exit 1")
     with pytest.raises(GitFailed) as caught:
         make(path)

@@ -54,9 +54,7 @@ def answers_of(folder: Path) -> tuple[object, ...]:
 
 @settings(max_examples=examples(60))
 @given(lines=st.lists(claimants(), min_size=1, max_size=10), data=st.data())
-def test_whole_reads_agree_whatever_the_order_of_arrival_and_the_split(
-    lines: list[bytes], data: st.DataObject
-) -> None:
+def test_whole_reads_agree_whatever_the_order_of_arrival_and_the_split(lines, data):
     wanted: dict[str, bytes] = {}
     for event in sorted(map(event_of, lines), key=claim_order):
         wanted.setdefault(event.event_id, event.line)

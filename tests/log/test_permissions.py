@@ -69,9 +69,7 @@ def test_group_shares_a_log_over_rotations(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
-def test_every_file_and_folder_has_the_permissions_that_the_umask_gives(
-    shared: Path, umask: int
-) -> None:
+def test_every_file_and_folder_has_the_permissions_that_the_umask_gives(shared, umask):
     ran(APPEND, shared, ADA, GROUP, umask, 5)
     modes = {
         path.relative_to(shared).as_posix(): (path.is_dir(), path.stat().st_mode & 0o777)

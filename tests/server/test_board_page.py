@@ -116,10 +116,7 @@ def test_open_conflict_is_named_before_the_columns(tmp_path: Path, server: Servi
     assert "WP01: an open conflict of ada, ben" in page(server, "/runs/project").text
 
 
-def test_cards_say_what_was_approved_forced_and_sent_back_and_where_the_code_is(
-    tmp_path: Path,
-    server: Serving,
-) -> None:
+def test_cards_say_what_was_approved_forced_and_sent_back_and_where_the_code_is(tmp_path, server):
     clone = planned(count=3)
     said = {"wp_id": "WP01", "entry_type": "review", "entry_content": "approved", "author": "eve"}
     work = {"work_package_id": "WP01", "worktree_path": "w", "branch_name": "028-sync-WP01"}

@@ -17,9 +17,7 @@ def settled(request: pytest.FixtureRequest):
 
 
 @pytest.mark.promise("Q2", "Q6")
-def test_run_that_another_process_writes_pages_cleanly(
-    server: Serving, tmp_path: Path, settled
-) -> None:
+def test_run_that_another_process_writes_pages_cleanly(server, tmp_path, settled):
     folder = tmp_path / "run"
     with writing(folder, 2_000, pauses_at=50) as writer:
         assert writer.stdout.readline() == b"going\n"
@@ -97,9 +95,7 @@ def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path:
 
 
 @pytest.mark.promise("Q5")
-def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(server, tmp_path):
     done = threading.Event()
 
     def churn() -> None:

@@ -68,9 +68,7 @@ def test_stream_goes_on_behind_the_event_that_is_named(server: Serving, run: Pat
 
 
 @pytest.mark.promise("Q9", "Q5")
-def test_event_that_is_not_there_is_refused_and_never_gone_on_from(
-    server: Serving, run: Path
-) -> None:
+def test_event_that_is_not_there_is_refused_and_never_gone_on_from(server, run):
     make_orders(run.parent)
     assert server.code(LIVE, last_event_id="01" + 24 * "0") == (404, "event_not_found")
     for odd in ("%00", "%ff", "%zz", "é", " ", "x" * 5_000):
@@ -122,9 +120,7 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
 
 
 @pytest.mark.promise("Q9")
-def test_reader_that_stands_still_slows_nobody_and_misses_nothing(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_reader_that_stands_still_slows_nobody_and_misses_nothing(server, tmp_path):
     folder = make_run(tmp_path, "run", count=1)
     count = 20_001  # more than what waits for a client and what sockets hold
     with server.client.stream("GET", LIVE) as still:
@@ -156,9 +152,7 @@ def test_client_that_vanishes_leaves_its_place_to_another(tmp_path: Path, run: P
 
 @pytest.mark.promise("Q9")
 @pytest.mark.parametrize("after", ["the last", 0])
-def test_event_that_arrives_while_a_stream_begins_comes_once(
-    run: Path, monkeypatch: pytest.MonkeyPatch, after: str | int
-) -> None:
+def test_event_that_arrives_while_a_stream_begins_comes_once(run, monkeypatch, after):
     events = [create_action_event("run", number, "ada", "move", {}) for number in range(3)]
     first_after, late = arrivals.after, iter(events)
 
@@ -226,9 +220,7 @@ def test_line_that_stands_twice_comes_once(server: Serving, run: Path) -> None:
 
 
 @pytest.mark.promise("Q9", "Q5")
-def test_ids_and_lines_of_other_tools_keep_the_stream_whole(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_ids_and_lines_of_other_tools_keep_the_stream_whole(server, tmp_path):
     (tmp_path / "run").mkdir()
     ids = ["a b", "a\nid: x", "a\r\n\r\nb", "nul\0", "é%20", "50%", "\u2028", ":", " ", "last"]
     lines = [foreign(number, event_id=each) for number, each in enumerate(ids)]
@@ -247,9 +239,7 @@ def test_ids_and_lines_of_other_tools_keep_the_stream_whole(
 
 
 @pytest.mark.promise("Q9")
-def test_run_that_another_takes_the_place_of_ends_the_stream(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_run_that_another_takes_the_place_of_ends_the_stream(server, tmp_path):
     first = make_run(tmp_path, "run", count=3)
     with server.client.stream("GET", LIVE) as answer:
         found = frames(answer)

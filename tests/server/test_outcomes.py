@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,7 @@ def killed(writer: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.promise("Q1")
 @pytest.mark.parametrize(("end", "status"), [(ended, "completed"), (killed, "killed")])
-def test_run_is_running_until_its_writer_ends_or_is_killed(
-    tmp_path: Path, end: Callable[[subprocess.Popen[bytes]], None], status: str
-) -> None:
+def test_run_is_running_until_its_writer_ends_or_is_killed(tmp_path, end, status):
     root = tmp_path / "output"
     with writing(root / "run", 1, pauses_at=0) as writer:
         assert writer.stdout is not None
@@ -92,9 +89,7 @@ def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Pa
     ],
 )
 @pytest.mark.whole
-def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(
-    tmp_path: Path, description: str | None, status: str
-) -> None:
+def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(tmp_path, description, status):
     end = MilestoneEvent(
         simulation_id="run",
         turn_number=1,

@@ -202,9 +202,7 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path, server) -
         ("inferred_causes", "the only call that asked for pay(order 881)"),
     ],
 )
-def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(
-    tmp_path: Path, members: str, words: str, server: Serving
-) -> None:
+def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(tmp_path, members, words, server):
     model = {"span_id": "1", "attributes": {"gen_ai.operation.name": "chat", "llm.model_name": "m"}}
     tool = {"span_id": "2", "attributes": {"tool.name": "pay", "input.value": '{"order": 881}'}}
     with thence.open(tmp_path / "agent") as log:
@@ -373,10 +371,7 @@ def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path, server
 
 
 @pytest.mark.promise("S10a")
-def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
-    tmp_path: Path,
-    server: Serving,
-) -> None:
+def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(tmp_path, server):
     with thence.open(tmp_path / "source") as source, thence.open(tmp_path / "log") as log:
         event = source.append("told", {"text": "swordfish"})
         log.relay([redacted(event.line)])  # as a changed branch of git brings it

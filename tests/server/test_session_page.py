@@ -131,9 +131,7 @@ def test_log_of_another_program_has_no_sessions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["src/pay.py", "hand.py", "lock.txt", "README é.md"])
 @pytest.mark.whole(rows=2)
-def test_owners_of_lines_are_those_of_the_command(
-    server: Serving, played: PlayedRepository, name: str
-) -> None:
+def test_owners_of_lines_are_those_of_the_command(server, played, name):
     address = f"/runs/agents/files/{quote(name)}"
     page(server, address)
     table = rows(server.get(address).text, " line")
@@ -151,9 +149,7 @@ def test_owners_of_lines_are_those_of_the_command(
             assert why[:40] == (line["ask"] or "")[:40]
 
 
-def test_from_a_line_it_is_one_click_to_the_prompt_and_three_from_home(
-    server: Serving, played: PlayedRepository
-) -> None:
+def test_from_a_line_it_is_one_click_to_the_prompt_and_three_from_home(server, played):
     assert "/runs/agents/files" in page(server, "/").links
     assert "/runs/agents/files" in page(server, "/runs/agents").links
     listed = page(server, "/runs/agents/files")
@@ -189,9 +185,7 @@ def test_files_are_those_that_git_lists_the_edited_ones_first(server: Serving) -
         *("TOP/hand.py", "../../agents/files/../../outside.txt"),
     ],
 )
-def test_path_that_git_does_not_list_is_refused(
-    server: Serving, played: PlayedRepository, name: str
-) -> None:
+def test_path_that_git_does_not_list_is_refused(server, played, name):
     (played.top.parent / "outside.txt").write_text(OUTSIDE)
     # an HTTP client would take the dots away
     connection = HTTPConnection(server.url.removeprefix("http://"))
@@ -254,9 +248,7 @@ def test_without_a_repository_there_are_no_files(played: PlayedRepository) -> No
                 page(server, f"/runs/agents/{path}", status=404)
 
 
-def test_page_says_after_a_while_that_git_takes_too_long(
-    tmp_path: Path, played: PlayedRepository
-) -> None:
+def test_page_says_after_a_while_that_git_takes_too_long(tmp_path, played):
     slow = tmp_path / "bin/git"
     slow.parent.mkdir()
     slow.write_text("#!/bin/sh\nexec sleep 100\n")

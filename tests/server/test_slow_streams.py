@@ -66,9 +66,7 @@ def read(client: socket.socket, last: bytes) -> list[bytes]:
 
 @pytest.mark.promise("Q7", "Q9")
 @pytest.mark.whole
-def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
-    server: Serving, run: Path
-) -> None:
+def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(server, run):
     with ExitStack() as opened:
         before = server.kib("VmRSS")
         clients = [unread(server, opened) for _ in range(STREAMS_MAX)]

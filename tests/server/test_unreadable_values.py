@@ -117,9 +117,7 @@ def test_stream_goes_on_behind_values_that_cannot_be_read(root: Path) -> None:
         ("number=3", [3]),
     ],
 )
-def test_condition_is_judged_where_a_value_cannot_be_read(
-    client: TestClient, condition: str, numbers: list[int]
-) -> None:
+def test_condition_is_judged_where_a_value_cannot_be_read(client, condition, numbers):
     got = client.get("/logs/mail/events", params={"where": condition})
     assert got.status_code == 200, got.text
     assert [event["payload"]["number"] for event in got.json()["events"]] == list(numbers)

@@ -46,9 +46,7 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
         yield root / "output", server
 
 
-def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(
-    village: tuple[Path, Serving],
-) -> None:
+def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(village):
     _, server = village
     for address in ("/runs/partly", "/"):
         found = page(server, address)
@@ -60,9 +58,7 @@ def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(
     assert not [one for one in well.all("span") if one.get("class") == "status-failed"]
 
 
-def test_completed_run_whose_result_is_gone_is_as_good_as_its_events(
-    village: tuple[Path, Serving], tmp_path: Path
-) -> None:
+def test_completed_run_whose_result_is_gone_is_as_good_as_its_events(village, tmp_path):
     for name, style in (("partly", "status-failed"), ("well", "status-completed")):
         shutil.copytree(village[0] / name, tmp_path / name)
         (tmp_path / name / "result.json").unlink()

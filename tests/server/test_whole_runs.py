@@ -60,9 +60,7 @@ def read_bytes(server: Serving) -> int:
 
 
 @pytest.mark.promise("Q7")
-def test_small_run_is_not_read_whole_for_each_question_and_not_when_it_grows(
-    tmp_path: Path,
-) -> None:
+def test_small_run_is_not_read_whole_for_each_question_and_not_when_it_grows(tmp_path):
     asked = grown(tmp_path / "run", FEW_EVENTS)[500]
     size = (tmp_path / "run" / "events.jsonl").stat().st_size
     assert size < INDEXED_BYTES_MIN

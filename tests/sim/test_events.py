@@ -175,9 +175,7 @@ def test_typed_fields_lie_in_details_and_round_trip(event: Event) -> None:
         (ActionEvent, "timestamp", {"agent_id": "a", "action_type": "b", "timestamp": "noon"}),
     ],
 )
-def test_a_wrong_value_raises_a_value_error_that_names_the_field(
-    kind: type[Event], field: str, values: dict[str, object]
-) -> None:
+def test_a_wrong_value_raises_a_value_error_that_names_the_field(kind, field, values):
     with pytest.raises(ValueError, match=f"field {field}"):
         kind(simulation_id="run", **values)  # type: ignore[arg-type]
 

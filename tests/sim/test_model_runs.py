@@ -21,9 +21,7 @@ KILLS = 5
 __all__ = ["judged"]
 
 
-def test_run_killed_at_any_call_comes_to_the_same_and_pays_for_calls_in_flight_alone(
-    tmp_path,
-):
+def test_run_killed_at_any_call_comes_to_the_same_and_pays_for_calls_in_flight_alone(tmp_path):
     first, seen = random.SystemRandom().getrandbits(32), Counter()
     print("seeds from", first)
     for seed in range(first, first + KILLS):

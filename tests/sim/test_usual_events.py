@@ -195,9 +195,7 @@ class Constant(BaseAgent):
 
 
 @pytest.mark.parametrize("verbosity", ["ACTION", "STATE"])
-def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(
-    tmp_path: Path, verbosity: str
-) -> None:
+def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(tmp_path, verbosity):
     run = SimulationOrchestrator(
         CONFIG,
         output_root=tmp_path,

@@ -75,9 +75,7 @@ def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
 
 @pytest.mark.promise("W1", "E4")
 @pytest.mark.parametrize("level", list(VerbosityLevel))
-def test_verbosity_is_a_level_or_its_name_in_any_case(
-    tmp_path: Path, level: VerbosityLevel
-) -> None:
+def test_verbosity_is_a_level_or_its_name_in_any_case(tmp_path, level):
     for spelling in (level, level.name, level.name.lower(), level.name.title(), int(level)):
         with EventWriter(tmp_path, "run", spelling) as writer:
             assert writer.verbosity is level
@@ -93,9 +91,7 @@ def test_verbosity_that_is_none_is_refused(tmp_path: Path, spelling: str) -> Non
 
 @pytest.mark.promise("E4")
 @pytest.mark.parametrize("verbosity", list(VerbosityLevel))
-def test_rejections_and_retries_are_written_from_decision_up(
-    tmp_path: Path, verbosity: VerbosityLevel
-) -> None:
+def test_rejections_and_retries_are_written_from_decision_up(tmp_path, verbosity):
     with EventWriter(tmp_path, "run", verbosity, mode="sync") as writer:
         writer.emit(create_system_event("run", 1, "action_rejected", "failure"))
         writer.emit(create_system_event("run", 1, "action_retried", "retry"))
@@ -172,9 +168,7 @@ def test_async_writes_though_the_event_loop_is_never_given_a_turn(tmp_path: Path
 
 
 @pytest.mark.promise("O10", "W4")
-def test_emit_returns_while_the_disk_waits_and_nothing_before_start_is_lost(
-    tmp_path: Path,
-) -> None:
+def test_emit_returns_while_the_disk_waits_and_nothing_before_start_is_lost(tmp_path):
     disk = GatedDisk()
     writer = EventWriter(tmp_path, "run", disk=disk)
     assert all(writer.emit(action(n)) for n in range(5_000))
@@ -239,9 +233,7 @@ in_both_forms = pytest.mark.parametrize("as_drafts", [False, True], ids=["member
 @pytest.mark.promise("W5")
 @in_both_forms
 @pytest.mark.parametrize("room", [30, 10])
-def test_piece_names_no_event_that_a_full_queue_dropped(
-    tmp_path: Path, room: int, as_drafts: bool
-) -> None:
+def test_piece_names_no_event_that_a_full_queue_dropped(tmp_path, room, as_drafts):
     disk = GatedDisk()
     writer = EventWriter(tmp_path, "run", max_queue_size=room, disk=disk)
     writer.emit(action(0))
@@ -268,9 +260,7 @@ def test_piece_larger_than_the_queue_waits_for_room(tmp_path: Path, as_drafts: b
 
 
 @in_both_forms
-def test_step_in_another_log_is_an_external_cause_of_a_piece(
-    tmp_path: Path, as_drafts: bool
-) -> None:
+def test_step_in_another_log_is_an_external_cause_of_a_piece(tmp_path, as_drafts):
     first, second = chain(2, as_drafts=as_drafts)
     with thence.open(tmp_path / "other") as other, EventWriter(tmp_path / "run", "run") as writer:
         with thence.step("outer", log=other) as outer:

@@ -176,9 +176,7 @@ if __name__ == "__main__":
     ("method", "writer"),
     [("fork", "its own"), ("fork", "inherited"), ("spawn", "its own"), ("forkserver", "its own")],
 )
-def test_the_writer_drains_at_the_end_of_a_multiprocessing_child(
-    tmp_path: Path, method: str, writer: str
-) -> None:
+def test_the_writer_drains_at_the_end_of_a_multiprocessing_child(tmp_path, method, writer):
     program = tmp_path / "program.py"
     program.write_text(WORKER)
     folder = tmp_path / "run"

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -83,9 +82,7 @@ def engine_of(log: thence.Log, url: str, name: str) -> Iterator[SyncEngine]:
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("name", some(ALTERATIONS, 4, "alterations"))
 @pytest.mark.whole
-def test_line_that_is_altered_on_its_way_is_brought_later(
-    tmp_path: Path, server: TeamServer, proxy: Proxy, name: str
-) -> None:
+def test_line_that_is_altered_on_its_way_is_brought_later(tmp_path, server, proxy, name):
     payload, pattern, instead = ALTERATIONS[name]
     counts: list[int] = []
 
@@ -116,9 +113,7 @@ def test_line_that_is_altered_on_its_way_is_brought_later(
 
 
 @pytest.mark.promise("S6")
-def test_line_that_is_refused_as_it_is_gets_parked(
-    tmp_path: Path, server: TeamServer, proxy: Proxy
-) -> None:
+def test_line_that_is_refused_as_it_is_gets_parked(tmp_path, server, proxy):
     bad = rb'{"event_id":"no\u0000","event_type":"note"}'
     with thence.open(tmp_path / "log") as log, engine_of(log, proxy.url, "bad") as engine:
         log.append("note")

@@ -146,9 +146,7 @@ def test_session_with_large_values_that_is_spoilt_anywhere_is_made_good(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.whole
-def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(
-    sessions: Sessions, kind: str
-) -> None:
+def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(sessions, kind):
     wanted = places(sessions)
     number = KINDS.index(kind)
     fewer = wanted[1::4] if kind == "freeze" else wanted  # each takes a request's whole time

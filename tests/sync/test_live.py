@@ -43,9 +43,7 @@ def server(tmp_path: Path) -> Iterator[TeamServer]:
 
 
 @pytest.mark.promise("S5")
-def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
-    tmp_path: Path, server: TeamServer
-) -> None:
+def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(tmp_path, server):
     clones = [Program(tmp_path / name, server.url) for name in ("one", "other")]
     one, other = clones
     one.start("stop")
@@ -93,9 +91,7 @@ def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: Team
             until(lambda count=count: len(rounds) > count)
 
 
-def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
-    tmp_path: Path, server: TeamServer
-) -> None:
+def test_live_connection_ends_the_backoff_of_a_server_that_is_back(tmp_path, server):
     """The backoff is an hour, as the interval is."""
     rounds = []
 
@@ -116,9 +112,7 @@ def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
         until(lambda: len(rounds) > 1)
 
 
-def test_append_reaches_a_server_with_a_certificate_of_its_own(
-    tmp_path: Path, server: TeamServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_append_reaches_a_server_with_a_certificate_of_its_own(tmp_path, server, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", PEM)
     with tls_front(server.url, PEM, PEM) as url:
         clones = [Program(tmp_path / name, url) for name in ("one", "other")]
@@ -132,9 +126,7 @@ def test_append_reaches_a_server_with_a_certificate_of_its_own(
 
 
 @pytest.mark.parametrize("answer", ["404", "426", "302", "200", "cut", "no token"])
-def test_server_or_proxy_without_web_sockets_is_no_error(
-    tmp_path: Path, answer: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_server_or_proxy_without_web_sockets_is_no_error(tmp_path, answer, caplog):
     """The server of the wire stands behind this; an upgrade gets `answer`.
 
     A program that logs all that its libraries say sees neither the token nor an error.
@@ -164,9 +156,7 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
         assert not re.search(f"{TOKEN['token']}|Bearer", caplog.text)
 
 
-def test_stop_does_not_wait_for_a_web_socket_that_never_opens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_does_not_wait_for_a_web_socket_that_never_opens(tmp_path, monkeypatch):
     monkeypatch.setattr("thence.sync.service.OPEN_S", None)
     held, let = threading.Event(), threading.Event()
 

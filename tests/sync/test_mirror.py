@@ -89,9 +89,7 @@ def rita(server: TeamServer, tmp_path: Path) -> Member:
 
 
 @pytest.mark.promise("S11", "S12")
-def test_each_log_of_a_team_is_pulled_and_what_comes_later_too(
-    server: TeamServer, ada: Member, eve: Member, rita: Member, tmp_path: Path
-) -> None:
+def test_each_log_of_a_team_is_pulled_and_what_comes_later_too(server, ada, eve, rita, tmp_path):
     orders, stock = ada.log("orders", "the shop"), eve.log("stock")
     ada.append(orders, "one", "x" * 100_000)
     eve.append(stock, "three")
@@ -156,9 +154,7 @@ def test_mirror_refuses_appends_and_redactions(ada: Member, rita: Member) -> Non
 
 
 @pytest.mark.promise("S12")
-def test_log_stays_with_a_mark_while_the_right_to_read_it_is_withdrawn(
-    server: TeamServer, ada: Member, rita: Member
-) -> None:
+def test_log_stays_with_a_mark_while_the_right_to_read_it_is_withdrawn(server, ada, rita):
     orders = ada.log("orders")
     ada.append(orders, "one")
     rita.mirror()
@@ -198,9 +194,7 @@ def test_other_content_of_the_folder_is_left_alone(ada: Member, rita: Member) ->
     assert [*rita.mirror().unmirrored] == ["notes", "orders", "stock"]
 
 
-def test_command_mirrors_once_or_until_it_is_ended(
-    server: TeamServer, ada: Member, rita: Member, tmp_path: Path
-) -> None:
+def test_command_mirrors_once_or_until_it_is_ended(server, ada, rita, tmp_path):
     run = ada.log("run", kind="sim")
     events = make_run(tmp_path, "first", count=3) / "events.jsonl"
     with thence.open(run) as log:

@@ -77,9 +77,7 @@ def test_each_command_asks_git_little(clone: Clone) -> None:
     assert len(beside) <= 5, "what the target has got meanwhile costs nothing"
 
 
-def test_status_asks_git_twice_while_nothing_has_moved_and_anew_when_something_has(
-    clone: Clone,
-) -> None:
+def test_status_asks_git_twice_while_nothing_has_moved_and_anew_when_something_has(clone):
     for wp_id in ("WP01", "WP02"):
         clone.asked("implement", wp_id)
         tree = clone.work_on(wp_id)

@@ -58,9 +58,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(deadline=None, max_examples=examples(60), suppress_health_check=list(HealthCheck))
-def test_batches_of_any_lines_in_any_order_give_what_reading_the_log_gives(
-    history: list[list[bytes] | str],
-) -> None:
+def test_batches_of_any_lines_in_any_order_give_what_reading_the_log_gives(history):
     with TemporaryDirectory() as place:
         folder = Path(place) / "log"
         folder.mkdir()

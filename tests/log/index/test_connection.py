@@ -202,9 +202,7 @@ def test_a_line_that_rots_in_place_is_on_no_page(log: Log, sound: bytes, rotten:
         assert list(found) == written(log)
 
 
-def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log, monkeypatch):
     monkeypatch.setattr("thence.log.index.connection._WAIT_S", 0.1)
     log.append("a")
     follower = following(log.folder)

@@ -12,7 +12,7 @@ from tests.events import drafted, new_id, stamped
 from tests.log.index.logs import add, fits, index_of
 from tests.tiers import examples
 
-from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.log.index.connection import Index
 from thence.log.index.overview import longest_step
 
@@ -43,9 +43,7 @@ def rows(index: Index, sql: str) -> list[Any]:
         (WORK, {"aggregate_id": "WP01"}, "-"),
     ],
 )
-def test_lane_is_the_row_in_which_a_picture_has_the_event(
-    tmp_path: Path, vocabulary: Vocabulary, members: dict[str, Any], lane: str
-) -> None:
+def test_lane_is_the_row_in_which_a_picture_has_the_event(tmp_path, vocabulary, members, lane):
     own, foreign = new_id(), new_id()
     said = {"event_id": foreign, "event_type": "STATE", **members}
     add(tmp_path, [line(1, "STATE", own, **members), json.dumps(said).encode() + b"\n"])
@@ -64,9 +62,7 @@ def test_lane_is_the_row_in_which_a_picture_has_the_event(
     ),
     st.integers(1, 7),
 )
-def test_longest_step_of_a_growing_log_is_that_of_all(
-    steps: list[tuple[int, bool, int, int]], together: int
-) -> None:
+def test_longest_step_of_a_growing_log_is_that_of_all(steps, together):
     """Ends and begins come in any order, of an end more than one."""
     begins, kept = [new_id() for _ in range(6)], dict[str, int]()
     begun = set[int]()
@@ -98,9 +94,7 @@ def test_of_two_ends_the_first_in_total_order_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_span_of_another_process_is_the_cause_of_those_it_is_the_parent_of(
-    tmp_path: Path, is_late: bool
-) -> None:
+def test_span_of_another_process_is_the_cause_of_those_it_is_the_parent_of(tmp_path, is_late):
     parent, child = new_id(), new_id()
     lines = [
         line(1, "ask.begun", parent, begins=True, payload={"span_id": "00f0"}),
@@ -152,9 +146,7 @@ def test_span_of_another_process_is_the_cause_of_those_it_is_the_parent_of(
         (PLAIN, {"attributes": ["gen_ai.request.model"]}, None),
     ],
 )
-def test_use_of_models_is_what_the_event_names(
-    tmp_path: Path, vocabulary: Vocabulary, content: dict[str, Any], usage: tuple[Any, ...] | None
-) -> None:
+def test_use_of_models_is_what_the_event_names(tmp_path, vocabulary, content, usage):
     add(tmp_path, [line(1, "SYSTEM", **{vocabulary.payload_key: content})])
     with index_of(tmp_path, vocabulary) as index:
         found = rows(index, "SELECT model, tokens_in, tokens_out, cost FROM usage")

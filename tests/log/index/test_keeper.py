@@ -181,9 +181,7 @@ CHANGES: dict[str, Harm] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("is_open", [True, False])
-def test_segments_changed_under_an_index_are_read_again(
-    folder: Path, change: str, is_open: bool
-) -> None:
+def test_segments_changed_under_an_index_are_read_again(folder, change, is_open):
     with index_of(folder) as index:
         fits(index, folder)
         if not is_open:
@@ -221,9 +219,7 @@ def test_where_a_log_cant_be_written_its_index_is_kept_in_memory(sealed_folder: 
         fits(index, sealed_folder)
 
 
-def test_where_a_log_cant_be_written_its_index_lies_in_the_cache(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_where_a_log_cant_be_written_its_index_lies_in_the_cache(folder, tmp_path):
     (folder / ".thence" / "index.lock").mkdir()
     cache = tmp_path / "cache"
     with index_of(folder, cache=cache) as index:
@@ -281,9 +277,7 @@ def test_nothing_there_is_an_empty_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("events", "steps"), [(1, 260), (500, 30)])
-def test_log_of_changes_is_merged_before_it_grows_long(
-    tmp_path: Path, events: int, steps: int
-) -> None:
+def test_log_of_changes_is_merged_before_it_grows_long(tmp_path, events, steps):
     """Who asks waits for it: for one of many large batches 20 ms."""
     database = tmp_path / "log" / ".thence" / "index.db"
     sizes = []

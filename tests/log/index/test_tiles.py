@@ -309,9 +309,7 @@ def log(tmp_path: Path) -> Drawn:
 
 @pytest.mark.parametrize("way", ["rows", "index"])
 @pytest.mark.whole
-def test_counts_are_a_plain_count_of_the_lines(
-    log: Drawn, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+def test_counts_are_a_plain_count_of_the_lines(log, monkeypatch, way):
     monkeypatch.setattr(tiles, "_ROWS_MAX", 10**9 if way == "rows" else 0)
     for _ in range(examples(12)):
         log.grow(log.chance.choice([1, 3, 50, 200]))
@@ -320,9 +318,7 @@ def test_counts_are_a_plain_count_of_the_lines(
 
 
 @pytest.mark.parametrize("held_max", [0, 10**6])
-def test_with_a_filter_all_counts_are_of_what_matches(
-    log: Drawn, monkeypatch: pytest.MonkeyPatch, held_max: int
-) -> None:
+def test_with_a_filter_all_counts_are_of_what_matches(log, monkeypatch, held_max):
     monkeypatch.setattr(tiles, "_HELD_MAX", held_max)
     for asked in log.chance.sample(ASKED, len(ASKED)):
         log.filter = Filter.of(**asked)
@@ -358,9 +354,7 @@ def test_counts_fit_after_a_merge_a_redaction_and_a_rebuild(log: Drawn) -> None:
         assert log.ask(tiles.look)["generation"] not in (before, after)
 
 
-def test_a_long_log_is_counted_by_zones_and_on_other_axes_by_what_came_since(
-    log: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_log_is_counted_by_zones_and_on_other_axes_by_what_came_since(log, monkeypatch):
     log.grow(9_000)
     events = list(enumerate(read(log.folder), 1))
     monkeypatch.setattr(tiles, "_OVERVIEW_ROWS_MAX", 100)
@@ -395,9 +389,7 @@ def test_numbers_of_lanes_and_types_are_the_same_after_a_restart(log: Drawn) -> 
     assert sorted(seen.values()) == list(range(1, len(seen) + 1))
 
 
-def test_types_beyond_the_bound_are_summed_and_lanes_left_out(
-    log: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_types_beyond_the_bound_are_summed_and_lanes_left_out(log, monkeypatch):
     monkeypatch.setattr(tiles, "TYPES_MAX", 2)
     monkeypatch.setattr(tiles, "LANES_MAX", 3)
     log.grow(300)

@@ -110,9 +110,7 @@ def test_nothing_of_a_secret_is_in_any_file_of_a_run(folder: Path, mode: str) ->
 
 
 @pytest.mark.parametrize("payload", [{"a": "z" * 100_000}, {"a": ["z"] * 100_000}])
-def test_event_that_is_too_long_by_its_masks_is_counted_and_ends_no_run(
-    folder: Path, payload: dict[str, object]
-) -> None:
+def test_event_that_is_too_long_by_its_masks_is_counted_and_ends_no_run(folder, payload):
     settings_of(folder).write_text('[redact]\nrules = [{name = "letter", pattern = "z"}]')
     with EventWriter(folder, "run", mode="sync") as writer:
         assert not writer.emit(create_action_event("run", 1, "ada", "go", payload))
@@ -228,9 +226,7 @@ BAD = {
 
 @pytest.mark.promise("S10b")
 @pytest.mark.parametrize("text", BAD, ids=lambda text: BAD[text])
-def test_settings_that_cannot_be_used_refuse_appends_and_not_reading(
-    folder: Path, text: str
-) -> None:
+def test_settings_that_cannot_be_used_refuse_appends_and_not_reading(folder, text):
     with thence.open(folder) as log:
         log.append("note", {"n": 1})
     settings_of(folder).write_text(text)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextvars import Context
-from pathlib import Path
 
 import pytest
 from tests.calls import called, counted
@@ -14,9 +13,7 @@ CALLED_MAX = {"append": (50, 13), "why": (88, 12)}
 
 
 @pytest.mark.parametrize("way", CALLED_MAX)
-def test_way_through_the_code_gets_no_longer(
-    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_way_through_the_code_gets_no_longer(tmp_path, way, monkeypatch):
     monkeypatch.setattr("thence.log.causes._watch", None)  # another test may have a tracer
     with thence.open(tmp_path / "log") as log:
         placed = log.append("order.placed", {"amount": 12}, actor="ada", subject="order/881")

@@ -119,9 +119,7 @@ def assert_same_held(log: Log, ids: set[str]) -> None:
         assert {event.line for event in log.lines_of(event_id)} == of_id
 
 
-def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
-    tmp_path: Path,
-) -> None:
+def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(tmp_path):
     with thence.open(tmp_path) as log:
         event = log.append("noted", {"a": 1})
         other = line_of({"a": 2}, event_id=event.event_id, seq=7, lamport_clock=3)[:-1]

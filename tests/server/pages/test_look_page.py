@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -80,9 +79,7 @@ def test_address_brings_the_same_view_again(tab: Tab) -> None:
     tab.wait(lambda: not tab.page.locator(".look aside").is_visible())
 
 
-def test_copied_link_shows_the_same_events_once_a_rebuild_has_moved_them(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_copied_link_shows_the_same_events_once_a_rebuild_has_moved_them(browser, tmp_path):
     folder = tmp_path / "root" / "tasks"
     with thence.open(folder) as log:
         for number in range(800):
@@ -119,9 +116,7 @@ def test_without_script_the_list_is_all(browser: Browser, server: Serving) -> No
         assert tab.page.locator("main tbody tr").count() > 50
 
 
-def test_night_between_two_bursts_takes_little_room_by_time(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_night_between_two_bursts_takes_little_room_by_time(browser, tmp_path):
     with thence.open(tmp_path / "root" / "nights") as log:
         for hour in (1, 13):
             for at in range(0, 3_600, 5):

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from playwright.sync_api import Browser
 from tests.server.pages.browser import tab_of
 from tests.server.pages.test_axe import AXE, FAULTS
 from tests.server.pages.test_questions import CLICKS_MAX, Visitor
@@ -335,9 +334,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Servi
 @pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize("question", some(QUESTIONS, 4, "new questions"))
 @pytest.mark.whole
-def test_new_question_takes_its_clicks(
-    browser: Browser, logs: tuple[Path, Serving], question: str
-) -> None:
+def test_new_question_takes_its_clicks(browser, logs, question):
     root, server = logs
     name, clicks, answer = QUESTIONS[question]
     with open_log(root / name, create=False) as log:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 from tests.server.pages.browser import Tab, tab_of
 from tests.server.pages.world import SWEEP
 from tests.tiers import tenth
@@ -56,9 +55,7 @@ ALL = [(name, is_dark) for name in VIEWS for is_dark in (False, True)]
     ("name", "is_dark"), ALL if "THENCE_PICTURES" in os.environ else tenth(ALL, TAKEN)
 )
 @pytest.mark.whole
-def test_view_makes_the_picture_of_the_docs(
-    browser: Browser, request: pytest.FixtureRequest, name: str, is_dark: bool
-) -> None:
+def test_view_makes_the_picture_of_the_docs(browser, request, name, is_dark):
     of, *how = VIEWS[name]
     server = request.getfixturevalue(of)
     with tab_of(browser, server.url, SIZE, is_dark=is_dark) as tab:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Locator
 from tests.server.pages.browser import Tab, tab_of
 from tests.server.pages.world import SWEEP
 from tests.server.serving import Serving
@@ -161,9 +161,7 @@ _IN_REPOSITORY = (prompt_led_to_line, was_in_flight)
 @pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize("question", some(QUESTIONS, 3, "questions"))
 @pytest.mark.whole
-def test_question_takes_its_clicks(
-    browser: Browser, world: Serving, request: pytest.FixtureRequest, question: str
-) -> None:
+def test_question_takes_its_clicks(browser, world, request, question):
     clicks, answer = QUESTIONS[question]
     is_in_repository = answer in _IN_REPOSITORY
     server = request.getfixturevalue("repository") if is_in_repository else world

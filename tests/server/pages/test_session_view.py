@@ -48,9 +48,7 @@ def written(tab: Tab) -> list[str]:
     return tab.run("[...window.written]")
 
 
-def test_prompts_are_bars_with_their_words_and_commits_are_diamonds(
-    tab: Tab, server: Serving
-) -> None:
+def test_prompts_are_bars_with_their_words_and_commits_are_diamonds(tab, server):
     tab.wait(lambda: [text for text in written(tab) if ASK[:10] in text])
     told = server.json("/logs/agents/bars")["words"].values()
     assert 'the user asked: "Is all well?"' in told

@@ -65,9 +65,7 @@ def refused(client: Client, log: str, line: bytes, nodes: tuple[str, ...] = ()) 
     return str(result["error"])
 
 
-def test_other_member_does_not_redact_whatever_nodes_are_named(
-    server: TeamServer, log: str
-) -> None:
+def test_other_member_does_not_redact_whatever_nodes_are_named(server, log):
     for notice in (redaction(OTHER, 1, said(1)), redaction(NODE, 2, said(1))):
         for nodes in ((), (OTHER,), (NODE, OTHER)):
             assert refused(server.client("eve"), log, notice, nodes) == "redaction_refused"
@@ -122,9 +120,7 @@ def test_notices_are_not_redacted(server: TeamServer, log: str) -> None:
 
 
 @pytest.mark.both_engines
-def test_line_is_taken_from_anybody_and_kept_with_who_brought_it_first(
-    server: TeamServer, log: str
-) -> None:
+def test_line_is_taken_from_anybody_and_kept_with_who_brought_it_first(server, log):
     eve, relayed = server.client("eve"), said(2, "by way of eve")
     assert eve.statuses(log, [said(1), relayed], nodes=[OTHER]) == ["duplicate", "success"]
     assert server.client("ada").statuses(log, [relayed]) == ["duplicate"]
@@ -139,9 +135,7 @@ def test_line_is_taken_from_anybody_and_kept_with_who_brought_it_first(
 
 
 @pytest.mark.both_engines
-def test_line_without_its_body_is_taken_from_its_owner_or_an_admin_alone(
-    server: TeamServer, log: str
-) -> None:
+def test_line_without_its_body_is_taken_from_its_owner_or_an_admin_alone(server, log):
     ada, eve, boss = (server.client(name) for name in ("ada", "eve", "boss"))
     lines = [said(2, "a"), said(3, "b"), said(1, "c", NOBODYS)]
     for line in lines:
@@ -153,9 +147,7 @@ def test_line_without_its_body_is_taken_from_its_owner_or_an_admin_alone(
     assert ada.pull(log)[0] == [said(1), *map(redacted, lines)]
 
 
-def test_line_without_its_body_takes_none_from_a_line_that_is_there(
-    server: TeamServer, log: str
-) -> None:
+def test_line_without_its_body_takes_none_from_a_line_that_is_there(server, log):
     for user in ("ada", "boss", "eve"):
         assert server.client(user).statuses(log, [redacted(said(1))]) == ["duplicate"]
     assert not is_redacted(server, log, said(1))

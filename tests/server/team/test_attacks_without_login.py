@@ -20,9 +20,7 @@ def server(tmp_path: Path) -> Iterator[TeamServer]:
 
 
 @pytest.mark.promise("S12")
-def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_elsewhere(
-    server: TeamServer,
-) -> None:
+def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_elsewhere(server):
     member = server.client("ada")
     is_over, statuses = threading.Event(), set()
 

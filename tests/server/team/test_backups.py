@@ -127,9 +127,7 @@ def test_damaged_database_is_not_copied(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.whole(rows=2)
-def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(
-    tmp_path: Path, statement: str, cause: str
-) -> None:
+def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(tmp_path, statement, cause):
     filled(tmp_path)
     assert server("backup", "copy.db", cwd=tmp_path).code == 0
     with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
@@ -184,9 +182,7 @@ def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("command", ["backup", "restore"])
 @pytest.mark.whole
-def test_disk_without_room_is_told_and_nothing_is_left_of_the_copy(
-    tmp_path: Path, command: str
-) -> None:
+def test_disk_without_room_is_told_and_nothing_is_left_of_the_copy(tmp_path, command):
     filled(tmp_path, 8_000)  # more than SQLite keeps in memory
     assert server("backup", "whole.db", cwd=tmp_path).code == 0
     size = (tmp_path / "whole.db").stat().st_size

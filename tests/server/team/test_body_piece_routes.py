@@ -49,9 +49,7 @@ def brought(client: Client, query: str, lines: Sequence[bytes]) -> None:
         assert client.ask("POST", PIECES + query, told([line])).json == {"count": 1}
 
 
-def test_requests_about_values_are_bounded_and_need_a_right(
-    red: TeamServer, tmp_path: Path
-) -> None:
+def test_requests_about_values_are_bounded_and_need_a_right(red, tmp_path):
     ada, log = red.client("ada"), "bounded-values"
     query = f"?log={log}&kind=plain"
     bomb = gzip.compress(b'{"pieces":[' + b" " * (64 * 2**20) + b"]}")
@@ -127,9 +125,7 @@ def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
 )
 @pytest.mark.whole
 @pytest.mark.both_engines
-def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
-    tmp_path: Path, own_address: str, when: str
-) -> None:
+def test_server_that_is_killed_between_pieces_and_line_loses_nothing(tmp_path, own_address, when):
     """The kill comes before or behind the answer about the pieces; the next round makes it good."""
     text = "first " * 100_000
     with (

@@ -169,9 +169,7 @@ def test_piece_that_stands_there_can_not_be_replaced(writer: Writer) -> None:
     assert found.given_pieces("red", "log", names(lines)) == writer.pieces
 
 
-def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_value_over_64_mib_or_in_too_many_pieces_is_refused(writer, monkeypatch):
     monkeypatch.setattr(body_pieces, "PAYLOAD_BYTES_MAX", 600_000)
     monkeypatch.setattr(body_pieces, "CHAIN_PIECES_MAX", 4)
     found = service()
@@ -202,9 +200,7 @@ def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> N
 @pytest.mark.parametrize(
     "pointer", ["/nope/x", "/", "/nope", "/text/0", "/number", "/map", "/list/0", "/map/none", "//"]
 )
-def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
-    writer: Writer, pointer: str
-) -> None:
+def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(writer, pointer):
     found = service()
     payload = {"text": "f" * 2_000, "number": 7, "map": {"in": "g" * 2_000}, "list": ["x"]}
     line = writer.log.append("told", payload).line

@@ -134,9 +134,7 @@ def blues(server: TeamServer, address: str) -> Iterator[TeamServer]:
 
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
-def test_ten_thousand_answers_to_a_team_show_nothing_of_one_that_writes(
-    server: TeamServer, blues: TeamServer, request: pytest.FixtureRequest
-) -> None:
+def test_ten_thousand_answers_to_a_team_show_nothing_of_one_that_writes(server, blues, request):
     ada, bob = server.client("ada"), blues.client("bob")
     asked = list(questions())
     red = Asker(ada)

@@ -26,9 +26,7 @@ FRAME_TOO_LARGE = 1024 * 1024 + 64 * 1024 + 1
 
 @pytest.mark.promise("S5")
 @pytest.mark.both_engines
-def test_event_of_a_frame_is_acknowledged_once_committed_and_hinted_to_others(
-    red: TeamServer,
-) -> None:
+def test_event_of_a_frame_is_acknowledged_once_committed_and_hinted_to_others(red):
     ada = red.client("ada")
     with listening(ada, "live", live_token(ada)) as one, listening(ada, "live") as other:
         empty = {"type": "snapshot", "work_packages": [], "marks": {"live": ""}}
@@ -68,9 +66,7 @@ def test_token_opens_one_connection(red: TeamServer) -> None:
         ("/logs", None, 404, "not_found"),
     ],
 )
-def test_upgrade_is_refused_by_an_answer_in_the_wires_form(
-    red_on_sqlite: TeamServer, path: str, host: str | None, status: int, code: str
-) -> None:
+def test_upgrade_is_refused_by_an_answer_in_the_wires_form(red_on_sqlite, path, host, status, code):
     """On one engine: it is refused before the database is asked."""
     ada = red_on_sqlite.client("ada")
     headers = {"Authorization": f"Bearer {ada.access}"} | ({"Host": host} if host else {})
@@ -85,9 +81,7 @@ def test_upgrade_is_refused_by_an_answer_in_the_wires_form(
 
 
 @pytest.mark.promise("S5")
-def test_client_of_another_tool_sends_bare_events_with_its_token_as_bearer(
-    red: TeamServer,
-) -> None:
+def test_client_of_another_tool_sends_bare_events_with_its_token_as_bearer(red):
     ada, rita = red.client("ada"), red.client("rita")
     first, second = "01KAG0QV3J0000000000BARE01", "01KAG0QV3J0000000000BARE02"
     token = ada.post("/api/v1/ws-token/", {}).json["ws_token"]

@@ -75,9 +75,7 @@ def pooler(cluster: Cluster) -> Iterator[Path]:
 
 
 @pytest.mark.promise("S12")
-def test_behind_pgbouncer_each_line_is_kept_once_and_on_the_disk(
-    postgres: Cluster, tmp_path: Path
-) -> None:
+def test_behind_pgbouncer_each_line_is_kept_once_and_on_the_disk(postgres, tmp_path):
     name = postgres.empty()
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     with (

@@ -70,9 +70,7 @@ def _wait(cluster: Cluster, name: str, count: int, *ended: Future[str | None]) -
 
 
 @pytest.mark.promise("S12")
-def test_processes_that_push_at_once_number_each_line_once_and_without_gaps(
-    postgres: Cluster, name: str
-) -> None:
+def test_processes_that_push_at_once_number_each_line_once_and_without_gaps(postgres, name):
     address = postgres.address(name)
     databases = [PostgresDatabase(address) for _ in range(2)]
     start = threading.Barrier(8)
@@ -102,9 +100,7 @@ def test_processes_that_push_at_once_number_each_line_once_and_without_gaps(
 
 
 @pytest.mark.promise("S12")
-def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(
-    postgres: Cluster, name: str
-) -> None:
+def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(postgres, name):
     address = postgres.address(name)
     with (
         closing(PostgresDatabase(address)) as first,
@@ -125,9 +121,7 @@ def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(
         assert pulling.page("red", "log", cursor).lines == lines(1, first=2)
 
 
-def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(
-    postgres: Cluster, name: str
-) -> None:
+def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(postgres, name):
     with closing(PostgresDatabase(postgres.address(name))) as database:
         Accounts(database, str).add_user("ada", "red", "writer", lambda: "correct horse")
         numbers = iter(range(1000))
@@ -155,9 +149,7 @@ def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(
 
 
 @pytest.mark.promise("S12")
-def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
-    postgres: Cluster, name: str
-) -> None:
+def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(postgres, name):
     tables = ("claims", "events", "logs", "redactions")
     chance, ends = random.Random(7), threading.Event()
     with closing(PostgresDatabase(postgres.address(name))) as database:
@@ -244,9 +236,7 @@ def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> No
     assert postgres.execute(query, name) == [(1,)]
 
 
-def test_team_that_came_after_the_statistics_is_read_by_indexes_that_fit(
-    postgres: Cluster, name: str
-) -> None:
+def test_team_that_came_after_the_statistics_is_read_by_indexes_that_fit(postgres, name):
     named = ("_KNOWN", "_LINES", "_CHAIN_AT", "_PAGE")
     ours, count = lines(300), 5
     with closing(PostgresDatabase(postgres.address(name))) as database:

@@ -37,9 +37,7 @@ def command(*arguments: object, cwd: Path, address: str):
 
 
 @pytest.mark.promise("S12")
-def test_server_is_made_run_and_told_of_users_by_the_address(
-    postgres: Cluster, tmp_path: Path
-) -> None:
+def test_server_is_made_run_and_told_of_users_by_the_address(postgres, tmp_path):
     address = postgres.address(postgres.empty())
     made = command("init", cwd=tmp_path, address=address)
     assert made.code == 0, made.err
@@ -65,9 +63,7 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
         assert (refused.code, "pg_dump copies it" in refused.err) == (2, True)
 
 
-def test_postgresql_that_died_is_told_and_used_again_once_it_is_back(
-    own: Cluster, tmp_path: Path
-) -> None:
+def test_postgresql_that_died_is_told_and_used_again_once_it_is_back(own, tmp_path):
     address = own.address(own.empty()).replace("thence@", "thence:swordfish@")
     with team_server(tmp_path / "data", address=address) as server:
         server.end()
@@ -93,9 +89,7 @@ def secretless(said: str) -> bool:
 
 
 @pytest.mark.whole
-def test_operator_is_told_what_is_wrong_in_a_sentence_without_the_password(
-    postgres: Cluster, tmp_path: Path
-) -> None:
+def test_operator_is_told_what_is_wrong_in_a_sentence_without_the_password(postgres, tmp_path):
     folder, empty = postgres.folder, postgres.empty()
     other, foreign = postgres.server(), postgres.empty()
     postgres.execute("UPDATE meta SET value = '99ff' WHERE key = 'schema'", other)
@@ -138,9 +132,7 @@ STATES = (
 
 @pytest.mark.promise("S12")
 @pytest.mark.whole
-def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(
-    postgres: Cluster, tmp_path: Path
-) -> None:
+def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(postgres, tmp_path):
     name = postgres.empty()
     postgres.execute("CREATE ROLE owner LOGIN CREATEROLE")
     postgres.execute(f"ALTER DATABASE {name} OWNER TO owner")
@@ -164,9 +156,7 @@ def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(
 
 
 @pytest.mark.promise("S12")
-def test_disk_that_is_really_full_loses_nothing_and_pushes_go_on_once_there_is_room(
-    tmp_path: Path,
-) -> None:
+def test_disk_that_is_really_full_loses_nothing_and_pushes_go_on_once_there_is_room(tmp_path):
     with tempfile.TemporaryDirectory(prefix="thence-pg-") as place:
         Path(place).chmod(0o755)
         disk = Path(place, "disk")

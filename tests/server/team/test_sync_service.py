@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
@@ -84,9 +83,7 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 
 @pytest.mark.promise("S12")
 @pytest.mark.both_engines
-def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any(
-    tmp_path: Path,
-) -> None:
+def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any(tmp_path):
     make_database(tmp_path / "server.db", "e1")
     database = SqliteDatabase(tmp_path / "server.db")
     add_teams(database)

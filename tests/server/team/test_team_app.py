@@ -141,9 +141,7 @@ def verdicts(client: Client, batch: list[bytes]) -> list[tuple[str, str, str | N
 
 
 @pytest.mark.promise("P5")
-def test_bad_event_of_another_tools_batch_is_rejected_and_leaves_the_others_alone(
-    red: TeamServer,
-) -> None:
+def test_bad_event_of_another_tools_batch_is_rejected_and_leaves_the_others_alone(red):
     ada = red.client("ada")
     first, last = (foreign(0, event_id=ULID.format(end), project_uuid="bad") for end in "AB")
     ours = line(1)

@@ -19,9 +19,7 @@ def servers(postgres: Cluster, tmp_path: Path) -> Iterator[tuple[TeamServer, Tea
         yield one, other
 
 
-def test_listeners_at_one_server_hear_of_what_the_other_took(
-    servers: tuple[TeamServer, TeamServer],
-) -> None:
+def test_listeners_at_one_server_hear_of_what_the_other_took(servers):
     here, there = (server.client("ada") for server in servers)
     here.statuses("log", lines(1))
     with listening(here, "log") as listener:
@@ -31,9 +29,7 @@ def test_listeners_at_one_server_hear_of_what_the_other_took(
 
 
 @pytest.mark.promise("S12")
-def test_login_at_one_server_counts_at_the_other_and_so_does_its_end(
-    servers: tuple[TeamServer, TeamServer],
-) -> None:
+def test_login_at_one_server_counts_at_the_other_and_so_does_its_end(servers):
     here, there = servers[0].client("ada"), servers[1].client()
     there.access = here.access
     assert there.statuses("log", lines(1)) == ["success"]

@@ -73,9 +73,7 @@ def says(event: thence.Event, value: object) -> bool:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_each_input_of_real_agents_is_an_event_with_all_its_members(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
+def test_each_input_of_real_agents_is_an_event_with_all_its_members(shop, monkeypatch, folder):
     monkeypatch.setattr(fired, "ancestors", lambda pid: [])  # all are of one process here
     monkeypatch.setenv(fired.CLAUDE_FOLDER, str(shop.top))
     inputs = {path.stem: json.loads(path.read_text()) for path in (CORPUS / folder).glob("*.json")}

@@ -79,14 +79,7 @@ def test_names_of_agents_are_those_of_the_sentences() -> None:
 
 
 @pytest.mark.parametrize(("agent", "tool", "value", "answer", "file"), CASES)
-def test_tool_that_changes_a_file_gives_an_edit(
-    shop: Shop,
-    agent: str,
-    tool: str,
-    value: dict[str, Any],
-    answer: Any,
-    file: dict[str, Any],
-) -> None:
+def test_tool_that_changes_a_file_gives_an_edit(shop, agent, tool, value, answer, file):
     (shop.top / "a.py").write_text("one\n")
     call = {"tool_name": tool, "tool_input": value}
     shop.fire(hook("PreToolUse", **call), bridge=agent)
@@ -180,9 +173,7 @@ def test_subagent_of_cline_is_of_its_session(heard: Heard) -> None:
 @pytest.mark.parametrize(
     ("name", "actor"), [("copilot", "copilot"), ("", FOREIGN), ("a b", FOREIGN)]
 )
-def test_who_runs_claude_codes_hooks_is_not_told_as_claude_code(
-    shop: Shop, name: str, actor: str
-) -> None:
+def test_who_runs_claude_codes_hooks_is_not_told_as_claude_code(shop, name, actor):
     own = {**shop.env, "AI_AGENT": name, "CLAUDE_PROJECT_DIR": ""}
     shop.fire(hook("UserPromptSubmit", prompt="x"), env=own)
     (event,) = shop.events()

@@ -4,7 +4,6 @@ The hooks are those that Claude Code 2.1.197 and Codex 0.171.0 sent, or did not 
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,9 +65,7 @@ def test_batch_adds_nothing_to_calls_that_have_their_answer(heard: Heard) -> Non
 @pytest.mark.parametrize(
     "name", ["UserPromptSubmit", "Stop", "StopFailure", "Interrupt", "SessionEnd"]
 )
-def test_call_that_was_interrupted_has_ended_when_its_agent_goes_on(
-    heard: Heard, name: str
-) -> None:
+def test_call_that_was_interrupted_has_ended_when_its_agent_goes_on(heard, name):
     """Esc sends nothing."""
     begin(heard)
     call(heard)
@@ -121,9 +118,7 @@ def test_subagent_whose_call_was_interrupted_has_ended_with_its_calls(heard: Hea
 
 
 @pytest.mark.promise("A5a")
-def test_parallel_subagents_of_one_type_each_have_the_call_that_asked(
-    heard: Heard, tmp_path: Path
-) -> None:
+def test_parallel_subagents_of_one_type_each_have_the_call_that_asked(heard, tmp_path):
     """Claude Code notes it beside the transcript before SubagentStart."""
     begin(heard)
     tmp_path /= "folder-of-a-long-name/" * 12
@@ -147,9 +142,7 @@ def test_parallel_subagents_of_one_type_each_have_the_call_that_asked(
 @pytest.mark.parametrize(
     "content", [b"[]", b"{", b'{"toolUseId": 3}', b'{"toolUseId": "t-0"}', None]
 )
-def test_what_stands_beside_a_transcript_is_not_believed_blindly(
-    heard: Heard, tmp_path: Path, content: bytes | None
-) -> None:
+def test_what_stands_beside_a_transcript_is_not_believed_blindly(heard, tmp_path, content):
     begin(heard)
     for one in "xy":
         heard.hook("PreToolUse", "s", tool_name="Agent", tool_use_id=f"t-{one}", tool_input={})
@@ -164,9 +157,7 @@ def test_what_stands_beside_a_transcript_is_not_believed_blindly(
 
 @pytest.mark.promise("A5a")
 @pytest.mark.parametrize("is_answered_first", [True, False])
-def test_subagents_of_codex_have_their_calls_and_tasks_are_not_prompts(
-    heard: Heard, is_answered_first: bool
-) -> None:
+def test_subagents_of_codex_have_their_calls_and_tasks_are_not_prompts(heard, is_answered_first):
     place: dict[str, Any] = {"process": DAEMON, "bridge": "codex"}
     begin(heard, **place)
     for one in "xy":

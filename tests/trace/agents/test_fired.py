@@ -122,9 +122,7 @@ def test_log_that_can_only_be_read_is_told_of_from_the_cache(shop: Shop) -> None
     assert not [*Path(spools(str(folder))[1]).glob("*.json")]
 
 
-def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(env, tmp_path):
     full = tmp_path / "full"
     with mounted(full, "1m") as is_mounted:
         if not is_mounted:
@@ -167,9 +165,7 @@ def test_spool_that_is_a_link_is_not_emptied(shop: Shop, tmp_path: Path) -> None
     assert (tmp_path / "mine").read_text() == "kept"
 
 
-def test_repository_of_another_user_counts_as_none(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repository_of_another_user_counts_as_none(shop, monkeypatch):
     assert fired.repository(str(shop.top)) is not None
     if os.getuid() == 0:
         os.chown(shop.top / ".git", 77, 77)

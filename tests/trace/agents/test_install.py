@@ -153,9 +153,7 @@ def test_settings_with_paths_of_this_machine_are_hidden_from_git(shop: Shop, too
 
 
 @pytest.mark.parametrize("words", [("claude-code",), ("git",), ("git", "--user")])
-def test_folder_outside_a_repository_is_refused(
-    tmp_path: Path, env: dict[str, str], words: tuple[str, ...]
-) -> None:
+def test_folder_outside_a_repository_is_refused(tmp_path, env, words):
     bare = tmp_path / "bare.git"
     git("init", "-q", "--bare", bare, cwd=tmp_path, env=env)
     for place in (tmp_path, bare):
@@ -201,9 +199,7 @@ exit 0
 
 
 @pytest.mark.parametrize("hooks_path", [None, ".githooks"])
-def test_hooks_of_git_run_before_those_that_stand_there(
-    shop: Shop, tmp_path: Path, hooks_path: str | None
-) -> None:
+def test_hooks_of_git_run_before_those_that_stand_there(shop, tmp_path, hooks_path):
     folder = shop.top / (hooks_path or ".git/hooks")
     folder.mkdir(parents=True, exist_ok=True)
     if hooks_path:
@@ -351,9 +347,7 @@ def test_hooks_that_a_setting_switches_off_are_told(shop: Shop) -> None:
     assert "disableAllHooks" in " ".join(shop.run("doctor").out.split())
 
 
-def test_managed_settings_that_let_no_hook_of_ours_run_are_told(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_managed_settings_that_let_no_hook_of_ours_run_are_told(shop, tmp_path, monkeypatch):
     monkeypatch.chdir(shop.top)
     monkeypatch.setattr(installed, "_MANAGED", (str(tmp_path),))
     assert installed.switched_off("claude-code") == ""

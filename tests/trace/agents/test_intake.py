@@ -188,9 +188,7 @@ def test_take_in_of_nothing_makes_no_log(tmp_path: Path) -> None:
     assert not (tmp_path / "thence").exists()
 
 
-def test_sessions_of_a_long_log_are_not_read_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sessions_of_a_long_log_are_not_read_again(shop, monkeypatch):
     monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
     for record in (
         hook("SessionStart"),

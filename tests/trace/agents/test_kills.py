@@ -9,9 +9,7 @@ from tests.trace.agents.firing import log_in
 
 
 @pytest.mark.promise("A5a")
-def test_no_kill_loses_or_doubles_what_was_acknowledged(
-    tmp_path: Path, env: dict[str, str]
-) -> None:
+def test_no_kill_loses_or_doubles_what_was_acknowledged(tmp_path, env):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     problems, seen = campaign(tmp_path, seed, 40)

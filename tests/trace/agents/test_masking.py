@@ -169,9 +169,7 @@ def test_draft_of_a_killed_hook_is_taken_in_if_whole_else_removed_and_told(
         assert "was killed" in errors.read_text()
 
 
-def test_draft_of_a_hook_that_may_still_write_stays(
-    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str]
-) -> None:
+def test_draft_of_a_hook_that_may_still_write_stays(tmp_path, spooled, env):
     folder = tmp_path / "thence" / "agents"
     for age_s in (0, 30):
         path = draft_of(folder, spooled[0], spooled[1], age_s)
@@ -180,9 +178,7 @@ def test_draft_of_a_hook_that_may_still_write_stays(
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(
-    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str], kind: str
-) -> None:
+def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(tmp_path, spooled, env, kind):
     folder = tmp_path / "thence" / "agents"
     path = draft_of(folder, spooled[0], b"", 600)
     path.unlink()
@@ -221,9 +217,7 @@ def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(shop: Shop) ->
 
 
 @pytest.mark.promise("A5a")
-def test_redacted_prompt_is_in_no_file_of_a_long_log(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redacted_prompt_is_in_no_file_of_a_long_log(shop, monkeypatch):
     from thence.trace.agents import intake
 
     monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)

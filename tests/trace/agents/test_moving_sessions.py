@@ -28,9 +28,7 @@ def part(shop: Shop, tmp_path: Path) -> Path:
 
 
 @pytest.mark.promise("A5e")
-def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(
-    shop: Shop, part: Path
-) -> None:
+def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(shop, part):
     own = {**shop.env, "CLAUDE_PROJECT_DIR": str(shop.top), "CLAUDE_CODE_SESSION_ID": "s-1"}
     edit = {
         "file_path": str(part / "lib.py"),
@@ -92,9 +90,7 @@ PATCH = "*** Begin Patch\n*** Update File: ../depot/far.py\n@@\n-far = 1\n+far =
         ("without hooks", False),
     ],
 )
-def test_a_second_repository_has_a_session_that_edits_there(
-    shop: Shop, tmp_path: Path, how: str, is_there: bool
-) -> None:
+def test_a_second_repository_has_a_session_that_edits_there(shop, tmp_path, how, is_there):
     depot = tmp_path / "depot"
     shop.git("init", "-q", "-b", "main", depot, cwd=tmp_path)
     (depot / "far.py").write_text("far = 1\n")
@@ -128,9 +124,7 @@ def test_a_second_repository_has_a_session_that_edits_there(
 
 
 @pytest.mark.promise("A5e")
-def test_sessions_that_edit_in_each_others_repositories_are_in_both(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_sessions_that_edit_in_each_others_repositories_are_in_both(shop, tmp_path):
     depot = tmp_path / "depot"
     shop.git("init", "-q", "-b", "main", depot, cwd=tmp_path)
     for folder in (shop.top, depot):

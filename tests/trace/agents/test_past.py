@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,9 +147,7 @@ def torn(lines: list[str]) -> str:
     ("write", "unread"),
     [(glued, 0), (torn, 9)],
 )
-def test_lines_are_found_glued_and_torn(
-    day: Day, write: Callable[[list[str]], str], unread: int
-) -> None:
+def test_lines_are_found_glued_and_torn(day, write, unread):
     path = day.transcript_of("SCRIPT:c5 Do it")
     path.write_text(write(path.read_text().splitlines(keepends=True)))
     taken = take_in_past(day.log)
@@ -183,9 +180,7 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(day: Day) -> None:
 
 
 @pytest.mark.parametrize("tree", ["other", "worktree"])
-def test_a_session_that_edited_here_is_taken_in_wherever_it_worked(
-    day: Day, env: dict[str, str], tree: str
-) -> None:
+def test_a_session_that_edited_here_is_taken_in_wherever_it_worked(day, env, tree):
     other = day.top.with_name("other")
     git("clone", "-q", day.top, other, cwd=day.home, env=env)
     git("worktree", "add", "-q", "--detach", "../worktree", cwd=other, env=env)

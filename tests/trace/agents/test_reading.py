@@ -21,9 +21,7 @@ def first_prompt(folder: Path, env: dict[str, str]) -> str:
     return str(json.loads(line)["payload"]["prompt"])
 
 
-def test_log_of_agents_is_behind_this_folder_and_before_journal_and_runs(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_log_of_agents_is_behind_this_folder_and_before_journal_and_runs(shop, tmp_path):
     inside = shop.top / "inside"
     inside.mkdir()
     with thence.open(shop.top / "output" / "run") as log:

@@ -35,9 +35,7 @@ def two_windows(heard: Heard) -> None:
 
 @pytest.mark.promise("A5b")
 @pytest.mark.parametrize("variables", [{}, codex("a", call="t-a")])
-def test_commit_of_one_of_two_windows_of_codex_is_that_windows(
-    heard: Heard, variables: dict[str, str]
-) -> None:
+def test_commit_of_one_of_two_windows_of_codex_is_that_windows(heard, variables):
     two_windows(heard)
     maker = made(heard, variables, (DAEMON,), OTHER)
     assert (maker.session, maker.actor, maker.reason) == ("a", "codex", None)
@@ -165,9 +163,7 @@ def test_ended_session_of_a_process_does_not_fit_beside_the_one_that_goes_on(hea
 
 
 @pytest.mark.promise("A5a")
-def test_commits_of_subagents_that_run_git_at_once_are_not_given_to_the_main_agent(
-    heard: Heard,
-) -> None:
+def test_commits_of_subagents_that_run_git_at_once_are_not_given_to_the_main_agent(heard):
     heard.hook("SessionStart", "mine")
     for agent in ("x", "y"):
         sub = {"agent_id": agent, "agent_type": "coder", "tool_use_id": f"t-{agent}"}

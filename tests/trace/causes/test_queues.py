@@ -140,9 +140,7 @@ def test_task_of_celery_has_the_cause_of_its_own_submission(tmp_path: Path) -> N
 @pytest.mark.rest
 @pytest.mark.promise("A3")
 @pytest.mark.parametrize("library", ["rq", "arq"])
-def test_job_on_redis_has_the_cause_of_its_own_submission_at_each_try(
-    tmp_path: Path, library: str
-) -> None:
+def test_job_on_redis_has_the_cause_of_its_own_submission_at_each_try(tmp_path, library):
     with redis_server() as socket:
         if library == "rq":
             submit(tmp_path, RQ.replace("SOCKET", str(socket)), "CausedJob")
