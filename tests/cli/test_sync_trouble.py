@@ -192,7 +192,7 @@ def test_log_that_was_put_back_in_place_is_told_in_one_line(tmp_path, ada):
         backup.restore()
         ada.done("append", *LOG, "note", "text=other")
         notices = [ada.done("sync", "now", *LOG).err for _ in range(2)]
-        assert [text.count("put back from an old copy") for text in notices] == [1, 0]
+        assert [text.count("restored from an old copy") for text in notices] == [1, 0]
         assert ada.done("query", *LOG, "--json").out.count('"note"') == 3
 
 
