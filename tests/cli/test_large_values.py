@@ -55,7 +55,7 @@ def test_value_that_is_gone_is_named_and_what_is_behind_it_is_read(log, tmp_path
     (tmp_path / "log" / BODIES).unlink()
     listed = warm("log", *LOG, cwd=tmp_path)
     assert listed.code == 0
-    assert "a large value can't be read" in listed.out
+    assert "with a large value that can't be read" in listed.out
     shown = warm("show", "s", *LOG, "--json", cwd=tmp_path)
     assert shown.json["unreadable"] == ["/prompt"]
     for command in ("log", "query"):

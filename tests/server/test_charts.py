@@ -162,7 +162,7 @@ def whereabouts(server: Serving, address: str) -> tuple[str, dict[str, set[str]]
     part = text.partition('<section id="map">')[2].partition("</section>")[0]
     assert part, "there is a map"
     pairs = re.findall(r"<title>(.*?): (.*?)</title>", part)
-    names = {place: set(agents.split(", ")) for place, agents in pairs if agents != "nobody"}
+    names = {place: set(agents.split(", ")) for place, agents in pairs if agents != "no one"}
     return html.unescape(re.findall('<p class="quiet">(.*?)</p>', part)[0]), names
 
 
