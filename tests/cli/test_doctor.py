@@ -54,7 +54,7 @@ def test_sound_log_is_ok_and_left_as_it_was(tmp_path, orders):
     assert (ended.code, failing(ended)) == (0, [])
     assert state(tmp_path) == before
     assert checks["log"]["detail"].startswith("plain log 01")
-    assert checks["events"]["detail"] == f"the newest line [{orders[-1][:18]}] is whole"
+    assert checks["events"]["detail"] == f"the newest line [{orders[-1][:18]}] is intact"
     size = (tmp_path / "orders" / "events.jsonl").stat().st_size
     assert checks["log"]["detail"].split("; ")[1] == f"1 segment, {size:,} bytes"
     assert checks["writers"]["detail"].startswith("the append lock is free; ")

@@ -190,7 +190,6 @@ def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
         "show",
         "resume",
         "replay",
-        "cassette --output a.jsonl",
         "branch --at 1",
         "survey --at 1 --question Who?",
         "table --output a.csv",

@@ -68,13 +68,12 @@ def page_of_lines(
     index: Index, filter: Filter, log_id: str = "", **paging: Unpack[PageBounds]
 ) -> PageOfLines:
     """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
-
-    def read(_: Index, connection: Connection, arrivals: Sequence[int]) -> list[bytes]:
-        lines = lines_at(index, connection, arrivals)
-        return [Event(line, None, index.vocabulary).readable_line for line in lines]
-
-    lines, end = _answer(index, filter, PageRequest.of(filter, log_id, **paging), read)
-    return PageOfLines(lines, *end)
+    stored, end = _answer(index, filter, PageRequest.of(filter, log_id, **paging), lines_at)
+    lines = [
+        Event(line, None, index.vocabulary).readable_line if BODIES_SIGN in line else line
+        for line in stored
+    ]
+    return PageOfLines(tuple(lines), *end)
 
 
 def count(index: Index, filter: Filter) -> int:
