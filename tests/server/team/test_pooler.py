@@ -1,6 +1,7 @@
 """A team's server whose PostgreSQL stands behind pgbouncer, with few backends for all."""
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,8 +67,13 @@ def pooler(cluster: Cluster) -> Iterator[Path]:
         preexec_fn=end_with_parent,
         **as_owner,
     )
+
+    def listens() -> bool:  # it has its file a moment before
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(folder / ".s.PGSQL.6432")) == 0
+
     try:
-        until(lambda: (folder / ".s.PGSQL.6432").exists())
+        until(listens)
         yield folder
     finally:
         process.kill()
