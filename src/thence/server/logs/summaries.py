@@ -103,7 +103,6 @@ class Summaries:
         self._listed: dict[str, Listed] = {}
         self._records: dict[str, tuple[Fingerprint, RunRecord]] = {}
         self.unreadable: set[str] = set()
-        logs.on_gone = self._forget
 
     def of(self, log: FoundLog) -> LogFacts:
         """Returns the summary of a log; raises `read_failed`."""
@@ -151,15 +150,11 @@ class Summaries:
 
     def keep_only(self, ids: set[str]) -> None:
         """Forgets the logs whose ids are not in `ids`; those of sweeps are kept."""
-        for log_id in {*self._summaries} - ids:
-            if SWEEP_MARK not in log_id:
-                self._forget(log_id)
-
-    def _forget(self, log_id: str) -> None:
-        """Forgets a log that is gone."""
         with self._mutex:
             for kept in (self._summaries, self._listed, self._records):
-                kept.pop(log_id, None)
+                for log_id in kept.keys() - ids:
+                    if SWEEP_MARK not in log_id:
+                        kept.pop(log_id, None)
 
     def totals(self) -> dict[str, int]:
         """Returns the totals of the logs that were asked for, as `/health` names them."""

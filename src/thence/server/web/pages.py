@@ -35,7 +35,7 @@ async def all_logs(request: Request) -> Response:
     state = app_state(request)
 
     def work(logs: list[FoundLog | None]) -> Response:
-        return home(state, logs, listed_sweeps(state.root))
+        return home(state, logs, listed_sweeps(state.root), "all" in request.query_params)
 
     return await state.list_logs(state.locate, work)
 
