@@ -13,8 +13,8 @@ from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
 from tests.tiers import tenth
 
 import thence as library
-from thence.server.web.charts import sparkline
 from thence.server.web.home import LOGS_SHOWN
+from thence.server.web.parts import sparkline
 
 RUNS = tenth(1_000, 220)
 

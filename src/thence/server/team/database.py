@@ -3,7 +3,7 @@
 Statements are written once, in what SQLite and PostgreSQL have in common: `:name` parameters,
 RETURNING, `= ANY(:names)` for a sequence of values, FOR UPDATE for rows that are locked to the end
 of a transaction. An engine puts its own words in their place. Where it lets one writer in at a
-time, FOR UPDATE says nothing.
+time, FOR UPDATE says nothing. The engine is PostgreSQL at an address, else SQLite.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -12,12 +12,14 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from thence.errors import ThenceError
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
+_SCHEMES = ("postgresql://", "postgres://")
+_CHAIN_BYTES = 8
 
 
 class Transaction(Protocol):
@@ -91,3 +93,118 @@ def check_schema(digest: str | None, place: str | Path) -> None:
         hint = "run the thence that made it, or create a new server: clones push again"
     code = "not_a_server"
     raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
+
+
+def is_address(place: str | Path) -> bool:
+    """Reports whether a database is named by an address of PostgreSQL, and not by a file."""
+    return str(place).startswith(_SCHEMES)
+
+
+def open_database(place: str | Path) -> Database:
+    """Opens the database of a server.
+
+    Raises `not_a_server`, and `database_unavailable` for one in PostgreSQL that can't be reached.
+    """
+    if is_address(place):
+        from thence.server.team.postgres import PostgresDatabase
+
+        return PostgresDatabase(str(place))
+    from thence.server.team.sqlite import SqliteDatabase
+
+    return SqliteDatabase(place)
+
+
+def make_database(place: str | Path, epoch: str, team: str | None = None) -> None:
+    """Makes the database of a server, with its first team: all of it, or nothing.
+
+    Raises `server_exists` and what `open_database` raises.
+    """
+    if is_address(place):
+        from thence.server.team import postgres
+
+        postgres.make_database(str(place), epoch, team)
+    else:
+        from thence.server.team import sqlite
+
+        sqlite.make_database(Path(place), epoch, team)
+
+
+def shown(place: str | Path) -> str:
+    """Returns where a database is, in words for people: no password is among them."""
+    if not is_address(place):
+        return str(Path(place).parent)
+    from thence.server.team import postgres
+
+    return postgres.shown(str(place))
+
+
+class StoredLog(NamedTuple):
+    """A log of a team: the numbers of its team and of itself, its name, kind and last number.
+
+    `revision` counts how often lines were replaced by other forms of themselves. `title` is what
+    its pages call it, "" if no client said so.
+    """
+
+    team: int
+    id: int
+    name: str
+    kind: str
+    last: int
+    revision: int
+    title: str
+
+
+class NewLine(NamedTuple):
+    """A line that was checked, with its D."""
+
+    event_id: str
+    node: str
+    seq: int
+    digest: bytes
+    line: bytes
+
+
+# the columns of a stored line
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain", "pushed_by")
+
+
+class LineRefusal(NamedTuple):
+    """The reason why a line is never taken, in words and as a code."""
+
+    message: str
+    code: str
+
+
+class LogPlace(NamedTuple):
+    """A place behind a line of a log: its number, and the digest of all lines up to it."""
+
+    number: int
+    chain: bytes
+
+
+class NumberedLine(NamedTuple):
+    """A stored line with its number in the log, and the digest of all lines up to it."""
+
+    number: int
+    chain: bytes
+    line: bytes
+
+
+BEGINNING = LogPlace(0, b"")
+
+
+def chained(chain: bytes, digest: bytes) -> bytes:
+    """Returns the digest of all lines up to one, by that of those before it and its D."""
+    return sha256(chain + digest).digest()[:_CHAIN_BYTES]
+
+
+def is_storable(text: str) -> bool:
+    """Reports whether every engine can keep a text: PostgreSQL has no U+0000."""
+    if "\0" in text:
+        return False
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            return False
+    return True

@@ -10,13 +10,11 @@ from thence.core.clock import microseconds
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.sentences.events import counted, duration
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import Listed
+from thence.server.logs.summaries import Listed, RunRecord
 from thence.server.routes.state import ServerState
-from thence.server.web.charts import sparkline
 from thence.server.web.files import files_link
 from thence.server.web.layout import page
-from thence.server.web.parts import failures_link, mirrored_words, numbers, status
+from thence.server.web.parts import failures_link, mirrored_words, numbers, sparkline, status
 
 LOGS_COUNTED_MAX = 1_000
 # of these, unless all are asked for: a browser takes half a second to lay out a thousand
