@@ -104,7 +104,7 @@ def create_team_app(
     a folder `data`.
     """
     from thence.server.team.audit import AuditLog
-    from thence.server.team.database import is_address, open_database
+    from thence.server.team.engines import is_address, open_database
     from thence.server.team.team_app import Team
 
     if data is None and is_address(database):

@@ -15,7 +15,7 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import make_database, open_database
+from thence.server.team.engines import make_database, open_database
 
 PASSWORD = "correct horse"
 # a check costs what the stored form says: here little

@@ -15,7 +15,7 @@ from tests.server.team.stranger import Client, digest, redaction, written
 from tests.server.team.team_server import TeamServer, team_server
 
 from thence.core.redaction import digests, redacted
-from thence.server.team.database import open_database
+from thence.server.team.engines import open_database
 
 NODE, OTHER, NOBODYS = "ada0ada0ada0", "e0e0e0e0e0e0", "0b0d0b0d0b0d"
 SECRET = "swordfish"

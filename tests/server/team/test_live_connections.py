@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import open_database
+from thence.server.team.engines import open_database
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins
 from thence.server.team.store import Store

@@ -3,7 +3,7 @@
 Statements are written once, in what SQLite and PostgreSQL have in common: `:name` parameters,
 RETURNING, `= ANY(:names)` for a sequence of values, FOR UPDATE for rows that are locked to the end
 of a transaction. An engine puts its own words in their place. Where it lets one writer in at a
-time, FOR UPDATE says nothing. The engine is PostgreSQL at an address, else SQLite.
+time, FOR UPDATE says nothing.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -18,7 +18,6 @@ from thence.errors import ThenceError
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
-_SCHEMES = ("postgresql://", "postgres://")
 _CHAIN_BYTES = 8
 
 
@@ -93,49 +92,6 @@ def check_schema(digest: str | None, place: str | Path) -> None:
         hint = "run the thence that made it, or create a new server: clones push again"
     code = "not_a_server"
     raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
-
-
-def is_address(place: str | Path) -> bool:
-    """Reports whether a database is named by an address of PostgreSQL, and not by a file."""
-    return str(place).startswith(_SCHEMES)
-
-
-def open_database(place: str | Path) -> Database:
-    """Opens the database of a server.
-
-    Raises `not_a_server`, and `database_unavailable` for one in PostgreSQL that can't be reached.
-    """
-    if is_address(place):
-        from thence.server.team.postgres import PostgresDatabase
-
-        return PostgresDatabase(str(place))
-    from thence.server.team.sqlite import SqliteDatabase
-
-    return SqliteDatabase(place)
-
-
-def make_database(place: str | Path, epoch: str, team: str | None = None) -> None:
-    """Makes the database of a server, with its first team: all of it, or nothing.
-
-    Raises `server_exists` and what `open_database` raises.
-    """
-    if is_address(place):
-        from thence.server.team import postgres
-
-        postgres.make_database(str(place), epoch, team)
-    else:
-        from thence.server.team import sqlite
-
-        sqlite.make_database(Path(place), epoch, team)
-
-
-def shown(place: str | Path) -> str:
-    """Returns where a database is, in words for people: no password is among them."""
-    if not is_address(place):
-        return str(Path(place).parent)
-    from thence.server.team import postgres
-
-    return postgres.shown(str(place))
 
 
 class StoredLog(NamedTuple):

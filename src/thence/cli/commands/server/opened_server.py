@@ -66,7 +66,7 @@ def database_place(folder: str) -> str | Path:
     address = current().settings.database if option is None else option
     require_packages(_USING, "server", *_PACKAGES)
     from thence.server.running import TEAM_DATABASE
-    from thence.server.team.database import is_address
+    from thence.server.team.engines import is_address
 
     if address is None:
         return Path(folder) / TEAM_DATABASE
@@ -136,7 +136,7 @@ def server_command(
         def call(data: str, **arguments: Any) -> None:
             place = database_place(data)
             from thence.server.running import OWNER_UMASK
-            from thence.server.team.database import open_database
+            from thence.server.team.engines import open_database
 
             os.umask(OWNER_UMASK)
             with closing(open_database(place)) as database:

@@ -45,7 +45,7 @@ def init_command(data: str, team: str) -> None:
     """
     place = database_place(data)
     from thence.server.team.accounts import check_slug
-    from thence.server.team.database import make_database, shown
+    from thence.server.team.engines import make_database, shown
 
     check_slug(team)
     make_database(place, os.urandom(_EPOCH_BYTES).hex(), team)
@@ -96,7 +96,7 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
     try:
         # an error about it comes before the address is printed
         if not isinstance(database, Path):
-            from thence.server.team.database import open_database
+            from thence.server.team.engines import open_database
 
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             open_database(database).close()
