@@ -13,7 +13,6 @@ from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
 from tests.tiers import tenth
 
 import thence as library
-from thence.server.web.charts import sparkline
 
 RUNS = tenth(1_000, 100)
 
@@ -248,11 +247,3 @@ def test_thousand_runs_are_all_listed(tmp_path: Path, server: Serving) -> None:
     server.get("/health")
     assert server.get("/").text.count("<tr") == RUNS + 1  # whatever is counted by then
     assert f"{RUNS * 3:,} events" in counted(server).text
-
-
-def test_sparkline_shows_each_count_that_is_none() -> None:
-    assert sparkline([], "x") is None
-    assert sparkline([0, 0], "x") is None
-    chart = str(sparkline([1, 0, 1_000_000], "<x>"))
-    assert 'd="M0 20v-1h1.6V20zM4 20v-20h1.6V20z"' in chart
-    assert 'aria-label="&lt;x&gt;"' in chart
