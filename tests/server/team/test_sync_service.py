@@ -11,7 +11,7 @@ from tests.server.team.lines import foreign, line, lines, sealed
 
 from thence.core.redaction import digests
 from thence.errors import InvalidEvent, NotALog
-from thence.server.team import nodes, redactions, store
+from thence.server.team import accounts, redactions, store
 from thence.server.team.accounts import Accounts
 from thence.server.team.backups import back_up
 from thence.server.team.database import Database
@@ -239,7 +239,7 @@ def test_hostile_requests_are_refused() -> None:
 @pytest.mark.both_engines
 def test_every_statement_about_logs_names_the_team() -> None:
     tables = "logs|events|announced|redactions|claims"
-    for module, count in ((store, 11), (redactions, 8), (nodes, 2)):
+    for module, count in ((store, 11), (redactions, 8), (accounts, 2)):
         values = [value for name, value in vars(module).items() if name.isupper()]
         texts = [
             text for value in values for text in (value if isinstance(value, tuple) else [value])

@@ -11,20 +11,22 @@ from typing import NamedTuple, TypeVar
 from thence.core.bodies import BODIES_SIGN
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team import body_pieces
+from thence.server.team.accounts import Authority
 from thence.server.team.body_pieces import NewPiece
-from thence.server.team.database import Database, Transaction, first
-from thence.server.team.nodes import Authority
-from thence.server.team.redactions import AppliedPush
-from thence.server.team.rows import (
+from thence.server.team.database import (
     BEGINNING,
     EVENT_COLUMNS,
+    Database,
     LineRefusal,
     LogPlace,
     NewLine,
     NumberedLine,
     StoredLog,
+    Transaction,
     chained,
+    first,
 )
+from thence.server.team.redactions import AppliedPush
 
 LOGS_MAX = 10_000  # of one team
 T = TypeVar("T")
