@@ -91,6 +91,13 @@ def test_name_without_a_log_is_not_found(runs, name, told):
     assert told in ended.err
 
 
+def test_logs_that_are_here_are_named_as_an_option_or_an_argument_takes_them(runs):
+    for command in (("show", "@last", "--log", "nope"), ("diff", "older", "nope")):
+        ended = warm(*command, cwd=runs)
+        assert ended.code == 4
+        assert ended.err.endswith("  next: name one that is here: output/newer, output/older\n")
+
+
 def test_reading_makes_nothing(tmp_path):
     for command in (["log"], ["verify"], ["why", "@last"]):
         assert warm(*command, "--log", "new", cwd=tmp_path).code == 4
@@ -144,7 +151,7 @@ def test_first_log_that_has_what_is_named_answers_and_is_named(shop):
     for command in ("stats", "tail", "timeline"):
         ended = warm(command, "--subject", "agent/south/claim", cwd=shop)
         assert "log: output/newer (the newest run)\n" in ended.err
-    assert "what hooks of coding agents recorded" in warm("why", '"Make it two"', cwd=shop).err
+    assert "the agents' log" in warm("why", '"Make it two"', cwd=shop).err
 
 
 def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
@@ -152,7 +159,7 @@ def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
         ended = warm(words, "order.paid", cwd=shop)
         assert ended.code == 0
         first = next(line for line in ended.err.splitlines() if line.startswith("log: "))
-        assert first.endswith("coding agents recorded); it is also in --log output/newer")
+        assert first.endswith("(the agents' log); it is also in --log output/newer")
     assert warm("why", "order.paid", "--log", "output/newer", cwd=shop).code == 0
 
 
@@ -175,7 +182,7 @@ def test_line_and_commit_are_for_the_log_of_agents_from_anywhere(shop, tmp_path)
     for name in ("pay.py:1", sha[:12], "commit/HEAD"):
         ended = warm("why", name, cwd=shop)
         assert ended.code == 0, ended.err
-        assert "what hooks of coding agents recorded" in ended.err
+        assert "the agents' log" in ended.err
 
 
 def test_what_names_nothing_asks_the_first_log_with_an_event(shop):

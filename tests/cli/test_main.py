@@ -86,6 +86,8 @@ def test_option_that_two_commands_share_has_one_name(tmp_path):
         (["log", "--limt", "3"], "--limit"),
         (["log", "--desk"], "--desc"),
         (["wy"], "why"),
+        (["lgo"], "log"),
+        (["sim", "rnu"], "run"),
         (["log", "--foo"], None),
         (["log", "--raw"], None),
         (["frobnicate"], None),
@@ -95,7 +97,7 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     ended = warm(*arguments, cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert is_three_lines(ended.err)
-    start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
+    start = f"did you mean {suggestion}?" if suggestion else "`thence"
     assert ended.err.splitlines()[2].startswith(f"  next: {start}")
 
 

@@ -93,7 +93,7 @@ from thence.cli.shared import progress
 progress.INDEX_AFTER_S = 0.03
 sys.exit(main())
 """
-TOLD = re.compile(r"making the index: bytes read ([\d,]+) of ([\d,]+)")
+TOLD = re.compile(r"building the index: bytes read ([\d,]+) of ([\d,]+)")
 
 
 def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):

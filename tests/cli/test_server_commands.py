@@ -26,7 +26,7 @@ def server(*arguments: object, cwd: Path, **options: object):
 @pytest.mark.promise("P6", "S12")
 def test_server_is_made_once_and_begun_and_a_user_is_added_beside_it(tmp_path: Path) -> None:
     made = server("init", cwd=tmp_path)
-    assert (made.code, made.lines) == (0, ["made a server in thence-server with the team team"])
+    assert (made.code, made.lines) == (0, ["created a server in thence-server with the team team"])
     data = tmp_path / "thence-server"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     again = server("init", cwd=tmp_path)

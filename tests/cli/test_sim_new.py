@@ -17,7 +17,7 @@ def new(cwd, *arguments):
 
 def test_new_project_runs_and_its_test_passes(tmp_path):
     made = new(tmp_path, "market")
-    assert (made.code, made.out) == (0, f"made market with {', '.join(FILES)}\n")
+    assert (made.code, made.out) == (0, f"created market with {', '.join(FILES)}\n")
     assert sorted(path.name for path in (tmp_path / "market").iterdir()) == FILES
     words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     tested = ran(*words, cwd=tmp_path / "market", env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})

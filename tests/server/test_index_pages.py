@@ -15,7 +15,7 @@ from thence.server.routes.state import ServerState
 
 EVENTS, SOME_EVENTS = 40_000, 20_000
 TOLD = re.compile(
-    r"the index of large is being made: "
+    r"the index of large is being built: "
     r"(waiting for another one|[\d,]+ of about (39|40),\d{3} events)"
 )
 

@@ -61,9 +61,9 @@ def test_worktree_of_a_reopened_package_is_missing_only_where_it_is_gone(repo, i
     [
         (
             ("setup-spec", "More"),
-            f"{MORE} is not there: what began it ended half-way, or it was removed",
+            f"{MORE} is not there: its command ended half-way, or it was removed",
         ),
-        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: what added"),
+        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: its command"),
     ],
 )
 def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where):

@@ -68,7 +68,7 @@ class ServerState:
         if not done:
             read, about = self._read_events.get(log_id, (0, 0))
             progress = f"{read:,} of about {about:,} events" if about else "waiting for another one"
-            words = f"the index of {log_id} is being made: {progress}"
+            words = f"the index of {log_id} is being built: {progress}"
             raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
         return await self.workers.run(partial(question, True))
 

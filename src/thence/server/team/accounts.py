@@ -155,7 +155,7 @@ class Accounts:
         with self._database.reading() as connection:
             teams = connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": team})
             if not teams:
-                hint = f"make it: thence server team add {team}"
+                hint = f"create it: thence server team add {team}"
                 raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
             hint = "to change the role: thence server user set --role"

@@ -86,10 +86,10 @@ def check_schema(digest: str | None, place: str | Path) -> None:
         return
     operation = "could not open the server's database"
     if digest is None:
-        cause, hint = "no server is in it", "make one: thence server init"
+        cause, hint = "no server is in it", "create one: thence server init"
     else:
         cause = f"its tables are those of schema.sql {digest:.12}, not {schema_digest():.12}"
-        hint = "run the thence that made it, or create a new server: clones push again"
+        hint = "run the version that created it, or create a new server: clones push again"
     code = "not_a_server"
     raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
 

@@ -260,7 +260,7 @@ def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> Sto
             raise NotALog("could not find the team", place=team, cause="there is no such team")
         if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
             cause = f"the team has {LOGS_MAX} logs, which is the limit"
-            raise SyncRefused("could not make the log", place=name, cause=cause)
+            raise SyncRefused("could not create the log", place=name, cause=cause)
         connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
         log = _log(connection, team, name, _LOCK_LOG)
         assert log is not None

@@ -80,7 +80,7 @@ def home(
     ]
     if not rows and not others:
         example = el("code", "thence sim run spatial_trade_network")
-        text = " makes one; it shows up when you reload this page."
+        text = " creates one; it shows up when you reload this page."
         content.append(
             el("p", "There are no runs or logs here yet. ", example, text, class_="empty")
         )
