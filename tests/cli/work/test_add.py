@@ -8,7 +8,7 @@ from tests.cli.work.projects import FOLDER, done, planned, project, refused, wor
 from tests.git.repositories import commit, content, git, make_repository
 from tests.work.boards import NAMED, bare, clone, on_remote, synced
 
-from thence.work.plan.frontmatter import read
+from thence.work.plan.package_files import read
 
 GENERAL = "kitty-specs/000-general"
 AT_ONCE = 16

@@ -14,7 +14,7 @@ from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.files import NotFollowed, TreeFiles
 from thence.git.refs import refs_of
 from thence.git.repository import Repository, list_worktrees, main_of, repository
-from thence.work.project.plan_refs import planned_configurations
+from thence.work.project.package_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -32,7 +32,7 @@ _EXCLUDE = "info/exclude"
 _DERIVED = (
     b".kittify/clock.json",
     b".kittify/errors/",
-    b".kittify/events/index.db*",
+    b".kittify/events/",
 )
 # folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
