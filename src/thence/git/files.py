@@ -60,13 +60,8 @@ class TreeFiles:
             return file.read()
 
     def names(self, path: str) -> list[str]:
-        """Returns the names in a folder, sorted."""
-        with self._parent(path) as (folder, name):
-            descriptor = _folder(folder, name, path)
-        try:
-            return sorted(os.listdir(descriptor))
-        finally:
-            os.close(descriptor)
+        """Returns the names in a folder, sorted; none if there is no folder."""
+        return sorted(self.stats(path))
 
     def stats(self, path: str) -> dict[str, os.stat_result]:
         """Returns the stats of a folder's entries by name; empty if there is no folder."""

@@ -82,17 +82,15 @@ class Objects:
             return None
         words = header.split() if header.endswith(b"\n") else []
         if len(words) != 3:
-            raise self._broken(self._last_words())
+            raise self._broken()
         data = answers.read(int(words[2]) + 1)
         if len(data) != int(words[2]) + 1:  # half an answer, of a git that was killed
-            raise self._broken(self._last_words())
+            raise self._broken()
         return words[0].decode(), data[:-1]
 
-    def _last_words(self) -> str:
-        assert self._process.stderr is not None
-        return in_one_line(self._process.stderr.read()) or "git cat-file ended"
-
-    def _broken(self, cause: str) -> Exception:
+    def _broken(self, cause: str = "") -> Exception:
+        if not cause and self._process.stderr is not None:
+            cause = in_one_line(self._process.stderr.read()) or "git cat-file ended"
         return failure("could not read objects of", self._repo.folder, cause, "git fsck")
 
 
