@@ -24,7 +24,7 @@ OF_ONE_CALLER: dict[str, int] = {
     "cli": 63,
     "core": 27,
     "files": 0,
-    "git": 11,
+    "git": 8,
     "log": 73,
     "otel": 3,
     "server": 78,

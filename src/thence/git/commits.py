@@ -25,6 +25,7 @@ _DOING = "could not commit in"
 
 # returns the new bytes of a file from the present ones; None stands for no file
 FileEdit = Callable[[bytes | None], bytes | None]
+_FileState = tuple[int, int, int] | None
 
 
 def if_missing(data: bytes) -> FileEdit:
@@ -159,9 +160,9 @@ def _attempt(
         stdin = message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n"
         literal = (f":(literal){path}" for path in changed)
         committing = ("commit", "--quiet", "--only", "--file=-", "--", *literal)
-        answer, before = Answer(1, b"", ""), list[bytes | None]()
+        answer, before, tree = Answer(1, b"", ""), list[_FileState](), TreeFiles(repo.folder)
         for _ in range(2 if changed else 0):  # a hook that rewrites and refuses runs once more
-            files = [_read(repo, path) for path in changed]
+            files = [_state_of(tree.look(path)) for path in changed]
             if files == before or answer.status == 0:
                 break
             answer, before = _ask_patiently(users, *committing, stdin=stdin), files
@@ -213,15 +214,8 @@ def _half_staged(states: Mapping[str, str]) -> set[str]:
     return {path for path, xy in states.items() if xy[0] not in " ?!" and xy[1] != " "}
 
 
-def _state_of(stat: os.stat_result | None) -> tuple[int, int, int] | None:
+def _state_of(stat: os.stat_result | None) -> _FileState:
     return stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-
-
-def _read(repo: Repository, path: str) -> bytes | None:
-    try:
-        return TreeFiles(repo.folder).read(path)
-    except OSError:
-        return None
 
 
 def _later(repo: Repository, cause: str, hint: str) -> GitFailed:

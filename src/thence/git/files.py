@@ -160,7 +160,10 @@ class TreeFiles:
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(folder, dir_fd=at)
-                inner = _folder(at, folder, "/".join(folders[:depth]))
+                try:
+                    inner = os.open(folder, _FOLDER, dir_fd=at)
+                except OSError as error:
+                    raise _path_error(at, folder, "/".join(folders[:depth]), error) from None
                 os.close(at)
                 at = inner
             yield at, name
@@ -178,13 +181,6 @@ def is_draft(path: str) -> bool:
     """Reports whether a path is that of a draft, which is soon gone."""
     name = path.rpartition("/")[2]
     return name.startswith(".") and name.endswith(_DRAFT)
-
-
-def _folder(at: int, name: str, path: str) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=at)
-    except OSError as error:
-        raise _path_error(at, name, path, error) from None
 
 
 def _path_error(at: int, name: str, path: str, error: OSError) -> OSError:

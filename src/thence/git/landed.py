@@ -30,10 +30,12 @@ from thence.git.rows import (
     files_of,
     follow,
     patch_id,
+    path_of,
     standing_of,
     words_of,
 )
 
+PATHS_MAX = 500  # most paths on a command line
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a package
 PATCHES_MAX = 1_000  # a package of more commits is identified by its whole change alone
 STANDING_MAX = 5_000  # most packages of a branch of which it is kept what stands
@@ -373,8 +375,10 @@ def _search(
     # by the patches of the target's own commits
     based = {key: one for key, one in chains.items() if key not in landed and one[0].base}
     every = [(one, chain[-1].commit) for chain in based.values() for one in chain]
-    spans = dict.fromkeys((end, one.base) for one, tip in every for end in (one.commit, tip))
-    known = [span for span in spans if present >= {*span}]
+    changes = dict[tuple[str, ...], None]()
+    changes |= dict.fromkeys((name,) for one, _ in every for name in one.commits)
+    changes |= dict.fromkeys((end, one.base) for one, tip in every for end in (one.commit, tip))
+    known = [change for change in changes if present >= {*change}]
     own = dict(zip(known, files_of(repo, known), strict=True))
     places = {  # what is not asked: the commits before a package, and its own
         key: (
@@ -386,7 +390,11 @@ def _search(
     begin = min((begin for begin, _ in places.values()), default=len(history.steps))
     theirs = [one for one, number in history.brought.items() if number >= begin]
     by_file, by_patch = defaultdict[object, set[str]](set), defaultdict[str, set[str]](set)
-    for commit, files in zip(theirs, files_of(repo, [(one,) for one in theirs]), strict=True):
+    touched = {path for files in own.values() for path in files}
+    is_by_path = len(known) == len(changes) and len(touched) <= PATHS_MAX
+    paths = sorted(map(path_of, touched)) if is_by_path else ()
+    asked = files_of(repo, [(one,) for one in theirs], paths)
+    for commit, files in zip(theirs, asked, strict=True):
         by_patch[patch_id(files)].add(commit)
         for file in files.items():
             by_file[file].add(commit)

@@ -7,7 +7,6 @@ only this takes. Formats: "Git Objects" in the book Pro Git.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -112,14 +111,10 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
     git, operation = repo.git, "could not write objects into"
     try:
         with TemporaryDirectory(prefix="thence-") as name:
-            blobs = [Path(name, f"{number}") for number in range(len(files))]
-            for blob, data in zip(blobs, files.values(), strict=True):
-                blob.write_bytes(data)
-            paths = b"".join(b"%b\n" % bytes(blob) for blob in blobs)
-            hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
-            out = git.run(*hashing, stdin=paths, operation=operation)
-            names = zip(out.split(), map(os.fsencode, files), strict=True)
-            entries = b"".join(b"%b %b\t%b\0" % (FILE, oid, path) for oid, path in names)
+            hashing, entries = ("hash-object", "-w", "--no-filters", "--stdin"), b""
+            for path, data in files.items():
+                oid = git.run(*hashing, stdin=data, operation=operation).strip()
+                entries += b"%b %b\t%b\0" % (FILE, oid, os.fsencode(path))
             variables = {"GIT_INDEX_FILE": os.path.join(name, "index")}
             git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
             adding = ("update-index", "-z", "--index-info")

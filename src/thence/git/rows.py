@@ -131,11 +131,12 @@ def words_of(rows: Iterable[bytes]) -> set[bytes]:
 
 def patch_id(files: Files) -> str:
     """Returns the SHA-256 of a change, "" for none."""
-    parts = [files[path] for path in sorted(files)]
-    return sha256(b"".join(parts)).hexdigest() if parts else ""
+    return sha256(b"".join(files[path] for path in sorted(files))).hexdigest() if files else ""
 
 
-def files_of(repo: Repository, changes: Sequence[tuple[str, ...]]) -> Iterator[Files]:
+def files_of(
+    repo: Repository, changes: Sequence[tuple[str, ...]], paths: Sequence[str] = ()
+) -> Iterator[Files]:
     """Yields what changes change, each a commit, or two to compare the first with the second.
 
     Git compares a commit with what it was last compared with: pairs come last.
@@ -143,7 +144,7 @@ def files_of(repo: Repository, changes: Sequence[tuple[str, ...]]) -> Iterator[F
     for start in range(0, len(changes), COMMITS_AT_ONCE):
         batch = changes[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{' '.join(change)}\n" for change in batch).encode()
-        out = repo.git.run(*_DIFF, "--format=%x01%H", stdin=stdin)
+        out = repo.git.run(*_DIFF, "--format=%x01%H", "--", *paths, stdin=stdin)
         for _, files in diffs_in(out):
             texts: dict[bytes, list[bytes]] = defaultdict(list)  # a file that becomes a link is two
             for file in files:  # of one without text its blobs count
