@@ -44,11 +44,11 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10381, 50), (10400, 50)),
+    "cli": ((10379, 50), (10400, 50)),
     "core": ((6755, 32), (6500, 32)),
-    "git": ((3144, 14), (3400, 14)),
+    "git": ((3138, 14), (3400, 14)),
     "log": ((13459, 53), (13300, 52)),
-    "server": ((9900, 60), (11400, 50)),
+    "server": ((9835, 52), (11400, 50)),
     "sim": ((13893, 58), (13900, 58)),
     "sync": ((3093, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),

@@ -56,6 +56,7 @@ PATH_METHODS = {
     "rename",
     "rglob",
     "rmdir",
+    "samefile",
     "stat",
     "symlink_to",
     "touch",

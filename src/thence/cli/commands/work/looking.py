@@ -246,7 +246,7 @@ def _feature_status(
                 notes = ["it has no packages yet", f"next: thence work finalize-tasks{where}"]
                 if feature.spec_event in own and not has_files:
                     notes = [
-                        f"{folder} is not there: what began it ended half-way, or it was removed",
+                        f"{folder} is not there: its command ended half-way, or it was removed",
                         f"next: write {folder}/tasks.md, then thence work finalize-tasks{where}",
                         f"or end it: thence work accept{where} --force --reason TEXT",
                     ]
@@ -276,7 +276,7 @@ def _feature_status(
         troubles = [trouble(package, history)]
         if wp_id in half_added:
             reject = f"thence work move-task {wp_id}{where} --to rejected --reason TEXT"
-            why = f"its file is not there: what added it ended half-way; {reject} takes it back"
+            why = f"its file is not there: its command ended half-way; {reject} takes it back"
             troubles = [why]
         is_begun = package.lane in (DOING, FOR_REVIEW)
         if (steps or is_begun) and (pid := holder(snapshot.project.home, package.subject)):
@@ -460,7 +460,7 @@ def _conflict_here(snapshot: Snapshot, conflict: Conflict) -> dict[str, Any]:
     where = f" --feature {slug}"
     package = snapshot.board.package(slug, name)
     steps = [
-        f"where it was made: thence work finalize-tasks --add {quote(one.title)}{where}"
+        f"where it was created: thence work finalize-tasks --add {quote(one.title)}{where}"
         for one in (package.lost if package and conflict.slot == PACKAGE.name else ())
         if not one.is_added
     ]

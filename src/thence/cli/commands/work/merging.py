@@ -545,4 +545,5 @@ def _state_landing(
     except HeadsMoved as error:
         raise moved_meanwhile("could not accept", place, "someone has moved it since") from error
     data = {"feature_slug": feature.slug, "accepted": [package.wp_id], "kept": []}
-    return session.result(data, [f"{package.wp_id} of {feature.slug} is done: its landing is kept"])
+    text = f"{package.wp_id} of {feature.slug} is done: its landing is recorded"
+    return session.result(data, [text])

@@ -61,7 +61,7 @@ from thence.work.session.sharing import give_way, refresh_first
 from thence.work.session.snapshot import Snapshot
 
 NOTHING_READY = 4  # the exit code of `implement` without a package
-_NOT_MADE = "its worktree could not be made"
+_NOT_MADE = "its worktree could not be created"
 _WAITING_SHOWN_MAX = 10
 
 
@@ -491,10 +491,10 @@ def add_history(
     wp_id = about.wp_id
     if not text.strip():
         raise PlanningError(
-            f"could not keep the {kind} on",
+            f"could not record the {kind} on",
             place=f"{state.slug}/{wp_id}",
-            cause="it says nothing",
-            hint=f"thence work add-history {wp_id} 'what there is to say'",
+            cause="its text is empty",
+            hint=f"thence work add-history {wp_id} 'your remark'",
         )
     if (kind, text) == (REVIEW, APPROVED):
         place = f"{state.slug}/{wp_id}"
@@ -511,7 +511,7 @@ def add_history(
     }
     session.append(WorkEvent("HistoryAdded", payload, state.slug))
     data = {"feature_slug": state.slug, "wp_id": wp_id, "entry_type": kind}
-    return session.result(data, [f"{kind} on {wp_id} of {state.slug} kept"])
+    return session.result(data, [f"{kind} on {wp_id} of {state.slug} recorded"])
 
 
 add_history_command = session_command(

@@ -152,7 +152,7 @@ _Recorded = tuple[FeatureState, Sequence[PlannedPackage], Sequence[WorkEvent]]
     "--new-id",
     "has_new_id",
     is_flag=True,
-    help="Give the project a new id: the repository was made from a template.",
+    help="Give the project a new id: the repository was created from a template.",
 )
 def setup_spec(
     session: Session,
@@ -168,7 +168,7 @@ def setup_spec(
     the branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
 
     The first one makes the repository a project, with instructions for coding agents: .kittify/, a
-    line of .gitignore, a section of AGENTS.md. Without TITLE only these are made, and what is
+    line of .gitignore, a section of AGENTS.md. Without TITLE only these are created, and what is
     missing of them is added.
 
     With --land pull-request nothing is committed on a branch that accepts only pull requests: the
@@ -194,7 +194,7 @@ def setup_spec(
     branch = branch_of(session.project.main) if target_branch is None else target_branch
     if target_branch is not None and branch not in session.refs.branches:
         cause = "the repository has no such branch"
-        hint = "name one that is there (git branch --list), or make it first"
+        hint = "name one that is there (git branch --list), or create it first"
         raise PlanningError("could not find the branch", place=repr(branch), cause=cause, hint=hint)
     note = _choose_land(session, land)
     by_pull_request = session.planning.is_by_pull_request
@@ -517,7 +517,7 @@ def _recorded(
         return Decision(events, guard, (state, packages, events))
 
     session.refresh()
-    operation, place = "could not make the packages of", session.feature_slug or _GENERAL
+    operation, place = "could not create the packages of", session.feature_slug or _GENERAL
     state, packages, events = session.run(decide, operation, place, needs_log=False)
     lost = [(wp_id, one) for wp_id, keeper in state.packages.items() for one in keeper.lost]
     for wp_id, one in lost:
