@@ -302,7 +302,7 @@ class Simulation:
                 self.models.seed = seed
         self.recorder.begin_turn(self._reads)
         world, table = self._ledger.world, self._ledger.table
-        if self._near is not None and world is not None and world.may_change:
+        if self._near is not None and world is not None and world.moves:
             # what "neighbours" reach depends on who is where, which is a cause of all reached
             self._near = RecordedState(self._ledger, self.recorder.turn)
             await self.caller.beside(self._roster.renew_reach)
