@@ -191,13 +191,6 @@ def test_stdout_that_takes_no_more_is_named_and_told_once(tmp_path, orders, argu
     assert ("could not write to stdout" in done.err) is not is_misuse
 
 
-def test_output_that_is_more_than_stdout_takes_at_once_is_told_with_its_name(tmp_path):
-    make_many(tmp_path)
-    done = in_shell(f"ulimit -f 8; '{THENCE}' log --json > taken", tmp_path)
-    assert done.code == 1
-    assert done.err.startswith("thence: could not write to stdout\n  why:  File too large\n")
-
-
 def test_closed_stdout_is_no_failure(tmp_path, orders):
     done = in_shell(f"'{THENCE}' log --log orders >&-", tmp_path)
     assert (done.code, done.err) == (0, "")

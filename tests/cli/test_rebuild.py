@@ -119,9 +119,3 @@ def test_tail_needs_no_index(tmp_path, large):
     lines = (large / "events.jsonl").read_text().splitlines()
     assert warm("tail", "-n", "3", "--json", "--log", "large", cwd=tmp_path).lines == lines[-3:]
     assert not (large / ".thence" / "index.db").exists()
-
-
-def test_number_of_events_is_counted_on_a_terminal_too(tmp_path, large):
-    code, shown = on_terminal(tmp_path, "log", "--count", "--log", "large")
-    assert (code, "noted" in shown) == (0, False)
-    assert f"{EVENTS}\r\n" in shown

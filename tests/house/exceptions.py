@@ -44,7 +44,7 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10381, 50), (10400, 50)),
+    "cli": ((10379, 50), (10400, 50)),
     "core": ((6755, 32), (6500, 32)),
     "git": ((3343, 15), (3400, 14)),
     "log": ((13459, 53), (13300, 52)),

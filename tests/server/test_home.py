@@ -14,7 +14,6 @@ from tests.tiers import tenth
 
 import thence as library
 from thence.server.web.home import LOGS_SHOWN
-from thence.server.web.parts import sparkline
 
 RUNS = tenth(1_000, 220)
 
@@ -253,11 +252,3 @@ def test_latest_of_a_thousand_runs_are_listed_and_all_on_demand(tmp_path, server
     assert f"The {LOGS_SHOWN} latest of {RUNS:,} are shown" in home.text
     assert "/?all=1" in home.links
     assert server.get("/?all=1").text.count("<tr") == RUNS + 1
-
-
-def test_sparkline_shows_each_count_that_is_none() -> None:
-    assert sparkline([], "x") is None
-    assert sparkline([0, 0], "x") is None
-    chart = str(sparkline([1, 0, 1_000_000], "<x>"))
-    assert 'd="M0 20v-1h1.6V20zM4 20v-20h1.6V20z"' in chart
-    assert 'aria-label="&lt;x&gt;"' in chart

@@ -6,8 +6,6 @@ from tests.cli.installed import thence
 from tests.cli.work.orchestra import DO
 from tests.git.repositories import git
 
-from thence.work.orchestrate.agent_process import passed_on
-
 SECRETS = {
     "THENCE_TOKEN": "t",
     "AWS_SECRET_ACCESS_KEY": "a",
@@ -69,11 +67,3 @@ def test_agent_that_ends_at_once_is_told_with_the_option_that_names_its_key(make
     assert ended.code == 1
     (note,) = [line for line in ended.err.splitlines() if line.startswith("note ")]
     assert "orchestrate: {environment: [" in note
-
-
-def test_names_are_whole_and_patterns_are_those_of_file_names():
-    ours = {"PATH": "1", "path": "2", "PATHS": "3", "LC_ALL": "4", "XLC_A": "5", "A_B": "6"}
-    assert passed_on(ours) == {"PATH": "1", "LC_ALL": "4"}
-    assert passed_on(ours, ("A_*",)) == {"PATH": "1", "LC_ALL": "4", "A_B": "6"}
-    assert passed_on({"THENCE_TOKEN": "1"}, ("*",)) == {}
-    assert passed_on({"THENCE_TOKEN": "1"}, ("THENCE_TOKEN",)) == {"THENCE_TOKEN": "1"}
