@@ -81,10 +81,10 @@ OF_THE_USER = {
     "journal/shared_view.py:ViewChanges._read": "a file that the layer has opened",
     "journal/shared_view.py:_add": "a file that the layer has opened",
     "journal/shared_view.py:_load": _HOME,
-    "journal/shared_view.py:show_events": "the journal",
     "journal/shared_view.py:forget": _HOME,
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/package_task.py": _HOME,
+    "project/project_id.py:add_random_id": "a file that the layer has opened",
     "project/project.py:Project.is_begun": _HOME,
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_project_in": "a home in the git folder",
@@ -93,7 +93,6 @@ OF_THE_USER = {
     "session/sharing.py:set_private": _HOME,
     "session/package_code.py:_lacking": "a reflog, in the git folder",
     "cli/commands/work/looking.py:_feature_status": _GIT,
-    "session/package_code.py:deleted_branch": "a reflog, in the git folder",
     "git/git.py": "the folder that git is run in",
     "git/landed.py:Memo._kept": _HOME,
     "git/locks.py": _NOTES,
@@ -102,7 +101,6 @@ OF_THE_USER = {
     "git/worktrees.py:_fill": _GIT,
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "git/worktrees.py:_only_here": "names, by which no link is followed; a reflog",
-    "git/worktrees.py:commits_made": _GIT,
     "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

@@ -6,7 +6,6 @@ between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,13 +33,6 @@ from thence.git.repository import (
 
 CHANGES_MAX = 20
 SETUP_TIMEOUT_S = 600.0  # for a command in a new worktree
-_REFLOG_BYTES = 65_536  # of which the last lines are looked at
-# old commit, new commit, who, when, and then how; a rebase's start and end make no commit
-_MADE = re.compile(
-    rb"[0-9a-f]+ ([0-9a-f]+) [^\t]*\t"
-    rb"(?:commit\b|cherry-pick|revert|am:"
-    rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
-)
 _SUBMODULE = "160000"  # its mode in a tree
 _STORE = {"HEAD", "objects", "refs"}  # the names in a bare repository
 _MAKING = "could not make a worktree at"
@@ -236,21 +228,6 @@ def ignored(path: Path) -> tuple[str, ...]:
         return ()
     arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
-
-
-def commits_made(path: Path) -> tuple[str, ...]:
-    """Returns the commits that were made in a worktree, the latest first; empty if git keeps none.
-
-    Only the last 64 KiB of the worktree's reflog are read.
-    """
-    try:
-        with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
-            lines = file.read().splitlines()
-    except OSError:
-        return ()
-    matches = map(_MADE.match, reversed(lines))
-    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
 
 
 def _make_empty(

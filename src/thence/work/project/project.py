@@ -14,7 +14,7 @@ from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.files import NotFollowed, TreeFiles
 from thence.git.refs import refs_of
 from thence.git.repository import Repository, exclude, list_worktrees, main_of, repository
-from thence.work.project.plan_refs import planned_configurations
+from thence.work.project.package_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -31,7 +31,7 @@ _NOBODY = "none"
 _DERIVED = (
     b".kittify/clock.json",
     b".kittify/errors/",
-    b".kittify/events/index.db*",
+    b".kittify/events/",
     b".worktrees/",
 )
 # folders by which a project is recognised

@@ -17,8 +17,8 @@ from thence.git.refs import Refs, refs_of
 from thence.git.repository import user_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold
-from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
+from thence.work.board.transitions import number_given_twice
 from thence.work.journal import day_files
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.names import wp_id_of

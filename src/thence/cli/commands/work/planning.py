@@ -21,7 +21,6 @@ from thence.git.commits import FileEdit, if_missing, write_files
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
-from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FOLDER, with_lines
 from thence.work.journal.store import WorkEvent
@@ -42,9 +41,9 @@ from thence.work.plan.package_files import (
     title_of,
 )
 from thence.work.plan.planning_files import Meta
-from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.plan.tasks import PlannedPackage, in_order, packages_of, parse
 from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
-from thence.work.project.plan_refs import plan_refs
+from thence.work.project.package_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, ids_in, with_another_id
 from thence.work.session.command_commit import (
