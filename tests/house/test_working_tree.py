@@ -83,6 +83,7 @@ OF_THE_USER = {
     "journal/shared_view.py:_add": "a file that the layer has opened",
     "journal/shared_view.py:_load": _HOME,
     "journal/shared_view.py:forget": _HOME,
+    "journal/shared_view.py:ignore": _GIT,
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/package_task.py": _HOME,
     "project/project_id.py:add_random_id": "a file that the layer has opened",

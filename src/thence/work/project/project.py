@@ -32,7 +32,7 @@ _EXCLUDE = "info/exclude"
 _DERIVED = (
     b".kittify/clock.json",
     b".kittify/errors/",
-    b".kittify/events/",
+    b".kittify/events/index.db*",
 )
 # folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
