@@ -11,14 +11,6 @@ from thence.sim.run.agents import RandomStream, stream
 
 DRAWS = 20_000
 NEIGHBOURS = [(7, "ada", turn, purpose) for turn in range(1, 1001) for purpose in ("a", "b")]
-MADE_BY = {
-    "randint": lambda s: s.randint(1, 6),
-    "shuffle": lambda s: s.sample(range(10), 10),
-    "choices": lambda s: s.choices("abc", [5, 1, 1], k=6),
-    "gauss": lambda s: s.gauss(),
-    "randbytes": lambda s: s.randbytes(100),
-    "getrandbits": lambda s: s.getrandbits(1000),
-}
 
 
 def drawn():
@@ -130,29 +122,6 @@ def test_first_draws_of_neighbouring_keys_are_uniform_and_independent():
     assert correlation(list(itertools.pairwise(firsts))) < 3
     assert correlation(list(zip(firsts, firsts[2:], strict=False))) < 3
     assert chi_square([stream(*key).randint(0, 2) for key in NEIGHBOURS], 3) < 3
-
-
-def test_integers_choices_and_orders_are_equally_frequent():
-    s = drawn()
-    assert chi_square([s.randint(0, 5) for _ in range(6000)], 6) < 3
-    assert chi_square([s.choice(range(7)) for _ in range(7000)], 7) < 3
-    assert chi_square([s.sample(range(10), 3)[2] for _ in range(5000)], 10) < 3
-    orders = []
-    for _ in range(6000):
-        items = [0, 1, 2]
-        s.shuffle(items)
-        orders.append(items[0] * 2 + (items[1] > items[2]))
-    assert chi_square(orders, 6) < 3
-    assert chi_square(list(s.randbytes(25_600)), 256) < 3
-
-
-def test_normal_numbers_have_their_mean_and_variance():
-    s = drawn()
-    for draw in (s.gauss, s.normalvariate):
-        numbers = [draw(2, 3) for _ in range(DRAWS)]
-        assert normal(sum(numbers), 2 * DRAWS, 9 * DRAWS) < 3
-        squares = sum(((number - 2) / 3) ** 2 for number in numbers)
-        assert normal(squares, DRAWS, 2 * DRAWS) < 3
 
 
 def test_stream_refuses_another_seed_and_a_negative_number_of_bits():

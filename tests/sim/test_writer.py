@@ -65,14 +65,6 @@ def test_the_defaults_are_the_promised_ones(tmp_path: Path) -> None:
     assert writer.current_size == (tmp_path / "events.jsonl").stat().st_size > 0
 
 
-@pytest.mark.promise("W1")
-def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
-    settings = (VerbosityLevel.STATE, 7, 4096)
-    with EventWriter(str(tmp_path), "run", *settings) as writer:
-        assert writer.output_dir == tmp_path
-        assert (writer.verbosity, writer.max_queue_size, writer.max_file_size) == settings
-
-
 @pytest.mark.promise("W1", "E4")
 @pytest.mark.parametrize("level", list(VerbosityLevel))
 def test_verbosity_is_a_level_or_its_name_in_any_case(tmp_path, level):

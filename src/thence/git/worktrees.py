@@ -264,8 +264,7 @@ def _make_empty(
             raise failure(_MAKING, path, cause, hint)
     if not _is_free(path):
         cause = f"the path exists, and git does not know it as the worktree of {branch}"
-        hint = f"move it away, then try again; after a move: git worktree repair {path}"
-        raise failure(_MAKING, path, cause, hint)
+        raise failure(_MAKING, path, cause, "move it away, then try again")
     start = base_of(repo, base, tips)
     is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
     if is_new and branch in tips:
@@ -323,7 +322,6 @@ def _add(
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
         files.make_folder(above)
-    _hide(repo, path)
     adding = ("worktree", "add", "--quiet", "--no-checkout", *what)
     with naming(repo.common / MAKING, repo.folder, (*taken, path / ".git")) as note:
         Git(repo.folder, keeps=(note,)).run(*adding, operation=f"{_MAKING} {path} of")
@@ -356,21 +354,6 @@ def _set_up(path: Path, failed: str, *command: str) -> tuple[str, ...]:
         return (f"{failed} in {path}: {error.cause}",)
     why = answer.stderr or f"it exited with {answer.status}"
     return (f"{failed} in {path}: git {' '.join(command)}: {why}",) if answer.status else ()
-
-
-def _hide(repo: Repository, path: Path) -> None:
-    """Keeps the folder of worktrees out of `git status` and `git add` of the tree around it."""
-    if repo.common.name != ".git" or repo.common.parent not in path.parents:
-        return
-    if repo.common in path.parents:
-        return
-    line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
-    exclude = repo.common / "info/exclude"
-    text = exclude.read_bytes() if exclude.exists() else b""
-    if line != b"/./\n" and line not in text.splitlines(keepends=True):
-        exclude.parent.mkdir(exist_ok=True)
-        with exclude.open("ab") as file:
-            file.write(b"\n" + line if text and not text.endswith(b"\n") else line)
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -20,6 +20,7 @@ from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
 from thence.git.locks import WRITING, locked, take
+from thence.git.repository import exclude
 from thence.log.open import Log
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
@@ -30,14 +31,11 @@ from thence.work.day_lines import (
     lacking,
     lines_in,
     more_of,
-    with_lines,
 )
 from thence.work.project.project import Project
 
 _NAME = "view.json"
 _WAIT_S = 2.0
-_IGNORED = f"{FOLDER}/\n".encode()
-_EXCLUDE = "info/exclude"
 
 
 class _FileState(msgspec.Struct, frozen=True, array_like=True):
@@ -108,7 +106,7 @@ def show_events(project: Project, journal: Log) -> None:
     On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError), locked(writing_lock(project)):
-        ignore(project)
+        exclude(project.repo, f"{FOLDER}/".encode())
         view = _load(project.home)
         gone = view.files.keys() - stats_of_days(project.files).keys()
         for name in gone:
@@ -127,16 +125,6 @@ def forget(project: Project) -> None:
     The caller holds the lock of `writing_lock`.
     """
     (project.home / _NAME).unlink(missing_ok=True)
-
-
-def ignore(project: Project) -> None:
-    """Makes git ignore the view in this repository. Raises OSError."""
-    path = project.repo.common / _EXCLUDE
-    data = path.read_bytes() if path.exists() else b""
-    excluding = with_lines(data, _IGNORED)
-    if excluding != data:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(excluding)
 
 
 def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:

@@ -20,8 +20,7 @@ import msgspec
 from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
-from thence.git.landed import Question, landings, reviewed_of
-from thence.git.memo import Memo
+from thence.git.landed import Memo, Question, landings, reviewed_of
 from thence.git.objects import Objects, is_file, is_folder, objects
 from thence.git.refs import Refs, newest_of
 from thence.git.repository import (

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from thence.core.event import Event
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, Refused, ThenceError
-from thence.git.memo import Memo
+from thence.git.landed import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import user_of
 from thence.log.recovery.writers import next_node_id
