@@ -34,21 +34,13 @@ NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXA
 _IN_THE_WAY = re.compile(r"'refs/heads/([^']+)' exists; cannot create")
 # git's words where the key that signs can't be used, of OpenPGP and of SSH
 _NOT_SIGNED = ("failed to sign the data", "user.signingkey", "load public key")
-# parts of git's messages about the disk, and the next step, whatever git was doing
-_DISK_HINTS = (
-    (
-        ("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace"),
-        "free some space, then type the same command again",
-    ),
-    (
-        ("Read-only file system", "insufficient permission", "': Permission denied"),
-        "give this user the right to write there, then type the same command again",
-    ),
-    (  # git tells no reason
-        ("couldn't write '", "unable to write file", "unable to create directory"),
-        "see that the disk has room and this user may write there, then type the command again",
-    ),
+# parts of git's messages about the disk, some of which tell no reason
+_DISK = (
+    *("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace"),
+    *("Read-only file system", "insufficient permission", "': Permission denied"),
+    *("couldn't write '", "unable to write file", "unable to create directory"),
 )
+_DISK_HINT = "see that there is room, and the right to write; then type the same command again"
 # prefixes of the variables by which a user's git reaches a remote
 REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
@@ -266,7 +258,7 @@ class Git:
 
 def disk_hint(message: str) -> str:
     """Returns the next step after a message of git about the disk; "" for another message."""
-    return next((hint for parts, hint in _DISK_HINTS if any(part in message for part in parts)), "")
+    return _DISK_HINT if any(part in message for part in _DISK) else ""
 
 
 def failure(

@@ -319,7 +319,7 @@ def _make_index(out: Output, log: Log) -> None:
     if size >= INDEXED_BYTES_MIN:
         from thence.cli.shared.progress import INDEX_AFTER_S, bar
 
-        with bar(out, "making the index: bytes read", INDEX_AFTER_S) as show:
+        with bar(out, "building the index: bytes read", INDEX_AFTER_S) as show:
             show(0, size)
             log.index().refresh(on_read=lambda done: show(done, size))
 

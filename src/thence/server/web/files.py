@@ -23,9 +23,8 @@ from thence.log.open import open_log
 from thence.server.http.workers import Stopped
 from thence.server.logs.root import FoundLog, OpenLog
 from thence.server.web.layout import page
-from thence.server.web.parts import event_address, event_link, form, log_link
+from thence.server.web.parts import coloured, event_address, event_link, form, log_link
 from thence.server.web.session import edited_paths, first_words
-from thence.server.web.texts import coloured
 from thence.trace.agents.ownership import OID_SHOWN, Owner, Ownership
 
 FILES_MAX = 2_000

@@ -20,7 +20,7 @@ from thence.log.index.lookup import values_at
 from thence.log.index.overview import LogFacts
 from thence.log.index.query import count
 from thence.server.logs.root import OpenLog, Root
-from thence.server.logs.run_record import run_object
+from thence.server.logs.summaries import run_object
 from thence.server.web.run import Question
 
 PLACES_MAX, LABELS_MAX, LISTED_MAX, NAMES_MAX = 10_000, 40, 100, 20
