@@ -314,14 +314,6 @@ def test_texts_are_cut_beyond_the_length_with_their_paths():
     assert shorten(cut, 5) == (cut, [])
 
 
-def test_truth_stays_truth():
-    repaired, repairs = repair({"yes": True, "no": False, "none": None, "in": [True, {False}]})
-    assert [repaired["yes"], repaired["no"]] == [True, False]
-    kinds = [repaired["yes"], repaired["no"], *repaired["in"][1], repaired["in"][0]]
-    assert [type(item) for item in kinds] == [bool] * 4
-    assert repairs == [{"path": "in[1]", "was": "set"}]
-
-
 def test_repair_inside_of_what_is_repaired_has_its_path():
     class Odd:
         def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from tests.core.merge.histories import (
     move,
     on,
 )
-from tests.core.merge.plainly import disputed, has_circle, has_seen_all, in_turn, lacks_causes
+from tests.core.merge.plainly import disputed, has_circle, has_seen_all, in_turn
 from tests.plain_order import heads
 
 from thence.core.event import Event
@@ -53,9 +53,6 @@ def test_conflicts_hold_each_disputed_pair_and_nothing_without_one(events, slot_
         assert {event.subject for event in conflict.events} == {conflict.subject}
         for event in conflict.events:
             assert any(is_concurrent(event, other, events) for other in conflict.events)
-        assert conflict.is_provisional == any(
-            lacks_causes(event, events) for event in conflict.events
-        )
 
 
 @pytest.mark.promise("L10")
@@ -84,15 +81,6 @@ def test_equal_events_make_equal_conflicts_in_any_order_and_partition(events, ch
     chance.shuffle(other)
     assert judgement([*other, *one]) == expected
     assert canonical(judgement([*one, *other])) == canonical(expected)
-
-
-@given(histories(), st.integers(0, 14))
-def test_events_that_have_not_arrived_make_a_conflict_provisional(events, missing):
-    held = [event for place, event in enumerate(events) if place != missing]
-    for conflict in conflicts_of(held):
-        assert conflict.is_provisional == any(
-            lacks_causes(event, held) for event in conflict.events
-        )
 
 
 @given(histories())
@@ -132,7 +120,6 @@ def test_double_claim_between_clones_is_one_conflict_and_the_last_writer_wins():
     assert conflict.events == (ada, bob)
     assert (conflict.rule, conflict.winner) == ("last_writer", bob)
     assert conflict.is_open
-    assert not conflict.is_provisional
     gone_on = move(WP01, "doing", "for_review", node="a", clock=3, causes=[ada, bob])
     (conflict,) = conflicts_of([gone_on, bob, created, ada])
     assert conflict.resolved_by == gone_on
@@ -170,21 +157,6 @@ def test_equal_values_both_stand_and_merged_ones_are_kept():
     noted = [on("s", {"text": node}, event_type="noted", node=node) for node in "ab"]
     (conflict,) = find_conflicts([*tags, *counts, *noted], PLAIN)
     assert set(conflict.events) == set(noted)
-
-
-def test_cause_in_another_log_is_not_missed():
-    elsewhere = "0" * 25 + "1"
-    first = move(WP01, "planned", "doing")
-    other = move(
-        WP01,
-        "planned",
-        "rejected",
-        node="b",
-        causes=[elsewhere],
-        external_causes=(f"{elsewhere}@4@{'0' * 26}",),
-    )
-    (conflict,) = conflicts_of([first, other])
-    assert not conflict.is_provisional
 
 
 def test_lines_of_a_tool_that_knows_no_causes_follow_each_other_unless_two_nodes_wrote():
