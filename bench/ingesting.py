@@ -18,9 +18,8 @@ from thence.core.codec import draft, stamper
 from thence.core.event import EventFields
 from thence.core.ids import IdSource
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database
+from thence.server.team.database import Database, chained
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.sync_service import SyncService
 from thence.server.team.validation import checked

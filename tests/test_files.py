@@ -180,7 +180,7 @@ def test_folder_that_is_missing_or_takes_nothing_is_told_with_a_remedy(tmp_path,
     path = tmp_path / "missing" / "file"
     with pytest.raises(ThenceError) as refusal:
         call(path)
-    assert "make the folder" in refusal.value.hint
+    assert "create the folder" in refusal.value.hint
     assert refusal.value.place == str(path)  # and not its draft
     with pytest.raises(ThenceError) as refusal:
         call(Path("/proc/self/file"))  # root may write in any folder with read-only bits

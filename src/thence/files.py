@@ -27,7 +27,7 @@ _HINTS = (
     ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, then try again"),
     ((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to read and write there"),
     ((errno.ELOOP,), "see where the link leads (ls -l), then remove it"),
-    ((errno.ENOENT, errno.ENOTDIR), "make the folder, then try again"),
+    ((errno.ENOENT, errno.ENOTDIR), "create the folder, then try again"),
     ((errno.EINVAL,), "see what it is (ls -l), then move it away"),
 )
 

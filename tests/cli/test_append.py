@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.cli.installed import in_python, is_three_lines, thence
+from tests.cli.installed import is_three_lines, thence
 
 
 def append(tmp_path, *arguments, **options):
@@ -109,13 +109,6 @@ def test_bytes_that_are_no_payload_are_refused(tmp_path, data):
     assert is_three_lines(ended.err)
 
 
-def test_payload_over_the_limit_is_refused_by_its_limit(tmp_path):
-    data = json.dumps({str(number): "x" * 1_000 for number in range(1_100)}).encode()
-    ended = append(tmp_path, "note", "--payload", "-", "--json", stdin=data)
-    assert ended.code == 1
-    assert ended.json["error"]["code"] == "event_too_large"
-
-
 def test_huge_payload_under_the_limit_is_kept_and_shown(tmp_path):
     data = json.dumps({"text": "x" * 1_000_000}).encode()
     assert append(tmp_path, "note", "--payload", "-", stdin=data).code == 0
@@ -134,14 +127,3 @@ def test_text_that_utf8_cant_hold_is_refused(tmp_path):
     ended = append(tmp_path, "note", b"a=\xff".decode("utf-8", "surrogateescape"))
     assert ended.code in (1, 2)
     assert is_three_lines(ended.err)
-
-
-def test_append_imports_nothing_that_it_does_not_need(tmp_path):
-    code = "import sys; from thence.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
-    for _ in range(2):  # the first one makes the log, with its identity
-        ended = in_python(code, "append", "note", "--log", "orders", cwd=tmp_path)
-        assert ended.code == 0
-    needless = {"thence.core.query.why", "thence.log.recovery.damage", "thence.log.read.reader"}
-    assert not {*needless, "thence.core.pruned", "thence.log.index.query", "hashlib"} & {
-        *ended.out.split()
-    }

@@ -1,10 +1,9 @@
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, environment, thence
 
 SOURCED = 'eval "$(thence completion bash)"\n'
 ASKED = """
@@ -86,31 +85,3 @@ def test_other_shells_are_answered_in_their_own_form(tmp_path, shell):
     answer = answered(tmp_path, shell, "thence ver", 1 if shell == "zsh" else "ver")
     for told in ("verify", "Check every line of a log"):
         assert told in answer
-
-
-def test_names_complete_without_importing_the_commands(tmp_path):
-    script = (
-        "import sys; from thence.cli.frame import run; run([])\n"
-        "print(*(name for name in sys.modules if name.startswith('thence.')), file=sys.stderr)"
-    )
-    asked = environment(_THENCE_COMPLETE="bash_complete", COMP_WORDS="thence ", COMP_CWORD="1")
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=asked, cwd=tmp_path, capture_output=True, check=True
-    )
-    assert b"plain,why" in done.stdout
-    assert not {b"thence.cli.commands.log.verify", b"thence.log.open", b"thence.sim"} & set(
-        done.stderr.split()
-    )
-
-
-def test_question_in_an_unknown_form_gets_nothing(tmp_path):
-    for instruction in ("tcsh_complete", "bash_nonsense", "nonsense"):
-        ended = thence("--version", cwd=tmp_path, env={"_THENCE_COMPLETE": instruction})
-        assert (ended.code, ended.out, ended.err) == (1, "", "")
-
-
-def test_unknown_shell_is_misuse(tmp_path):
-    ended = thence("completion", "tcsh", cwd=tmp_path)
-    assert (ended.code, ended.out) == (2, "")
-    assert is_three_lines(ended.err)
-    assert "'bash', 'zsh', 'fish'" in ended.err

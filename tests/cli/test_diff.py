@@ -1,13 +1,9 @@
 import json
-from contextlib import redirect_stderr
-from io import StringIO
 
 import pytest
-from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
 import thence as package
-from thence.sim import SimulationOrchestrator
 
 SHIPPED = "spatial_trade_network"
 TURNS = 6
@@ -105,47 +101,6 @@ def test_run_that_tells_more_holds_all_of_the_other(runs):
     assert {event["event_type"] for event in told["only_b_events"]} == {"ACTION", "STATE"}
     assert told["first"]["a"] is None
     assert "  B  no such event\n" in diff(runs, "one", "fewer").out
-
-
-def test_altered_decision_is_the_first_divergence(tmp_path):
-    scenario = counting(tmp_path)
-    for name, alter in (("plain", None), ("altered", {"2.decide.ada.0": None})):
-        orchestrator = SimulationOrchestrator(scenario, output_root=tmp_path, run_id=name)
-        with redirect_stderr(StringIO()):
-            orchestrator.run(alter=alter)
-    told = warm("diff", "plain", "altered", "--json", cwd=tmp_path).json
-    first = told["first"]
-    assert (first["a"]["step"], first["b"]) == ("2.decide.ada.0", None)
-    steps = [event["step"] for event in told["only_a_events"]]
-    assert steps == ["2.decide.ada.0", "2.act.ada.0", "2.apply0.ada.agent/ada/counted"]
-    changed = [each["a"]["step"] for each in told["changed_events"]]
-    assert changed == [f"{turn}.apply0.ada.agent/ada/counted" for turn in (3, 4, 5)]
-    assert first["follow_a"] > len(steps) + len(changed) - 1
-
-
-def test_plain_logs_are_compared_by_content_and_causes(tmp_path, orders):
-    with package.open(tmp_path / "other") as log:
-        log.append("note", {"text": "unrelated"}, actor="cleo")
-        placed = log.append("order.placed", {"amount": 13}, subject="order/881", actor="ada")
-        log.append("order.paid", {"amount": 12}, actor="ben", caused_by=[placed])
-    ended = warm("diff", "orders", "other", cwd=tmp_path)
-    assert ended.code == 3
-    assert ended.out.startswith(
-        "1 event the same in A and B, 2 changed, 1 only in A, 0 only in B.\n"
-    )
-    assert "  payload.amount: 12 in A, 13 in B\n" in ended.out
-    assert "2 later events in A and 1 later event in B follow from it." in ended.out
-    assert "'thence" not in ended.out
-
-
-def test_last_events_are_followed_by_none_and_a_side_without_is_left_out(tmp_path):
-    for name, amount, is_paid in (("a", 1, False), ("b", 2, False), ("c", 2, True)):
-        with package.open(tmp_path / name) as log:
-            placed = log.append("order.placed", {"amount": amount})
-            if is_paid:
-                log.append("order.paid", caused_by=[placed])
-    assert "later event" not in warm("diff", "a", "b", cwd=tmp_path).out
-    assert "\n1 later event in B follows from it.\n" in warm("diff", "a", "c", cwd=tmp_path).out
 
 
 def test_every_divergence_is_shown_with_both_sides_and_what_differs(tmp_path):

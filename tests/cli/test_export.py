@@ -3,7 +3,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 from pyarrow import parquet
@@ -204,23 +203,6 @@ def large(tmp_path_factory):
     return folder
 
 
-@pytest.mark.promise("Q7")
-def test_memory_does_not_grow_with_the_log(large):
-    code = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-    command = [THENCE, "export", "--log", "orders", "--csv", "-q"]
-
-    def peak_kib(*arguments):
-        run = [sys.executable, "-c", code, *map(str, command), *arguments]
-        return int(subprocess.run(run, cwd=large, capture_output=True, check=True).stdout)
-
-    few = peak_kib("--until", "2020-01-01")
-    assert peak_kib() < few + 24 * 1024
-
-
 def test_ctrl_c_leaves_no_part_of_a_file(large):
     with exporting(large, "-o", "o.csv") as running:
         while running.poll() is None and len(names(large)) == 1:
@@ -252,20 +234,6 @@ def test_killed_export_leaves_the_file_as_it_was_and_the_next_one_writes_it(larg
     assert len(rows((large / "o.csv").read_text())) == 40_000
     for name in (part, "o.csv"):
         (large / name).unlink()
-
-
-def test_two_exports_to_one_file_leave_a_whole_one(large):
-    with exporting(large, "-q", "-o", "o.csv") as running:
-        part = part_of(running, large)
-        running.send_signal(signal.SIGSTOP)
-        assert export(large, "--csv", "--until", "2020-01-01", "-o", "o.csv").code == 0
-        assert names(large) == [part, "o.csv", "orders"]
-        assert rows((large / "o.csv").read_text()) == []
-        running.send_signal(signal.SIGCONT)
-    assert running.returncode == 0
-    assert len(rows((large / "o.csv").read_text())) == 40_000
-    assert names(large) == ["o.csv", "orders"]
-    (large / "o.csv").unlink()
 
 
 def test_disk_that_is_full_leaves_the_file_as_it_was(large):

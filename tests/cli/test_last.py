@@ -120,29 +120,6 @@ def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
     assert "Turn 3 began [" in warm("last", cwd=tmp_path).out
 
 
-def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
-    died = ran(
-        "import os, signal, sys, thence\n"
-        "log = thence.open(sys.argv[1])\n"
-        "with thence.step('night', log=log):\n"
-        "    try:\n"
-        "        with thence.step('pay'): raise KeyError('card')\n"
-        "    except KeyError: pass\n"
-        "    with thence.step('refund', subject='order/881'):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n",
-        tmp_path / "orders",
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL
-    lines = last(tmp_path).lines
-    assert lines[0].startswith("last event: order/881 refund began [")
-    left_open = " ".join(line.strip() for line in lines).split("open at the end: ")[1]
-    assert re.findall(r"Z  (\w.*?) \[\w+\]; its process has ended", left_open) == [
-        "night began",
-        "order/881 refund began",
-    ]
-
-
 STEP = """
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])

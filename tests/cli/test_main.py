@@ -86,6 +86,8 @@ def test_option_that_two_commands_share_has_one_name(tmp_path):
         (["log", "--limt", "3"], "--limit"),
         (["log", "--desk"], "--desc"),
         (["wy"], "why"),
+        (["lgo"], "log"),
+        (["sim", "rnu"], "run"),
         (["log", "--foo"], None),
         (["log", "--raw"], None),
         (["frobnicate"], None),
@@ -95,7 +97,7 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     ended = warm(*arguments, cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert is_three_lines(ended.err)
-    start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
+    start = f"did you mean {suggestion}?" if suggestion else "`thence"
     assert ended.err.splitlines()[2].startswith(f"  next: {start}")
 
 
@@ -187,13 +189,6 @@ def test_stdout_that_takes_no_more_is_named_and_told_once(tmp_path, orders, argu
     assert is_three_lines(done.err)
     assert len(done.err.splitlines()) == 3
     assert ("could not write to stdout" in done.err) is not is_misuse
-
-
-def test_output_that_is_more_than_stdout_takes_at_once_is_told_with_its_name(tmp_path):
-    make_many(tmp_path)
-    done = in_shell(f"ulimit -f 8; '{THENCE}' log --json > taken", tmp_path)
-    assert done.code == 1
-    assert done.err.startswith("thence: could not write to stdout\n  why:  File too large\n")
 
 
 def test_closed_stdout_is_no_failure(tmp_path, orders):

@@ -15,7 +15,7 @@ from tests.log.faults import WAIT_S
 from tests.trace.agents.played import PlayedRepository, Session
 
 import thence
-from thence.cli.commands.trace.mcp import ANSWER_CHARACTERS_MAX, bounded
+from thence.cli.commands.trace.mcp import ANSWER_CHARACTERS_MAX
 from thence.core.new_event import HostEvent
 
 
@@ -191,10 +191,3 @@ def test_answers_are_bounded_and_count_the_rest(tmp_path: Path, log: thence.Log)
     assert effects.count("\n") + int(effects.split("and ")[-1].split()[0]) == 300
     assert unfinished.count("\n") + int(unfinished.split("and ")[-1].split()[0]) == 301
     assert query.startswith("300 fit; the last 200:\n")
-
-
-def test_bounded_answer_has_its_first_lines_and_the_number_of_the_rest() -> None:
-    assert bounded([]) == ""
-    assert bounded(["a", "b"]) == "a\nb"
-    assert bounded(["a", "b"], 5) == "a\nb\nand 3 more"
-    assert bounded(["x" * 1_500] * 20).endswith("\nand 7 more")

@@ -66,6 +66,7 @@ def ran(folder, *arguments):
     return done.stdout.count(b"\n"), int(done.stderr.split()[-1])
 
 
+@pytest.mark.promise("Q7")
 def test_large_log_is_listed_in_little_memory(large):
     for arguments, lines in (
         (("log", "--json"), EVENTS),  # it makes the index too

@@ -9,7 +9,6 @@ from tests.log.pruned import filled, gunzipped, names
 
 from thence.log.files.segment import CURRENT
 from thence.log.open import open_log
-from thence.sync.target import SyncTarget, write_target
 
 
 @pytest.fixture
@@ -92,19 +91,6 @@ def test_journal_and_run_are_refused_with_the_reason(tmp_path, vocabulary):
     refused = run(tmp_path, "prune", "--before", "1d", "--yes")
     assert (refused.code, is_three_lines(refused.err)) == (1, True)
     assert "which is read from its first event on" in refused.err
-
-
-def test_what_the_server_lacks_is_not_pruned_from_a_synced_log(log):
-    target = SyncTarget("http://localhost", "atlas", "ada", "orders", "plain", "2026-11-20")
-    write_target(log / "a", target)
-    before = names(log / "a")
-    ended = run(log, "prune", "--before", "2100-01-01", "--yes")
-    assert (ended.code, ended.out) == (0, "nothing to prune\n")
-    assert f"{before[0]} stays: the server is not known to hold" in ended.err
-    assert "thence sync now" in ended.err
-    assert names(log / "a") == before
-    stopped = run(log, "prune", "--before", "2100-01-01", "--dry-run", "--json").json["stopped"]
-    assert before[0] in stopped
 
 
 def test_lines_without_numbers_keep_their_file(log):

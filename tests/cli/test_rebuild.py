@@ -93,7 +93,7 @@ from thence.cli.shared import progress
 progress.INDEX_AFTER_S = 0.03
 sys.exit(main())
 """
-TOLD = re.compile(r"making the index: bytes read ([\d,]+) of ([\d,]+)")
+TOLD = re.compile(r"building the index: bytes read ([\d,]+) of ([\d,]+)")
 
 
 def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):
@@ -119,9 +119,3 @@ def test_tail_needs_no_index(tmp_path, large):
     lines = (large / "events.jsonl").read_text().splitlines()
     assert warm("tail", "-n", "3", "--json", "--log", "large", cwd=tmp_path).lines == lines[-3:]
     assert not (large / ".thence" / "index.db").exists()
-
-
-def test_number_of_events_is_counted_on_a_terminal_too(tmp_path, large):
-    code, shown = on_terminal(tmp_path, "log", "--count", "--log", "large")
-    assert (code, "noted" in shown) == (0, False)
-    assert f"{EVENTS}\r\n" in shown

@@ -31,7 +31,7 @@ def test_event_is_taken_back_with_its_reason_and_what_remains(log):
     ended = run(log, "redact", "deploy", "--yes", "--reason", "a password")
     assert (ended.code, found_in(log)) == (0, [])
     assert "was redacted" in ended.out
-    assert "not reached: what git has committed" in ended.err
+    assert "not reached: git commits" in ended.err
     assert "nonce" in ended.err
     listed = run(log, "log").out
     assert "was redacted: a password" in listed

@@ -1,13 +1,11 @@
 """The command `serve` as a user has it: it says where it is, answers, and ends."""
 
 import json
-import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -157,16 +155,6 @@ def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(tmp_pat
     ended(process, signal.SIGINT)
 
 
-def test_folder_of_runs_that_is_missing_is_not_called_served(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    log = tmp_path / ".git" / "thence" / "agents"
-    thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
-    process = begin(THENCE, "serve", "--port", "0", cwd=tmp_path)
-    lines = [*iter(process.stderr.readline, "Ctrl-C stops it\n")]
-    ended(process, signal.SIGINT)
-    assert [re.match(r"serving ([^;\n]+)", line)[1] for line in lines] == [str(log)]
-
-
 def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
     told = tmp_path / "told"
     browser = tmp_path / "browser"
@@ -237,34 +225,3 @@ def test_missing_extra_is_told_with_the_line_that_installs_it(tmp_path: Path) ->
     done = in_python(code, cwd=tmp_path)
     assert (done.code, done.json["error"]["code"]) == (1, "extra_missing")
     assert done.json["error"]["hint"] == "pip install 'thence[server]'"
-
-
-def test_connections_of_the_start_wait_until_the_app_is_imported(tmp_path: Path) -> None:
-    make_run(tmp_path, "run", count=3)
-    process = started(tmp_path, "--port", "0")
-    port = int(process.stdout.readline().rpartition(":")[2])
-    answers: dict[str, bytes] = {}
-
-    def ask(path: str, host: str) -> None:
-        head = f"GET {path} HTTP/1.1\r\nAccept: x\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as asking:
-            for byte in head[:20], head[20:]:
-                asking.sendall(byte.encode())
-            while data := asking.recv(65_536):
-                answers[path + host] = answers.get(path + host, b"") + data
-
-    asked = [("/health", "localhost:1"), ("/simulations", "127.0.0.1"), ("/health", "evil.example")]
-    asked += [("/healthy", "127.0.0.1")]
-    threads = [threading.Thread(target=ask, args=each) for each in asked]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ended(process, signal.SIGTERM)[0] == 0
-    codes = {key: answer.split(b" ", 2)[1] for key, answer in answers.items()}
-    assert codes == {
-        "/healthlocalhost:1": b"200",
-        "/simulations127.0.0.1": b"200",
-        "/healthevil.example": b"403",
-        "/healthy127.0.0.1": b"404",
-    }

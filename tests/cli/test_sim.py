@@ -1,12 +1,10 @@
 import json
-import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, begin, in_shell, is_three_lines, ran, thence
+from tests.cli.installed import THENCE, in_shell, is_three_lines, ran, thence
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
@@ -43,40 +41,6 @@ def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
     told = f"run {folder.name} completed: 8 turns, {events} events, output/{folder.name}\n"
     assert (ended.code, ended.out) == (0, told)
     assert ended.err == ""
-
-
-COLLECTOR = """
-import gc
-
-from thence.sim import Action
-
-
-def decide(observation):
-    return Action("note", {"thresholds": [*gc.get_threshold()]})
-"""
-THRESHOLDS = """
-simulation: {name: run, max_turns: 1}
-agents:
-  - {name: ada, type: scripted, function: "./collector.py:decide"}
-"""
-
-
-@pytest.mark.parametrize("command", ["run", "sweep"])
-def test_collector_looks_for_garbage_less_often_where_the_process_is_the_runs(tmp_path, command):
-    (tmp_path / "collector.py").write_text(COLLECTOR)
-    (tmp_path / "scenario.yaml").write_text(THRESHOLDS)
-    options = ["--seeds", "1"] if command == "sweep" else []
-    done = thence("sim", command, "scenario.yaml", *options, cwd=tmp_path)
-    assert done.code == 0, done.err
-    (events,) = (tmp_path / "output").rglob("events.jsonl")
-    actions = [
-        line
-        for line in map(json.loads, events.read_text().splitlines())
-        if line["event_type"] == "ACTION"
-    ]
-    assert [line["details"]["action_payload"] for line in actions] == [
-        {"thresholds": [50_000, 50, 100]}
-    ]
 
 
 @pytest.mark.promise("W10")
@@ -253,22 +217,6 @@ def test_event_appended_to_a_run_joins_that_run(finished, tmp_path):
     assert (event["simulation_id"], event["details"]) == ("run", {"text": "seen"})
 
 
-def test_ctrl_c_ends_a_run_in_good_order_with_130(tmp_path):
-    scenario = counting(tmp_path, turns=1_000_000)
-    started = begin(THENCE, "sim", "run", scenario, "--json", cwd=tmp_path)
-    while not any((tmp_path / "output").glob("*/events.jsonl")):
-        assert started.poll() is None
-    os.kill(started.pid, signal.SIGINT)
-    out, err = started.communicate(timeout=60)
-    result = json.loads(out)
-    assert (started.returncode, result["status"]) == (130, "interrupted")
-    assert "Traceback" not in err
-    folder = tmp_path / result["output_dir"]
-    assert warm("verify", "--log", folder, cwd=tmp_path).code == 0
-    last = warm("show", "@last", "--log", folder, "--json", cwd=tmp_path).json
-    assert last["details"]["milestone_type"] == "simulation_end"
-
-
 def test_root_that_cant_be_written_is_refused_clearly(tmp_path):
     tmp_path.chmod(0o555)
     ended = run(tmp_path, SHIPPED, "--turns", "1", obeys_permissions=True)
@@ -276,10 +224,3 @@ def test_root_that_cant_be_written_is_refused_clearly(tmp_path):
     assert ended.code == 1
     assert is_three_lines(ended.err)
     assert "Permission denied" in ended.err
-
-
-def test_records_of_the_simulation_go_to_stderr(tmp_path):
-    ended = run(tmp_path, SHIPPED, "--turns", "1", "-v", "--json")
-    assert ended.json["status"] == "completed"
-    assert "event_writer_stopped" in ended.err
-    assert "event_writer" not in run(tmp_path, SHIPPED, "--turns", "1").err

@@ -239,33 +239,6 @@ def test_recorded_answer_that_somebody_changed_is_told(tmp_path):
         assert "could not read the recorded answer of 1.decide." in ended.err
 
 
-def test_wrong_limit_is_told_in_three_lines(tmp_path):
-    ended = warm("sim", "run", "negotiation", "--max-calls", "-1", cwd=tmp_path)
-    assert ended.code in (1, 2)
-    assert is_three_lines(ended.err)
-    assert "unexpectedly" not in ended.err
-
-
-def test_prompt_file_that_lacks_is_told_with_its_line_before_a_run(tmp_path):
-    scenario = written(tmp_path, "http://127.0.0.1:9/v1", keys="prompt_file: none.md")
-    told = warm("sim", "validate", scenario.name, cwd=tmp_path)
-    line = 1 + scenario.read_text().splitlines().index("    prompt_file: none.md")
-    assert told.code == 2
-    assert told.out.startswith(f"village.yaml:{line}: agents[0].prompt_file: ")
-    ended = warm("sim", "run", scenario.name, cwd=tmp_path)
-    assert (ended.code, is_three_lines(ended.err)) == (2, True)
-    assert f"line {line}: agents[0].prompt_file: " in ended.err
-
-
-def test_script_without_an_action_is_told_with_its_line_before_a_run(tmp_path):
-    (tmp_path / "a.yaml").write_text(
-        "simulation: {name: a}\nagents:\n  - {name: ben, type: scripted, script: [{to: ann}]}\n"
-    )
-    told = warm("sim", "validate", "a.yaml", cwd=tmp_path)
-    assert told.code == 2
-    assert told.out.startswith("a.yaml:3: agents[0].script: ")
-
-
 @pytest.mark.parametrize("scenario", MODELS, ids=lambda path: path.stem)
 def test_shipped_cassette_is_what_its_model_answers(scenario, tmp_path):
     cassette = scenario.with_suffix(".jsonl")

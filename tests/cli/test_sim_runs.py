@@ -4,7 +4,6 @@ import shutil
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
-from tests.sim.models.players import EXAMPLES
 from tests.sim.toys import Doer, hiring, orchestrator
 
 from thence.sim import SimulationOrchestrator
@@ -116,29 +115,6 @@ def test_show_of_a_run_without_changes_says_so_and_has_none_to_name(tmp_path):
     assert "--verbosity STATE" in ended.err
 
 
-@pytest.mark.promise("P6")
-def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
-    warm("sim", "run", "fishery", "--turns", "1", "--run-id", "a", "-q", cwd=tmp_path)
-    (tmp_path / "output" / "a" / "events.jsonl").unlink()
-    shown = warm("sim", "show", "a", cwd=tmp_path)
-    assert (shown.code, "0 turns, 0 events" in shown.out) == (0, True)
-
-
-@pytest.mark.parametrize("final_state", [3, {"global": 1}])
-def test_final_values_of_other_types_are_no_values(run, tmp_path, final_state):
-    shutil.copytree(run.output_dir, tmp_path / "hurt")
-    file = tmp_path / "hurt" / "result.json"
-    wrong = {"final_state": final_state, "status": ["x"], "reason": {"a": 1}, "error": 7}
-    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
-    shown = warm("sim", "show", "hurt", cwd=tmp_path)
-    assert (shown.code, shown.lines[:2]) == (0, ["hurt", "  completed"])
-    for rows in ("runs", "turns"):
-        words = ("table", "hurt", "--rows", rows, "--output", f"{rows}.csv")
-        assert warm("sim", *words, cwd=tmp_path).code == 0
-    assert "agent/ada" not in (tmp_path / "runs.csv").read_text()
-    assert "agent/ada/money" in (tmp_path / "turns.csv").read_text()
-
-
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
     def statuses():
         return {run["run_id"]: run["status"] for run in listed()}
@@ -169,18 +145,6 @@ def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
     listed = warm("sim", "list", cwd=tmp_path)
     assert listed.code == 0
     assert sorted(line.split()[0] for line in listed.lines) == ["completed", "unreadable"]
-
-
-def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
-    root = tmp_path / "output"
-    run = SimulationOrchestrator(
-        EXAMPLES / "epidemic.yaml", output_root=root, run_id="ill", max_turns=12
-    )
-    run.run()
-    assert "causes_joined" in (run.output_dir / "events.jsonl").read_text()
-    text = warm("sim", "show", "ill", cwd=tmp_path).out
-    assert "noted by the log" not in text
-    assert "no damage" in text
 
 
 @pytest.mark.parametrize("is_empty", [False, True])

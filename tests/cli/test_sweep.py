@@ -4,9 +4,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,10 +13,6 @@ from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import generous, written
 from tests.sim.sweeps import content, counting, first_ids
 from tests.tiers import tenth
-
-from thence.sim import SimulationOrchestrator
-from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
-from thence.sim.run.run_folder import RunHold
 
 SWEEP = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
@@ -109,16 +102,6 @@ def test_workers_of_a_killed_sweep_end_where_a_shell_had_ctrl_c_ignored(tmp_path
     assert content(tmp_path / "swept") == content(whole)
 
 
-def test_player_that_is_stopped_before_it_starts_plays_nothing(tmp_path):
-    plan = make_plan(counting(tmp_path), {}, [])
-    echo = [sys.executable, "-c", "import json; print(json.dumps(input()))"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    player = WorkerProcess(lambda: subprocess.Popen(echo, **pipes))
-    player.stop()
-    assert player.play(RunTask(plan.scenario, str(tmp_path), plan.runs[0], plan.files)) is None
-    assert not (tmp_path / plan.runs[0].run_id).exists()
-
-
 @pytest.mark.promise("O11a")
 def test_run_whose_process_is_killed_is_played_on(tmp_path, whole):
     counting(tmp_path, "dies")
@@ -177,33 +160,6 @@ def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_p
         (tmp_path / "gate").write_text("")
         assert "6 of 6 runs completed" in waiting.communicate(timeout=60)[0]
     assert content(tmp_path / "swept") == content(whole)
-
-
-def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
-    plan = make_plan(counting(tmp_path), {}, [])
-    task = RunTask(plan.scenario, str(tmp_path), plan.runs[0], plan.files)
-    assert [play_task(task), play_task(task)] == ["", ""]
-
-
-def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
-    plan = make_plan(counting(tmp_path), {}, [])
-    (planned,) = plan.runs
-
-    def on_turn(progress):
-        raise KeyboardInterrupt
-
-    terms = {"output_root": tmp_path, "run_id": planned.run_id, "on_turn": on_turn}
-    run = SimulationOrchestrator(plan.scenario, **terms)
-    assert run.run().turns == 1
-    hold = RunHold(run.output_dir)
-    with ThreadPoolExecutor(1) as threads:
-        playing = threads.submit(
-            play_task, RunTask(plan.scenario, str(tmp_path), planned, plan.files)
-        )
-        with pytest.raises(TimeoutError):
-            playing.result(0.3)
-        hold.release()
-        assert playing.result() == ""
 
 
 def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -166,12 +165,3 @@ def test_what_can_not_be_shown_is_told(place, words, texts):
     for text in texts:
         assert text in ended.err
     assert not (place / words[-1]).exists()
-
-
-@pytest.mark.parametrize("content", ["", '{"simulation": 3, "scenario": []}', '{"run_id": "a"}'])
-def test_run_whose_settings_are_lost_has_no_table(place, tmp_path, content):
-    shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "hurt")
-    (tmp_path / "hurt" / "config.json").write_text(content)
-    ended = warm("sim", "table", "hurt", "--output", "a.csv", cwd=tmp_path)
-    assert (ended.code, is_three_lines(ended.err)) == (1, True)
-    assert "could not read plan.json in hurt" in ended.err

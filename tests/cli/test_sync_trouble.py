@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, environment, is_three_lines
 from tests.cli.test_sync_commands import User, ada
 from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -220,38 +220,6 @@ def test_login_that_the_server_forgot_is_asked_for_again_and_nothing_is_lost(tmp
         ada.done("append", *LOG, "note", "text=2")
         log_in(ada, server)
         assert synced(ada, *LOG)["pushed"] == 2
-
-
-CLOCK = """
-import os, time
-_time, _ns, _by = time.time, time.time_ns, int(os.environ["CLOCK_OFF_S"])
-time.time, time.time_ns = lambda: _time() + _by, lambda: _ns() + _by * 10**9
-"""
-
-
-def test_clock_that_is_a_year_off_keeps_nobody_from_syncing(tmp_path, ada):
-    (tmp_path / "off").mkdir()
-    (tmp_path / "off/sitecustomize.py").write_text(CLOCK)
-    with team_server(tmp_path / "data") as server:
-        log_in(ada, server)
-        for number, off_s in enumerate((-366 * 86_400, 0, 366 * 86_400)):
-            env = {
-                "XDG_CONFIG_HOME": str(ada.config),
-                "PYTHONPATH": str(tmp_path / "off"),
-                "CLOCK_OFF_S": str(off_s),
-            }
-            for arguments in (
-                ("append", *LOG, "note", f"text={number}"),
-                *([("sync", "enable", *LOG, "--name", "orders")] if not number else ()),
-                ("sync", "now", *LOG),
-                ("sync", "status", "--check", *LOG),
-            ):
-                ended = thence(*arguments, cwd=ada.folder, env=env)
-                assert ended.code == 0, ended.err
-        events = [json.loads(line) for line in server.client("ada").pull("orders")[0]]
-        years = {event["timestamp"][:4] for event in events if event["event_type"] == "note"}
-        assert len(years) >= 2, "the clock was not off"
-        assert ada("verify", *LOG).code == 0
 
 
 @pytest.mark.promise("S10a")

@@ -96,30 +96,9 @@ def test_events_of_another_process_are_followed_over_rotations(tmp_path):
     assert len(list((tmp_path / "log").glob("*.jsonl"))) > 5
 
 
-def test_lines_are_written_one_by_one_in_columns_that_widen(tmp_path):
-    with package.open(tmp_path / "log") as log:
-        log.append("short")
-        with following(tmp_path, "--log", "log") as tail:
-            assert tail.stdout.readline().split()[1] == "short"
-            log.append("a.longer.type", actor="ada", subject="order/1")
-            assert tail.stdout.readline().split()[1:3] == ["a.longer.type", "ada"]
-            log.append("short", actor="ben")
-            line = tail.stdout.readline()
-            assert line.split()[1:3] == ["short", "ben"]
-            assert line.index("ben") == len("08:55:52.114  a.longer.type  ")
-            assert interrupted(tail) == (130, "", "")
-
-
 def test_reader_that_goes_ends_it_quietly_even_when_nothing_comes(tmp_path):
     with Log(tmp_path / "log", PLAIN) as log:
         for _ in range(3):
             log.append("t")
     done = in_shell(f"'{THENCE}' tail -f --log log | head -1", tmp_path)
     assert (done.code, done.err, len(done.lines)) == (0, "", 1)
-
-
-def test_ctrl_c_in_a_terminal_ends_the_whole_pipe(tmp_path, orders):
-    with following(tmp_path, "--log", "orders") as tail:
-        lines = [tail.stdout.readline() for _ in range(4)]
-        assert all(lines)
-        assert interrupted(tail) == (130, "", "")

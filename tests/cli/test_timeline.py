@@ -163,19 +163,6 @@ def test_length_is_that_of_the_body_as_the_end_says_it(tmp_path):
     ]
 
 
-def test_call_of_an_agent_has_the_words_of_log(tmp_path):
-    said = {"source": "claude-code", "payload": {"tool": "Bash", "input": {"command": "make"}}}
-    rows = [
-        ("a", "tool.begun", 0, BEGIN | said | {"subject": "tool/toolu_01", "actor": "claude-code"}),
-        ("b", "tool.ended", 2, {"ends": "a"}),
-    ]
-    written(tmp_path / "orders", rows)
-    (span,) = timeline(tmp_path, "--json").json["spans"]
-    (first, _) = warm("log", "--log", "orders", cwd=tmp_path).lines
-    assert span["name"].startswith('called Bash: "make')
-    assert span["name"] in first
-
-
 def test_step_has_one_duration_everywhere(tmp_path):
     with package.open(tmp_path / "orders") as log:
         with package.step("pay", log=log):

@@ -70,17 +70,6 @@ def test_who_was_met_is_among_the_first_reasons(field):
         assert [one for one in reasons if re.match(wolf, one)], told
 
 
-def test_summary_of_causes_says_what_it_sums_up(field):
-    folder, _ = field
-    where = "payload.error_type = causes_joined"
-    words = ("query", "--log", "eaten", "--type", "SYSTEM", "--where", where, "--json")
-    last = re.findall(r'"event_id":"(\w+)"', warm(*words, cwd=folder).out)[-1]
-    told = " ".join(warm("why", last, "--log", "eaten", cwd=folder).out.split())
-    first, _, _ = told.partition(" [")
-    assert re.match(r"represents moves of (9 wolf agents|\d+ sheep agents) and ", first), told
-    assert {"9 wolf agents", "removals of"} <= {*re.findall("9 wolf agents|removals of", first)}
-
-
 def test_more_than_thirty_causes_name_the_measurement_that_weighs_them(field):
     folder, deaths = field
     ended = warm("why", deaths[-1], "--log", "eaten", cwd=folder)

@@ -403,12 +403,6 @@ def test_refusal_of_a_long_event_says_how_long_it_is_and_where_to_put_it():
     assert hint == "store the bulk in a file and its path in the event"
 
 
-@pytest.mark.parametrize("event_id", ["a", "x" * 128, "A.b_c:d-1", "0" * 26])
-def test_id_of_another_form_may_be_chosen(event_id):
-    made = drafted(event_id, "t", {})
-    assert json.loads(stamped(made, 1, 1))["event_id"] == event_id
-
-
 def test_bytes_that_are_no_text_spoil_a_line_wherever_they_stand():
     for member in (b',"payload":{"a":"\xff"}', b',"actor":"\xff"'):
         assert isinstance(parse(sealed(NUMBERED + member), PLAIN), BadLine)

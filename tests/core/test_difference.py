@@ -9,16 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.twins import Told, all_words, causes_of, effects_of, log_of, reached, tolds, twins
 from tests.events import drafted, event_of, json_values, line_of, new_id, payloads, stamped
-from tests.sim.toys import SCENARIO
 
 from thence.core.codec import parse
 from thence.core.diff import ALONE, Difference, aligned, as_json, contrast, is_same, side
 from thence.core.diff import difference as of_sides
 from thence.core.event import Event
 from thence.core.vocabulary import SIM
-from thence.sim import SimulationOrchestrator, open_run
-
-TURNS = 12
 
 
 def difference(a, b):
@@ -389,61 +385,6 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
         "truncated": True,
     }
     assert json_of(difference([], []))["first"] is None
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory):
-    """A function that plays the shipped scenario, altered or not, and returns its events."""
-    root = tmp_path_factory.mktemp("runs")
-
-    def play(alter=None):
-        run = SimulationOrchestrator(
-            SCENARIO, output_root=root, verbosity="DETAIL", max_turns=TURNS
-        )
-        run.run(alter=alter)
-        with open_run(run.output_dir) as read:
-            return read.log.events()
-
-    return play
-
-
-def reached_by_first(result: Difference):
-    """Finds the places in A and in B that the first divergence led to, until nothing changes."""
-    first, changed = result.first, dict(result.changed)
-    in_a = {x for x, event in enumerate(result.a.events) if event is first.a}
-    in_b = {y for y, event in enumerate(result.b.events) if event is first.b}
-    before = -1
-    while (size := len(in_a) + len(in_b)) != before:
-        before = size
-        for of, places in ((result.a, in_a), (result.b, in_b)):
-            places |= {at for at, causes in enumerate(of.causes) if places & set(causes)}
-        in_a |= {x for x, y in changed.items() if y in in_b}
-        in_b |= {y for x, y in changed.items() if x in in_a}
-    return in_a, in_b
-
-
-@pytest.mark.promise("O6")
-def test_altered_state_is_first_and_led_to_all_that_its_run_does_otherwise(played):
-    events = played()
-    stocks = [
-        event
-        for event in events
-        if event.event_type == "STATE" and event.payload["variable_name"].startswith("stock_")
-    ]
-    assert len(stocks) > 5
-    for event in stocks[5:60:18]:
-        details = event.payload
-        value = next(n for n in (3, 4, 5) if n not in (details["old_value"], details["new_value"]))
-        result = difference(events, played({event.step: value}))
-        first = result.first
-        assert first.a.step == first.b.step == event.step
-        assert [(member.path, member.b) for member in first.differs] == [
-            ("details.new_value", value)
-        ]
-        in_a, in_b = reached_by_first(result)
-        assert {x for x, _ in result.changed} | set(result.only_a) <= in_a
-        assert {y for _, y in result.changed} | set(result.only_b) <= in_b
-        assert len(in_a) > len(result.changed) + len(result.only_a)
 
 
 def foreign(payload, **members):

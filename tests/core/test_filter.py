@@ -168,15 +168,6 @@ def test_times_are_read_from_text_dates_and_datetimes():
     assert Filter.of(since=" 2026-11-20T02:00+02:00 ").since == day
 
 
-def test_as_many_names_as_are_allowed_are_all_asked_for():
-    many = [str(n) for n in range(NAMES_MAX)]
-    assert Filter.of(type=many).types == tuple(many)
-
-
-def test_several_where_must_all_hold():
-    assert Filter.of(where=["a = 1", "b = 2"]) == Filter.of(where="a = 1 and b = 2")
-
-
 @pytest.mark.parametrize(
     ("names", "name", "is_fit"),
     [

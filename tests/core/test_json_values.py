@@ -128,13 +128,6 @@ def test_each_repair_is_named_with_its_path(value, now, was):
     assert repairs == [{"path": "a[1]", "was": was}]
 
 
-def test_text_of_an_enumeration_stays_the_text_it_is():
-    repaired, repairs = repair({"c": Colour.RED})
-    assert repaired == {"c": "red"}
-    assert type(repaired["c"]) is str
-    assert repairs == []
-
-
 def test_circles_are_cut_and_what_is_shared_is_written_twice():
     circle: dict[str, Any] = {}
     circle["self"] = circle

@@ -197,7 +197,7 @@ BOARD = {
         next: thence work implement WP08 --feature 001-shop --take-over
         conflict: WP09 was given twice: by bob (Refunds) and by cleo (Gifts); bob's keeps it \
 (first_in_order)
-        next: where it was made: thence work finalize-tasks --add Gifts --feature 001-shop
+        next: where it was created: thence work finalize-tasks --add Gifts --feature 001-shop
         """,
     "both conflicts are settled": """
         dDdDDdDrpp landed 4

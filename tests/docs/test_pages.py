@@ -1,10 +1,6 @@
 """Every guide and concept is followed from its top, and each block does what the page shows."""
 
-import atexit
-import shutil
 import tempfile
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,36 +19,28 @@ NOT_RUN = {
     *("parts of a scenario", "the transcripts are yours", "it changes the system"),
     *("tests/docs/test_query_over_http.py runs it in Chromium",),
 }
-# the address of the model that a page asks
-MODEL = "http://127.0.0.1:8000/v1"
+# the address of the model that pages ask, and the page with a section that starts one there
+MODEL = "127.0.0.1:8000"
+PEOPLE = DOCS / "guides" / "simulations" / "people-from-a-table.md"
 
 
-@cache
-def followed(page: Path) -> tuple[Path, list[Said]]:
-    """Follow a page once for all tests of this process: its folder, and what was said."""
-    from tests.docs.model import model
-
-    scratch = Path(tempfile.mkdtemp()).resolve()  # a longer path would be broken into lines
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    text = page.read_text("utf-8")
-    with ExitStack() as stack:
-        instead = {MODEL: stack.enter_context(model()).base_url} if MODEL in text else {}
-        return scratch, walked(text, scratch, instead)
+def followed(page: Path) -> list[Said]:
+    """Follow a page in a folder of its own, and return what was said."""
+    text, before = page.read_text("utf-8"), ""
+    if MODEL in text and page != PEOPLE:
+        before = PEOPLE.read_text("utf-8").split("\n## ")[1]
+        assert before.startswith("A small model\n")
+    with tempfile.TemporaryDirectory() as scratch:  # a longer path would be broken into lines
+        return walked(text, Path(scratch).resolve(), before)
 
 
-def groups() -> list[object]:
-    """Return the pages, each in the group of those tests that look at what it made."""
-    return [
-        pytest.param(page, id=page.stem, marks=pytest.mark.xdist_group(page.stem))
-        for page in PAGES
-        if not RUN_BY.search(page.read_text("utf-8"))
-    ]
-
-
-@pytest.mark.parametrize("page", groups())
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if not RUN_BY.search(page.read_text("utf-8"))],
+    ids=lambda page: page.stem,
+)
 def test_each_block_of_a_page_does_what_the_page_shows(page: Path) -> None:
-    _, said = followed(page)
-    for each in said:
+    for each in followed(page):
         assert masked(each.said) == masked(each.shown), each.command
         is_refused = "thence: could not" in each.shown or "thence: " in each.shown[:9]
         assert each.status == 0 or is_refused, (each.command, each.said)

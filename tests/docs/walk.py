@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -144,29 +143,25 @@ def as_user(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
 class Walk:
     """A reader who follows one page, with a home and a folder that are new."""
 
-    def __init__(self, folder: Path, home: Path, instead: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.here = os.fspath(folder)
         self.variables = environment(home)
         self.names: dict[str, object] = {"__name__": "page"}
-        self.instead = dict(instead)
+        self.instead: dict[str, str] = {}
         self.servers: list[subprocess.Popen[bytes]] = []
         self.said: list[Said] = []
 
-    def follow(self, page: str, only: str) -> list[Said]:
-        """Run all blocks of a page, or those of one language; its servers are ended behind it."""
-        try:
-            listed = blocks(page)
-            for block, behind in zip_longest(listed, listed[1:]):
-                is_run = block.reason is None and not block.is_output
-                if is_run and only in ("", block.language):
-                    self._run(block, behind if behind and behind.is_output else None)
-        finally:
-            while self.servers:
-                self._end_server()
-        return self.said
+    def follow(self, page: str, only: str = "") -> None:
+        """Run all blocks of a page, or those of one language."""
+        listed = blocks(page)
+        for block, behind in zip_longest(listed, listed[1:]):
+            is_run = block.reason is None and not block.is_output
+            if is_run and only in ("", block.language):
+                self._run(block, behind if behind and behind.is_output else None)
 
-    def _end_server(self) -> None:
+    def end_server(self) -> None:
+        """End the server that was started last."""
         server = self.servers.pop()
         server.send_signal(signal.SIGTERM)
         server.wait(ANSWERS_S)
@@ -197,18 +192,23 @@ class Walk:
 
     def _command(self, command: str, shown: str) -> tuple[str, int]:
         if command == "kill %1":
-            self._end_server()
+            self.end_server()
             return "", 0
         if not command.endswith(" &"):
             return self._plain(command) or self._shell(command)
         port = free_port()
-        usual = "8378" if "server run" in command else "8377"
+        program = command.removesuffix(" &")
+        if program.startswith("thence "):
+            usual = "8378" if "server run" in program else "8377"
+            program += f" --port {port}"
+        else:  # its port is its last word
+            program, _, usual = program.rpartition(" ")
+            program += f" {port}"
         self.instead[f"127.0.0.1:{usual}"] = f"127.0.0.1:{port}"
-        words = f"exec {command.removesuffix(' &')} --port {port}"
         with tempfile.TemporaryFile() as output:
             self.servers.append(
                 subprocess.Popen(
-                    ["bash", "-c", words],
+                    ["bash", "-c", f"exec {program}"],
                     cwd=self.here,
                     env=self.variables,
                     stdout=output,
@@ -295,17 +295,26 @@ def made(folder: Path, home: Path) -> Path:
     return folder
 
 
-def walked(
-    page: str, home: Path, instead: Mapping[str, str] | None = None, only: str = ""
-) -> list[Said]:
-    """Follow a page in the folder `shop` of a new home, as it is from its top."""
+def walked(page: str, home: Path, before: str = "", only: str = "") -> list[Said]:
+    """Follow a page in the folder `shop` of a new home, as it is from its top.
+
+    What another page has to be followed `before` is not among what is returned.
+    """
     folder = home / "shop"
     folder.mkdir(parents=True)
     settings = "[user]\nname = Ada\nemail = ada@example.com\n[init]\ndefaultBranch = main\n"
     (home / ".gitconfig").write_text(settings)
     if IN_A_REPOSITORY in page:
         made(folder, home)
-    return Walk(folder, home, instead or {}).follow(page, only)
+    walk = Walk(folder, home)
+    try:
+        walk.follow(before)
+        walk.said.clear()
+        walk.follow(page, only)
+    finally:
+        while walk.servers:
+            walk.end_server()
+    return walk.said
 
 
 def rewritten(page: str, walk: list[Said]) -> str:
@@ -322,6 +331,4 @@ if __name__ == "__main__":
     from tests.docs.test_pages import followed
 
     path = Path(sys.argv[1]).resolve()
-    scratch, said = followed(path)
-    path.write_text(rewritten(path.read_text(), said))
-    shutil.rmtree(scratch)
+    path.write_text(rewritten(path.read_text(), followed(path)))

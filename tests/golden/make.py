@@ -5,19 +5,16 @@ A later version keeps these files, reads them, and adds a folder of its own wher
 Nothing here imports thence: the wheel is installed into an environment of its own.
 """
 
-import http.client
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
+
+from tests.sync.proxy import UP, Proxy
 
 FOLDER = Path(__file__).parent / "0.2.0"
 SECRET = "swordfish"
@@ -45,6 +42,8 @@ PLAN = """\
 PASSWORD = "correct horse"
 OF_A_LOG = ("marks", "open", "sync", "lock", "index.db", "identity.json")
 DERIVED = (*OF_A_LOG, ".lock", "workers.log")
+OF_A_RUN = ("name", "status", "turns", "events", "by_type", "by_actor", "variables")
+OF_AN_EVENT = ("event_type", "subject", "actor", "stream", "seq", "lamport_clock", "payload")
 
 
 class Commands:
@@ -137,52 +136,25 @@ def push(thence: Commands, folder: Path) -> None:
     try:
         assert server.stdout is not None
         url = json.loads(server.stdout.readline())["url"]
-        with recorded(url.removeprefix("http://"), folder) as address:
-            thence(f"sync login {address} --username ada --password-stdin --quiet", stdin=PASSWORD)
+        with Proxy(url) as proxy:
+            login = f"sync login {proxy.url} --username ada --password-stdin --quiet"
+            thence(login, stdin=PASSWORD)
             thence("sync enable --log log --quiet")
             thence("sync now --log log --quiet")
+            sent = bytes(proxy.passed[UP])
     finally:
         server.terminate()
         server.communicate()
-
-
-@contextmanager
-def recorded(server: str, folder: Path) -> Iterator[str]:
-    """Yields the address of a proxy that keeps each POST request about events as a file."""
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if "/events/" in self.path:
-                packed = self.headers.get("Content-Encoding", "identity")
-                head = f"POST {self.path}\nContent-Encoding: {packed}\n\n"
-                file = folder / f"{len(list(folder.iterdir())) + 1}.http"
-                file.write_bytes(head.encode() + body)
-            self.passed_on(body)
-
-        def do_GET(self) -> None:
-            self.passed_on(None)
-
-        def passed_on(self, body: bytes | None) -> None:
-            connection = http.client.HTTPConnection(server)
-            head = {name: text for name, text in self.headers.items() if name.lower() != "host"}
-            connection.request(self.command, self.path, body, head)
-            answer = connection.getresponse()
-            data = answer.read()
-            self.send_response(answer.status)
-            for name, text in answer.getheaders():
-                self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(data)
-            connection.close()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
-        Thread(target=proxy.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{proxy.server_port}"
-        proxy.shutdown()
+    while sent:
+        head, _, sent = sent.partition(b"\r\n\r\n")
+        first, *rows = head.decode().split("\r\n")
+        fields = {name.lower(): text for name, _, text in (row.partition(": ") for row in rows)}
+        size = int(fields.get("content-length", 0))
+        body, sent = sent[:size], sent[size:]
+        if first.startswith("POST ") and "/events/" in first:
+            packed = fields.get("content-encoding", "identity")
+            kept = f"{first.removesuffix(' HTTP/1.1')}\nContent-Encoding: {packed}\n\n".encode()
+            (folder / f"{len(list(folder.iterdir())) + 1}.http").write_bytes(kept + body)
 
 
 def answers(python: Path, folder: Path) -> dict[str, Any]:
@@ -206,29 +178,12 @@ def answers(python: Path, folder: Path) -> dict[str, Any]:
             "events": [told(event, places) for event in events],
             "verified": json.loads(thence("verify --log log --json"))["ok"],
             "why": [places[event["event_id"]] for event in chain],
-            "run": {
-                name: run[name]
-                for name in (
-                    "name",
-                    "status",
-                    "turns",
-                    "events",
-                    "by_type",
-                    "by_actor",
-                    "variables",
-                )
-            },
+            "run": {name: run[name] for name in OF_A_RUN},
             "board": [
-                [
-                    package["wp_id"],
-                    lane,
-                    package["title"],
-                    package["agent"],
-                    package["subtasks_done"],
-                ]
+                [one["wp_id"], lane, one["title"], one["agent"], one["subtasks_done"]]
                 for feature in board["features"]
                 for lane, packages in feature["lanes"].items()
-                for package in packages
+                for one in packages
             ],
             "table": (thence.folder / "table.csv").read_text().splitlines(),
         }
@@ -236,8 +191,7 @@ def answers(python: Path, folder: Path) -> dict[str, Any]:
 
 def told(event: dict[str, Any], places: dict[str, int]) -> dict[str, Any]:
     """Returns the members of an event that anybody would write, with its causes by their place."""
-    names = ("event_type", "subject", "actor", "stream", "seq", "lamport_clock", "payload")
-    kept = {name: event[name] for name in names if name in event}
+    kept = {name: event[name] for name in OF_AN_EVENT if name in event}
     return kept | {"caused_by": [places[one] for one in event.get("caused_by", ())]}
 
 

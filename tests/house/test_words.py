@@ -1,7 +1,4 @@
-"""Words that no tracked file holds: hosts of registries, paths of one machine, what is left open.
-
-Nor does src hold names of our own where the field has a term.
-"""
+"""Words that no tracked file holds: registries, paths of one machine, what is left unfinished."""
 
 import ast
 import re
@@ -13,50 +10,10 @@ HOSTS = ("pypi" + ".org", "python" + "hosted", "npmjs" + ".", "debian" + ".org",
 MACHINE_PATH = re.compile(r"(?<![\w.})~/*-])/(?:work|root|home|Users)/(?=\w|\.)")
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
-# name of our own: the field's term for it
-FIELD_TERMS = {
-    "Disowned": "a duplicate",
-    "Exchange": "ExchangeResult, SyncService",
-    "Hull": "bounds",
-    "Numbered": "RequiredFields",
-    "Pace": "RateLimiter",
-    "PendingAppend": "AppendFuture",
-    "Ranking": "the order of duplicates",
-    "StepMembers": "EventFields",
-    "WaiterCount": "the waiters themselves",
-    "WaysIn": "AuthRoutes",
-    "_Terms": "Awaiting",
-    "_bring": "push",
-    "_is_unread": "skips_recording",
-    "_poison": "a fenced writer",
-    "_set_aside": "copy forward",
-    "_take_in": "import_shared",
-    "_those": "digests_matching",
-    "contested": "a duplicate",
-    "entitle": "set_title",
-    "from_here": "relative_path",
-    "generator_around": "owning_generator_frame",
-    "given_again": "reused_numbers",
-    "instead_of": "redacted_form",
-    "isolating": "record_failure",
-    "leave_reused_node": "renew_node_if_cloned",
-    "look_again": "refresh",
-    "nobodys": "dummy_hash",
-    "other_lines": "duplicates",
-    "outranked": "a duplicate",
-    "patiently": "run_in_thread",
-    "replica": "log",
-    "supersede": "the order of duplicates",
-    "to_explain": "prefers_failure",
-    "twins": "duplicates",
-}
-NAME_OF_OUR_OWN = re.compile(rf"\b(?:{'|'.join(FIELD_TERMS)})\b")
 # in errors, notices and sentences a reader expects during, again, no longer, someone, so, continue
 STUMBLE = re.compile(
     r"\b(?:amid|anew|any more|(?:any|every|no|some)body|by which|goe?s? on|meanwhile|of which)\b"
 )
-# public: the old value of a decision is given under this name
-PUBLIC_NAMES = {("sim", "instead_of")}
 
 
 def findings(name: str, text: str) -> list[str]:
@@ -72,17 +29,6 @@ def findings(name: str, text: str) -> list[str]:
 def test_tree_names_no_registry_host_and_no_path_of_a_machine_and_leaves_nothing_unfinished():
     found = [line for name, text in texts() for line in findings(name, text)]
     assert not found, "\n".join(found)
-
-
-def test_source_says_the_term_of_the_field():
-    found = [
-        f"{module.path}: {name}, say {FIELD_TERMS[name]}"
-        for module in modules("src")
-        for name in sorted(set(NAME_OF_OUR_OWN.findall(module.text)))
-        if (module.room, name) not in PUBLIC_NAMES
-    ]
-    assert not found, "\n".join(found)
-    assert NAME_OF_OUR_OWN.findall("self.twins = Numbered()") == ["twins", "Numbered"]
 
 
 def test_texts_for_users_hold_no_word_that_a_reader_stumbles_over():

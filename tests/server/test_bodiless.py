@@ -7,7 +7,6 @@ import httpx2
 import pytest
 from tests.server.conftest import Shop
 from tests.server.runs import make_run
-from tests.server.serving import serving
 
 from thence.server.app import create_app
 from thence.server.logs.root import Logs, Root
@@ -66,30 +65,6 @@ def test_head_of_a_stream_is_its_beginning_and_nobody_listens_then(shop: Shop) -
     assert shop.server.client.head("/simulations/none/events/live").status_code == 404
     unknown = shop.server.client.head(LIVE, headers={"Last-Event-ID": "none"})
     assert unknown.status_code == 404
-
-
-def test_head_wants_the_token_and_takes_it_as_get_does(tmp_path) -> None:
-    make_run(tmp_path, "run", count=3)
-    with serving(tmp_path, "--token", "s3cret") as server:
-        assert server.client.head("/simulations").status_code == 401
-        headers = {"Authorization": "Bearer s3cret"}
-        assert server.client.head("/simulations", headers=headers).status_code == 200
-        assert server.client.head("/", params={"token": "s3cret"}).status_code == 303
-
-
-def test_app_itself_sends_no_body_whatever_serves_it(tmp_path) -> None:
-    make_run(tmp_path, "run", count=3)
-
-    async def asked() -> list[httpx2.Response]:
-        transport = httpx2.ASGITransport(create_app(tmp_path))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://any") as client:
-            return [
-                await client.head(f"/simulations/run/{path}")
-                for path in ("events", "events.ndjson", "events/live")
-            ]
-
-    for answer in asyncio.run(asked()):
-        assert (answer.status_code, answer.content) == (200, b"")
 
 
 @pytest.mark.promise("Q8")

@@ -61,16 +61,6 @@ def test_sweep_has_the_median_and_10_to_90_percent_of_each_setting(tmp_path, ser
     assert shown.links.count("/runs/fish%3Aset-1-seed-3") == 2
 
 
-def test_setting_of_all_runs_is_told_once(tmp_path: Path, server: Serving) -> None:
-    folder = swept(tmp_path, {1: (3, 8, 5)})
-    plan = json.loads((folder / "plan.json").read_text())
-    plan["settings"] = {name: values[:1] for name, values in plan["settings"].items()}
-    (folder / "plan.json").write_text(json.dumps(plan))
-    shown = counted(server, "/runs/fish")
-    assert shown.text.count("engine.growth") == 1
-    assert "3 of 3 runs completed; in all: engine.growth 0.2" in shown.text
-
-
 def test_sweep_chooses_what_differs_and_leaves_out_what_is_no_number(tmp_path, server) -> None:
     swept(tmp_path, {1: (3, "many", None), 2: (True, float(7), {"a": 1})})
     shown = counted(server, "/runs/fish?var=global%2Fname")

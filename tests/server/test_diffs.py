@@ -15,7 +15,7 @@ from tests.server.runs import make_run, stored
 from tests.server.serving import Serving, altered_serving, serving
 
 from thence.core.diff import as_json, difference, side
-from thence.server.routes.diffs import LOG_BYTES_MAX
+from thence.server.routes.logs import LOG_BYTES_MAX
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 
 
@@ -116,7 +116,7 @@ def test_comparisons_hold_up_no_other_question(large: Path) -> None:
 
 
 def test_comparison_that_takes_too_long_is_refused_with_the_command_for_it(large: Path) -> None:
-    soon = "from thence.server.routes import diffs\ndiffs.COMPARED_S = 0.01"
+    soon = "from thence.server.routes import logs\nlogs.COMPARED_S = 0.01"
     with altered_serving(large, soon) as server:
         answer = server.get("/simulations/a/diff/b")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")

@@ -104,6 +104,7 @@ def test_token_is_wanted_for_all_but_health(root: Path) -> None:
                 assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
                 assert answer.headers["www-authenticate"] == "Bearer"
             assert server.get(path, headers=HEADER).status_code in (200, 404)
+        assert server.client.head("/simulations").status_code == 401
 
 
 def test_browser_shows_the_token_once_and_then_a_cookie(root: Path) -> None:

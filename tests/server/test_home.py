@@ -13,9 +13,9 @@ from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
 from tests.tiers import tenth
 
 import thence as library
-from thence.server.web.charts import sparkline
+from thence.server.web.home import LOGS_SHOWN
 
-RUNS = tenth(1_000, 100)
+RUNS = tenth(1_000, 220)
 
 
 def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
@@ -239,20 +239,16 @@ def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path, server: Se
 
 
 @pytest.mark.whole
-def test_thousand_runs_are_all_listed(tmp_path: Path, server: Serving) -> None:
+def test_latest_of_a_thousand_runs_are_listed_and_all_on_demand(tmp_path, server) -> None:
     for number in range(RUNS):
         folder = tmp_path / f"run-{number:04}"
         folder.mkdir()
         (folder / "events.jsonl").write_bytes(b"".join(foreign(n) for n in range(3)))
         configure(folder, seed=number, growth=number)
     server.get("/health")
-    assert server.get("/").text.count("<tr") == RUNS + 1  # whatever is counted by then
-    assert f"{RUNS * 3:,} events" in counted(server).text
-
-
-def test_sparkline_shows_each_count_that_is_none() -> None:
-    assert sparkline([], "x") is None
-    assert sparkline([0, 0], "x") is None
-    chart = str(sparkline([1, 0, 1_000_000], "<x>"))
-    assert 'd="M0 20v-1h1.6V20zM4 20v-20h1.6V20z"' in chart
-    assert 'aria-label="&lt;x&gt;"' in chart
+    assert server.get("/").text.count("<tr") == LOGS_SHOWN + 1  # whatever is counted by then
+    home = counted(server)
+    assert f"{RUNS * 3:,} events" in home.text
+    assert f"The {LOGS_SHOWN} latest of {RUNS:,} are shown" in home.text
+    assert "/?all=1" in home.links
+    assert server.get("/?all=1").text.count("<tr") == RUNS + 1

@@ -1,12 +1,10 @@
 """Pages of large logs, and questions to them and to others, while their index is made."""
 
 import asyncio
-import gc
 import re
 from pathlib import Path
 
 import pytest
-from starlette.exceptions import HTTPException
 from tests.events import large_log
 from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, altered_serving
@@ -17,7 +15,7 @@ from thence.server.routes.state import ServerState
 
 EVENTS, SOME_EVENTS = 40_000, 20_000
 TOLD = re.compile(
-    r"the index of large is being made: "
+    r"the index of large is being built: "
     r"(waiting for another one|[\d,]+ of about (39|40),\d{3} events)"
 )
 
@@ -55,27 +53,6 @@ def test_page_says_how_far_the_index_is_until_it_is_made(large) -> None:
         assert server.get("/runs/none").status_code == 404
         # whoever comes later finds the index
         assert reloads(server, "/runs/large")[0] == 0
-
-
-def test_pages_that_come_at_once_wait_for_an_index_together(large) -> None:
-    state = ServerState(Root(large))
-    faults: list[object] = []
-
-    async def wait() -> None:
-        while True:
-            try:
-                return await state.ask("large", lambda log: None, is_patient=False)
-            except HTTPException:  # it is not ready yet
-                await asyncio.sleep(0)
-
-    async def asked() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
-        await asyncio.gather(*[wait() for _ in range(6)])
-        gc.collect()  # a task that failed and that nobody awaited says so when it goes
-
-    asyncio.run(asked())
-    state.close()
-    assert faults == []
 
 
 @pytest.mark.promise("Q7")

@@ -24,12 +24,6 @@ ROUTES = (
 HOSTILE = "<script>alert(1)</script>\"'\u202e\x00"
 
 
-def test_document_names_them_as_not_promised(shop: Shop) -> None:
-    paths = shop.server.json("/openapi.json")["paths"]
-    for route in (*ROUTES[:-1], "path/{event_id}", "series", "growth"):
-        assert paths[f"/logs/{{id}}/{route}"]["get"]["tags"] == ["not promised"], route
-
-
 def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
     event_id = shop.orders[2]
     assert shop.server.json(f"/logs/orders/path/{event_id}")["path"][0::4] == [3, 1, 2]

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import signal
 
 import pytest
 from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
@@ -16,9 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import set_span_in_context
-from tests.cli.installed import THENCE, begin, thence
+from tests.cli.installed import thence
 from tests.log.committers import until
-from tests.log.faults import WAIT_S
 from tests.server.serving import serving
 
 import thence as package
@@ -242,16 +240,6 @@ def test_span_that_a_processor_records_and_an_exporter_sends_is_one_span(tmp_pat
         intake.settle()
         recorded(tmp_path, 8)
     assert found["tool.begun"] == ["agent.begun"]
-
-
-def test_log_that_is_made_for_spans_is_told(tmp_path):
-    told = []
-    for _ in range(2):
-        process = begin(THENCE, "serve", "log", "--otlp", "--port", "0", cwd=tmp_path)
-        process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        told.append("created the log log: there was none" in process.communicate(timeout=WAIT_S)[1])
-    assert told == [True, False]
 
 
 def test_log_to_import_into_is_taken_while_spans_come_in(tmp_path):

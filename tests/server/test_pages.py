@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -19,7 +18,6 @@ import thence
 from thence.core.markup import visible
 from thence.core.new_event import HostEvent
 from thence.core.redaction import redacted
-from thence.server.web.layout import problem_page
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
 POLICY = (
@@ -305,18 +303,6 @@ def test_empty_root_and_empty_log_say_so(tmp_path: Path, server: Serving) -> Non
     assert "There are no events yet." in page(server, "/runs/run").text
 
 
-def test_two_runs_are_compared(shop: Shop) -> None:
-    run = page(shop.server, "/runs/first")
-    assert "run" in {field["name"] for field in run.all("select")}
-    (own,) = [field["value"] for field in run.all("input") if field["name"] == "run"]
-    sent = shop.server.get("/runs", params={"run": [own, "second"]})
-    assert (sent.status_code, sent.headers["location"]) == (303, "/runs/first/diff/second")
-    assert "Two logs compared" in page(shop.server, "/runs/first/diff/orders").text
-    same = page(shop.server, "/runs/first/diff/first")
-    assert "Both logs have the same content." in same.text
-    page(shop.server, "/runs/first/diff/none", 404)
-
-
 def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_parting(
     tmp_path: Path,
     server: Serving,
@@ -378,27 +364,6 @@ def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
     text = page(server, f"/runs/log/events/{event.event_id}").text
     assert "no redaction of it counts here" in text
     assert "redacted for good" not in text
-
-
-def test_cell_is_named_where_a_narrow_screen_shows_no_heads(tmp_path, server) -> None:
-    make_run(tmp_path, "run", count=3)
-    cells = page(server, "/").all("td")
-    names = [None, "turns", "events", "failures", "duration", None, "to"]
-    assert [cell.get("data-name") for cell in cells] == names
-    kinds = ["status", *["number"] * 4, "course", None]
-    assert [cell.get("class") for cell in cells] == kinds
-    turns = [cell.get("data-name") for cell in page(server, "/runs/run").all("td")]
-    assert turns.count("turn") == 3
-
-
-def test_sentence_of_a_problem_begins_with_a_capital_letter_as_pages_show_it():
-    style = files("thence.server.web").joinpath("static/style.css").read_text("utf-8")
-    lifted, _, _ = style.partition("{ text-transform: uppercase; }")
-    for status in (401, 404, 503):
-        (role,) = re.findall(
-            r'<p role="(\w+)">the log', problem_page(status, "the log is away").body.decode()
-        )
-        assert f'[role="{role}"]::first-letter' in lifted.rpartition("}")[2]
 
 
 def test_script_and_style_stand_under_a_digest_and_need_no_token(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.server.test_pages import HOSTILE, TURNED, Parsed
 
 from thence.core.markup import visible
-from thence.server.web.texts import COLOURED_CHARACTERS_MAX, coloured, markdown
+from thence.server.web.parts import COLOURED_CHARACTERS_MAX, coloured, markdown
 
 _SIGNS = st.sampled_from([*"#*_`~[]()!<>&|-+1. \n\t\"'\\", "```", "http://x", "\u202e", "&lt;"])
 CODE = 'def pay(total):\n\treturn total * 1.19  # "VAT"\n\n\n"""a\nb"""\n'

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.cli.installed import thence as run_thence
 from tests.server.listening import heard
 from tests.server.serving import serving
 
@@ -133,31 +132,3 @@ def test_page_of_an_event_shows_the_beginning_and_says_so(client: TestClient) ->
     assert "Only the beginning" not in client.get(f"/runs/mail/events/{names[0]}").text
     page = client.get("/runs/mail")
     assert page.status_code == 200, page.text
-
-
-def test_notebook_and_command_show_an_event_with_its_beginning(root: Path) -> None:
-    with thence.open(root / "mail") as log:
-        page = log.query(type="told")
-        assert LARGE[LOST][:50] in page._repr_html_()
-        event = page.events[LOST].event_id
-    ended = run_thence("show", event, "--log", str(root / "mail"), cwd=root)
-    assert ended.code == 0, ended.err
-    assert LARGE[LOST][:50] in ended.out
-    assert "Only the beginning of a large value can be read: /in/text" in ended.out
-
-
-def test_page_of_a_call_whose_messages_cannot_be_read_shows_its_answer(tmp_path: Path) -> None:
-    folder = tmp_path / "root" / "talk"
-    messages = [{"role": "system", "content": "rules " * 400}, {"role": "user", "content": "go"}]
-    with thence.open(folder, vocabulary="sim", bodies_from=1_024) as log:
-        call = log.append(
-            "SYSTEM", {"error_type": "llm_call", "messages": messages, "answer": "1"}, actor="ann"
-        )
-        log.append("DECISION", {"decision_type": "move"}, actor="ann", caused_by=call)
-    (folder / BODIES).write_bytes(b"")
-    with TestClient(create_app(folder.parent)) as client:
-        names = [one["event_id"] for one in client.get("/logs/talk/events").json()["events"]]
-        for name in names[-2:]:
-            page = client.get(f"/runs/talk/events/{name}")
-            assert page.status_code == 200, page.text
-            assert "Model, answer" in page.text

@@ -16,7 +16,6 @@ from tests.work.project_events import SLUG, planned
 
 import thence
 from thence.core.new_event import HostEvent
-from thence.log.recovery.writers import run_status
 from thence.sim import Event, EventWriter, SimulationConfig, SimulationOrchestrator, VerbosityLevel
 
 USELESS = json.dumps({"reasoning": HOSTILE, "action": {"do": "none"}})
@@ -155,19 +154,6 @@ def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path, server: Servi
     assert told.startswith("in flight when it ended: ")
     assert f"python {HOSTILE}"[:60] in told
     assert told.endswith("; 1 session, 1 prompt, 1 commit")
-
-
-def test_status_with_failed_decisions_is_decided_at_one_place() -> None:
-    assert run_status("completed", {}) == ("completed", True, "")
-    fine = run_status("completed", {"decisions": 72, "decisions_failed": 0})
-    assert fine == ("completed", True, "0 of 72 decisions failed")
-    bad = run_status("completed", {"decisions": 1272, "decisions_failed": 72})
-    assert bad[:2] == ("completed, 72 of 1,272 decisions failed", False)
-    assert run_status("failed", {})[:2] == ("failed", False)
-    odd = {"decisions": "x", "decisions_failed": 3}
-    assert run_status("completed", odd)[:2] == ("completed, 3 decisions failed", False)
-    for value in ("3", True, -1, None, [3]):
-        assert run_status("completed", {"decisions_failed": value}).is_good
 
 
 def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path, server) -> None:

@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-import ssl
 import threading
 from collections import defaultdict
 from contextlib import suppress
@@ -25,11 +24,10 @@ class TeamServer:
     """Logins, and the four questions about logs, answered by `logs[name]` as far as there is one.
 
     `overrides[path]` is the (status, headers, body) of all answers to a path, or makes it; without
-    a status the connection ends. With a `certificate` it speaks TLS. Connections made before wait
-    until it begins.
+    a status the connection ends.
     """
 
-    def __init__(self, make_log=None, certificate=None, begins_s=0.0):
+    def __init__(self, make_log=None):
         self.logs = defaultdict(make_log) if make_log else {}
         self.team = TEAM
         self.overrides = {}
@@ -42,15 +40,8 @@ class TeamServer:
         self._mutex = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        scheme = "https" if certificate else "http"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Timer(begins_s, self._server.serve_forever, (0.01,))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
     def __enter__(self):
@@ -176,10 +167,6 @@ def _handler(server):
                 self.wfile.flush()
 
         do_GET = do_POST = _serve
-
-        def handle(self):
-            with suppress(ssl.SSLError):  # the client refuses the certificate
-                super().handle()
 
         def log_message(self, *_):
             """Leave stderr to the test."""

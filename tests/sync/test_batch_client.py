@@ -15,7 +15,6 @@ from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
 from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, team_server
-from tests.sync.http_servers import TeamServer, told
 from tests.sync.tls_front import tls_front
 
 from thence.work.journal.store import EventStore
@@ -151,18 +150,3 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
     arrived = {each["event_id"]: each for each in held}
     for event in sent:
         assert json.dumps(arrived[event["event_id"]]["payload"]) == json.dumps(event["payload"])
-
-
-def test_word_that_another_tools_client_does_not_know_counts_as_failed() -> None:
-    certificate = str(Path(__file__).with_name("loopback.pem"))
-    results = [
-        {"event_id": "01A", "status": "success", "error_message": None, "error": None},
-        {"event_id": "01B", "status": "later", "error_message": None, "error": None},
-    ]
-    with TeamServer(certificate=certificate) as server:
-        server.overrides["/api/v1/events/batch/"] = told(200, {"results": results})
-        client = BatchClient(server.url, certificate)
-        client.queue = [{"event_id": "01A"}, {"event_id": "01B"}]
-        assert client.send() == 1
-        assert client.queue == [{"event_id": "01B"}]
-        assert client.failed == {"01B": "later"}

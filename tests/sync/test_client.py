@@ -5,7 +5,6 @@ import json
 import os
 from base64 import b64encode
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
@@ -202,40 +201,10 @@ def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
         assert not proxy.asked.is_set()
 
 
-def test_proxy_that_needs_a_missing_package_is_an_error_in_words(monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with raises_code("server_unreachable", match="socksio"):
-        log_in("https://thence.example", "ada", "x")
-
-
-CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
-
-
-@pytest.mark.promise("S8")
-def test_certificate_is_verified_and_one_of_its_own_is_named(monkeypatch, tmp_path):
-    with TeamServer(certificate=CERTIFICATE) as server:
-        with raises_code("server_unreachable", match=r"(?i)certificate") as caught:
-            log_in(server.url, "ada", "blue whale")
-        assert "SSL_CERT_FILE" in caught.value.hint
-        assert server.requests == []
-        monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
-        assert log_in(server.url, "ada", "blue whale").team_slug == "atlas"
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-    with pytest.raises(SyncRefused, match="certificates"):
-        log_in(server.url, "ada", "x")
-
-
 def test_dripping_handshake_holds_no_request(tmp_path):
     hello = b"\x16\x03\x03\x3f\xff" + bytes(100)
     with HostileServer(hello, "handshake") as hostile, raises_code("server_unreachable"):
         log_in(hostile.url.replace("http", "https"), "ada", "x", request_s=0.3)
-
-
-def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(monkeypatch):
-    monkeypatch.setattr("thence.sync.client.CONNECT_S", 0.1)
-    monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
-    with TeamServer(certificate=CERTIFICATE, begins_s=0.4) as server:
-        assert log_in(server.url, "ada", "blue whale").username == "ada"
 
 
 def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):

@@ -16,10 +16,8 @@ from tests.sync.plain_server import Connection, PlainServer, line_ids
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import SyncRefused
-from thence.log.index.rows import statements
 from thence.log.open import OS_DISK
 from thence.log.read import reader
-from thence.sync import outbox
 from thence.sync.engine import AWAY_MAX, BATCH_PAUSE_S, PARKED_IN_ROUND_MAX, SyncEngine
 from thence.sync.outbox import Outbox
 from thence.sync.wire.messages import (
@@ -171,16 +169,6 @@ def test_line_at_which_a_proxy_fails_waits_alone_and_all_else_is_pushed(tmp_path
         engine.close()
 
 
-def test_rejected_line_is_parked_and_holds_up_no_other(tmp_path, server):
-    server.refuse = lambda line: "no" if b'"n":3}' in line else None
-    with opened(tmp_path / "a", 5) as log:
-        result = synced(log, server)
-        assert (result.pushed, result.rejected, result.parked) == (4, 1, 1)
-        server.refuse = lambda line: None
-        assert synced(log, server).pushed == 0, "a parked line waits until it is retried"
-        assert synced(log, server, target="another server").pushed == 1
-
-
 def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path, server):
     server.refuse = lambda line: "no" if b'"n":3}' in line else None
 
@@ -302,17 +290,6 @@ def test_lines_that_a_log_loses_amid_a_round_are_taken_again(tmp_path, server):
         assert stored(b.folder) == sorted(server.lines)
 
 
-def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path, server):
-    with opened(tmp_path / "a", 5) as a, thence.open(tmp_path / "b") as b:
-        synced(a, server)
-        damaged = [server.lines[0].replace(b'"n":0', b'"n":7'), *server.lines[1:]]
-        pages = iter([PulledPage(damaged, server.page("").next, False), server.page("")])
-        flipping = _unlike(page=lambda *_: next(pages))
-        result = synced(b, flipping(server))
-        assert (result.pulled, result.is_complete) == (5, True)
-        assert stored(b.folder) == sorted(server.lines)
-
-
 def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path, server):
     with thence.open(tmp_path / "b") as log:
         far = log.append("t").line.replace(b'"lamport_clock":1,', b'"lamport_clock":%d,' % 2**45)
@@ -378,22 +355,6 @@ def test_server_that_lost_what_was_brought_is_noticed_though_others_brought_as_m
         assert lost in server.lines
         assert synced(b, server).is_complete
         assert stored(b.folder) == sorted(server.lines)
-
-
-def test_search_for_undelivered_lines_reads_no_others():
-    with closing(sqlite3.connect(":memory:")) as database:
-        for statement in statements("outbox.sql", "thence.sync"):
-            database.execute(statement)
-        for sql, values in (
-            (outbox._WAITING, (0, -1, -1, 5)),
-            (outbox._PENDING, ()),
-            (outbox._PARKED, ()),
-            (outbox._PARKED_COUNT, ()),
-            (outbox._SYNCED, ("", 0, b"")),
-        ):
-            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-            assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
-            assert not [step for step in plan if step.startswith("SCAN lines")], plan
 
 
 @pytest.mark.promise("S12")

@@ -12,7 +12,6 @@ from thence.sync.target import (
     read_status,
     read_target,
     recorded,
-    switched,
     sync_folder,
     team_of,
     write_target,
@@ -40,18 +39,6 @@ def test_sync_is_off_until_it_is_enabled(folder):
     assert team_of(folder) is None
     with pytest.raises(SyncRefused):
         enabled_target(folder)
-
-
-def test_another_target_needs_a_switch_and_the_refusal_names_what_differs():
-    later = msgspec.structs.replace(TARGET, enabled_at="2027-01-01")
-    assert switched(None, later, may_switch=False) == later
-    assert switched(TARGET, later, may_switch=False) == later
-    for change in ({"server": "https://b.example"}, {"team": "b"}, {"user": "b"}, {"log": "b"}):
-        other = msgspec.structs.replace(TARGET, **change)
-        ((part, new),) = change.items()
-        with pytest.raises(SyncRefused, match=f"its {part} is {getattr(TARGET, part)}.*{new}$"):
-            switched(TARGET, other, may_switch=False)
-        assert switched(TARGET, other, may_switch=True) == other
 
 
 @pytest.mark.promise("S4")

@@ -114,7 +114,7 @@ def test_disabled_board_is_private_until_somebody_asks_again(remote, tmp_path):
     ada = clone(remote, tmp_path / "ada")
     done(ada, "finalize-tasks", "--add", "First")
     synced(ada)
-    assert f"what was sent stays on origin/{BOARD}" in sync(ada, "disable").err
+    assert f"sent events stay on origin/{BOARD}" in sync(ada, "disable").err
     assert "not shared yet" in sync(ada, "status").out
     assert "now shared on" in sync(ada, "now").err
 

@@ -31,7 +31,6 @@ _CODES: Mapping[str, int] = {
 }
 _STDOUT = "check where stdout goes: a full disk, or a place that can't be written"
 _DEBUG = "run it again with --debug for the traceback"
-_SUGGESTION = " Did you mean "
 
 
 class Failure(NamedTuple):
@@ -111,19 +110,15 @@ def _misuse(error: click.ClickException) -> Failure:
     """Returns the report of wrong arguments, with the usage of their command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     text = error.format_message()
-    message, _, suggestion = text.partition(_SUGGESTION)
     if isinstance(error, click.NoSuchOption):
-        from thence.core.nearest import TYPO_LIKENESS, nearest
+        from thence.core.nearest import did_you_mean
 
-        message = f"No such option '{error.option_name}'"
         names = [option.removeprefix("--") for option in error.possibilities or ()]
-        name = error.option_name.removeprefix("--")
-        near = nearest(name, names, likeness=TYPO_LIKENESS)
-        suggestion = f"'--{near[0]}'?" if near else ""
+        near = did_you_mean(error.option_name.removeprefix("--"), names)
+        text = f"No such option '{error.option_name}'" + near.replace("mean ", "mean --")
+    message, is_near, name = text.partition("; did you mean ")
     path = context.command_path if context else "thence"
-    hint = f"`{path} --help` shows its options"
-    if suggestion:
-        hint = f"did you mean {suggestion}"
+    hint = f"did you mean {name}" if is_near else f"`{path} --help` shows its options"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "usage: " + " ".join(usage.split())
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")

@@ -35,11 +35,9 @@ class Commands(click.Group):
         names = self.list_commands(ctx)
         if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from thence.core.nearest import TYPO_LIKENESS, nearest
+        from thence.core.nearest import did_you_mean
 
-        near = nearest(name, names, likeness=TYPO_LIKENESS)
-        suggestion = f" Did you mean '{near[0]}'?" if near else ""
-        raise click.UsageError(f"No such command '{name}'.{suggestion}", ctx)
+        raise click.UsageError(f"No such command '{name}'{did_you_mean(name, names)}", ctx)
 
 
 class LazyCommands(Commands):

@@ -25,7 +25,7 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.routes import logs, look
     from thence.server.routes.parameters import Parameters
     from thence.server.routes.state import ServerState, app_state
-    from thence.server.web import documents, pages
+    from thence.server.web import pages
     from thence.server.web.layout import problem_page, static_route
 
 __all__ = ["create_app", "create_team_app"]
@@ -72,7 +72,6 @@ def create_app(
         app.include_router(logs.routes_of(kind))
     app.include_router(look.router)
     app.include_router(pages.router)
-    app.include_router(documents.router)
     app.router.routes.append(static_route())
     app.add_middleware(
         GZipMiddleware,

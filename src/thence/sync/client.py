@@ -234,7 +234,7 @@ class Connection:
                     continue
                 text = words(str(error)) or type(error).__name__
                 if isinstance(error, httpcore2.TimeoutException):
-                    text = f"no whole answer within {self._request_s:g} s"
+                    text = f"no complete response within {self._request_s:g} s"
                 elif isinstance(error, httpcore2.ProtocolError) and self._network.has_answered:
                     raise bad_answer(self.server, text, _LATER) from error
                 raise SyncRefused(
@@ -405,7 +405,7 @@ def _proxy_to(server: str) -> httpcore2.Proxy | None:
 
 def bad_answer(server: str, cause: str, hint: str = _OTHER) -> SyncRefused:
     """Returns the error for an answer that no server of thence gives."""
-    operation = "could not read the answer of"
+    operation = "could not read the response of"
     return SyncRefused(operation, place=server, cause=cause, hint=hint, code="bad_answer")
 
 

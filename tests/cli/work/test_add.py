@@ -1,17 +1,14 @@
 """`finalize-tasks --add`: a package without a section, under an id that nobody else takes."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
+from tests.cli.work.projects import FOLDER, done, planned, project, refused
 from tests.git.repositories import commit, content, git, make_repository
 from tests.work.boards import NAMED, bare, clone, on_remote, synced
 
-from thence.work.plan.frontmatter import read
+from thence.work.plan.package_files import read
 
 GENERAL = "kitty-specs/000-general"
-AT_ONCE = 16
 pytestmark = pytest.mark.xdist_group("work_add")
 
 
@@ -95,27 +92,6 @@ def test_id_is_free_on_the_board_in_tasks_md_and_among_files(tmp_path):
 def test_what_it_would_belong_to_has_to_be_there(empty, arguments, guard, cause):
     error = refused(empty, "finalize-tasks", "--add", "a", *arguments, code=1)
     assert (error["guard"], error["cause"]) == (guard, cause)
-
-
-@pytest.mark.promise("L14")
-def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
-    repo = project(tmp_path / "r")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        ended = list(
-            pool.map(
-                lambda number: work(repo, "finalize-tasks", "--add", f"No {number}", "--json"),
-                range(AT_ONCE),
-            )
-        )
-    assert [each.code for each in ended] == [0] * AT_ONCE, [each for each in ended if each.code]
-    added = {each.json["wp_id"]: each.json["title"] for each in ended}
-    assert len(added) == AT_ONCE
-    assert {wp_id: each.text("title") for wp_id, each in packages(repo).items()} == added
-    (feature,) = done(repo, "status", "--json").json["features"]
-    assert {each["wp_id"]: each["title"] for each in feature["lanes"]["planned"]} == added
-    files = git(repo, "ls-tree", "--name-only", f"main:{GENERAL}/tasks").splitlines()
-    assert sorted(name[:4] for name in files) == sorted(added)
-    assert git(repo, "status", "--porcelain") == ""
 
 
 def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):

@@ -40,14 +40,6 @@ def test_all_that_is_wrong_is_told_before_the_three_lines(feature):
     assert len(lines) == 5
 
 
-def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
-    data = b"\xef\xbb\xbf" + TASKS.encode().replace(b"\n", b"\r\n")
-    repo = planned(tmp_path / "r", data)
-    assert done(repo, "finalize-tasks", "--json").json["packages"] == ["WP01", "WP02"]
-    done(repo, "mark-status", "T001")
-    assert (repo / FOLDER / "tasks.md").read_bytes() == data
-
-
 def test_broken_yaml_of_a_package_file_is_in_nobodys_way(repo):
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"title:", b"title: [")

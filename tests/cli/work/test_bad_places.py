@@ -17,14 +17,12 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import WAIT_S
 from tests.cli.work.three_packages import SLUG, done
 from tests.git.repositories import commit, git, make_repository
-from tests.mounts import mounted
 from tests.tiers import seed, tenth
 from tests.work.boards import hook, on_remote
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_places")]
 BRANCH = f"{SLUG}-WP03"
 REFUSING = "#!/bin/sh\necho 'the rule of this house' >&2\nexit 1\n"
-ROOM_BYTES_MAX = 98_304
 # a file of these has more bytes than the journal of a state or its code, or fewer
 SIZES_BYTES = range(2_048, 24_576)
 # without it the system ends a git that writes too much; git goes on, as on a full disk
@@ -32,7 +30,6 @@ LIMITED_GIT = """#!/bin/sh
 trap '' XFSZ
 exec {git} "$@"
 """
-DISK = "24m"
 STASH = re.compile(r"git stash push [^;]*")
 
 
@@ -90,20 +87,6 @@ def copy(source, place, name="project"):
     return copied
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A filesystem of its own, None where this user may mount none."""
-    with mounted(tmp_path / "disk", DISK) as is_mounted:
-        yield tmp_path / "disk" if is_mounted else None
-
-
-def fill(disk, room_bytes):
-    """Take the room of a disk, but for so much."""
-    stat = os.statvfs(disk)
-    with (disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - room_bytes)
-
-
 def told(ended):
     """Return the next step of a command that failed; it has to be one."""
     assert ended.code == 1, ended
@@ -131,26 +114,6 @@ def is_whole(project, case):
         assert "WP03" in [package["wp_id"] for package in lanes[case.lane]]
     if case.state not in ("planned", "kitty"):
         assert git(project, "show", f"{BRANCH}:page.py") == CODE["page.py"].removesuffix("\n")
-
-
-@pytest.mark.promise("L16")
-@pytest.mark.parametrize("name", tenth([*CASES], ["add", "move", "merge"]))
-@pytest.mark.whole
-def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
-    if disk is None:
-        return  # this user may mount nothing: the limits below stand for it
-    case, chance = CASES[name], random.Random(seed(f"room {name}"))
-    rooms = [*chance.sample(range(4_096, ROOM_BYTES_MAX), tenth(3, 1)), *tenth([0], [])]
-    for number, room_bytes in enumerate(rooms):
-        project = copy(states / case.state, disk, f"{number}")
-        if name == "sync":
-            shutil.rmtree(disk.parent / "remote.git", ignore_errors=True)
-            on_remote(project, disk.parent / "remote.git")
-        fill(disk, room_bytes)
-        ended = warm(*words(case), cwd=project)
-        (disk / "filler").unlink()
-        completed_later(project, case, ended)
-        shutil.rmtree(project)
 
 
 @pytest.mark.promise("L16")

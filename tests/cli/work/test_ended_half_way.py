@@ -1,14 +1,12 @@
 """What was left half-way, by a kill or by hand, is one sentence of `status` with what to type."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, project
@@ -44,28 +42,6 @@ def test_package_whose_command_was_killed_stays_taken_and_the_same_command_goes_
     assert warm("verify", cwd=repo).code == 0
 
 
-@pytest.mark.promise("L14")
-def test_package_of_a_command_at_work_is_left_to_it(repo, tmp_path):
-    for name in ("begun", "go"):
-        os.mkfifo(tmp_path / name)
-    waiting = f"echo x > {tmp_path}/begun; cat {tmp_path}/go"
-    path = with_git(tmp_path / "bin", "worktree add", waiting)
-    process = subprocess.Popen(
-        [THENCE, "work", "implement", "WP01", "--actor", "ada"],
-        cwd=repo,
-        env=environment(PATH=path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        (tmp_path / "begun").read_bytes()
-        shown = done(repo, "status").out
-        assert (NOT_THERE in shown, "next: thence work implement WP01" in shown) == (True, False)
-    finally:
-        (tmp_path / "go").write_bytes(b"")
-    assert process.wait(60) == 0
-
-
 @pytest.mark.parametrize("is_kept", [True, False])
 def test_worktree_of_a_reopened_package_is_missing_only_where_it_is_gone(repo, is_kept):
     tree = Path(done(repo, "implement", "WP01", "--json").json["worktree"])
@@ -85,9 +61,9 @@ def test_worktree_of_a_reopened_package_is_missing_only_where_it_is_gone(repo, i
     [
         (
             ("setup-spec", "More"),
-            f"{MORE} is not there: what began it ended half-way, or it was removed",
+            f"{MORE} is not there: its command ended half-way, or it was removed",
         ),
-        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: what added"),
+        (("finalize-tasks", "--add", "Next"), "WP02  Next  (its file is not there: its command"),
     ],
 )
 def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where):

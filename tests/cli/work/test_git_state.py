@@ -8,11 +8,8 @@ import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done, plan, work
-from tests.git.repositories import commit, git
+from tests.git.repositories import commit, git, hook
 from tests.work.boards import NAMED
-
-from thence.work.session.package_code import deleted_branch
-from thence.work.session.session import Session
 
 
 @pytest.fixture
@@ -50,29 +47,29 @@ def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
 
 def test_commit_that_the_user_leaves_behind_at_once_is_no_fault(project):
     before = git(project, "rev-parse", "HEAD")
-    hook = project / ".git/hooks/post-commit"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\ngit reset --quiet --hard HEAD~1\n")
-    hook.chmod(0o755)
+    hook(project, "post-commit", "git reset --quiet --hard HEAD~1")
     assert (
         done(project, "finalize-tasks", "--add", "One more", "--feature", SLUG)["wp_id"] == "WP04"
     )
     assert git(project, "rev-parse", "HEAD") == before
 
 
-def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
+@pytest.mark.parametrize("operation", ["merge", "rebase"])
+def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project, operation):
     git(project, "checkout", "--quiet", "-b", "side")
     commit(project, {"a.txt": "side\n"})
     git(project, "checkout", "--quiet", "main")
     commit(project, {"a.txt": "main\n"})
-    git(project, "merge", "side", check=False)
-    tip = git(project, "rev-parse", "main")
+    git(project, operation, "side", check=False)
+    tip, before = git(project, "rev-parse", "main"), git(project, "status", "--porcelain")
+    assert "UU a.txt" in before
     ended, told = work(project, "move-task", "WP03", "--to", "doing")
     assert ended.code == 0
+    assert git(project, "status", "--porcelain") == before
     added = done(project, "finalize-tasks", "--add", "More")
     assert added["commit"] is None
     assert git(project, "rev-parse", "main") == tip
-    git(project, "merge", "--abort")
+    git(project, operation, "--abort")
     assert done(project, "finalize-tasks", "--add", "Again")["commit"]
     path = next((project / ".kittify" / "events").glob("*.jsonl"))
     assert told["events"][0] in path.read_text()
@@ -80,9 +77,7 @@ def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
 
 def test_hook_that_tells_something_does_it_from_within_git(project):
     worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
-    hook = project / ".git" / "hooks" / "post-commit"
-    hook.write_text(f"#!/bin/sh\nexec '{THENCE}' work add-history WP01 'it was committed' -q\n")
-    hook.chmod(0o755)
+    hook(project, "post-commit", f"exec '{THENCE}' work add-history WP01 'it was committed' -q")
     commit(worktree, {"outbox.py": "kept\n"})
     events = warm("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()
     assert [json.loads(line)["payload"]["entry_content"] for line in events] == ["it was committed"]
@@ -102,44 +97,3 @@ def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
         assert "user.name" in ended.json["error"]["hint"]
     begun = warm("log", "--json", cwd=project).out.removeprefix(events).splitlines()
     assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
-
-
-@pytest.mark.parametrize("lane", ["doing", "for_review"])
-def test_branch_that_is_gone_under_its_worktree_is_told_with_what_puts_it_back(project, lane):
-    worktree = Path(done(project, "implement", "WP03")["worktree"])
-    commit(worktree, {"page.py": "a page\n"})
-    if lane == "for_review":
-        done(project, "move-task", "WP03", "--to", lane)
-    branch, tip = f"{SLUG}-WP03", git(worktree, "rev-parse", "HEAD")
-    git(project, "update-ref", "-d", f"refs/heads/{branch}")
-    back = f"git branch {branch} {tip}"
-    ended, told = work(project, "move-task", "WP03", "--to", "for_review")
-    if lane == "doing":
-        error = told["error"]
-        assert (error["guard"], error["cause"]) == (
-            "no_branch",
-            f"{branch} is gone, which its worktree is on",
-        )
-        assert error["hint"] == f"{back} puts it back"
-    for command in ("implement", "merge"):
-        ended, told = work(project, command, "WP03")
-        assert ended.code == 1
-        assert (lane, command) == ("for_review", "implement") or back in told["error"]["hint"]
-    text = warm("work", "status", cwd=project).out
-    assert f"{branch} is gone, which its worktree is on: {back}" in text
-    assert git(worktree, "rev-parse", "--verify", "--quiet", "HEAD", check=False) == ""
-    git(project, *back.split()[1:])
-    assert git(worktree, "status", "--porcelain") == ""
-    if lane == "doing":
-        done(project, "move-task", "WP03", "--to", "for_review")
-    done(project, "merge", "WP03")
-
-
-def test_branch_that_another_command_makes_meanwhile_is_not_told_as_gone(project):
-    session = Session(project)
-    session.refresh()
-    assert f"{SLUG}-WP03" not in session.refs.branches
-    done(project, "implement", "WP03")
-    assert deleted_branch(session.snapshot, SLUG, "WP03") is None
-    git(project, "update-ref", "-d", f"refs/heads/{SLUG}-WP03")
-    assert deleted_branch(session.snapshot, SLUG, "WP03") is not None

@@ -93,7 +93,7 @@ def test_the_lost_one_is_added_again_and_both_are_done(clones):
     (told,) = done(late, "status", "--json").json["here"]["conflicts"]
     assert told["sentence"].startswith("WP03 was given twice: by ")
     add_again = f"finalize-tasks --add '{title}' --feature {SLUG}"
-    assert f"next: where it was made: thence work {add_again}\n" in done(early, "status").out
+    assert f"next: where it was created: thence work {add_again}\n" in done(early, "status").out
     for command in (("move-task", "WP03", "--to", "for_review"), ("implement", "WP03")):
         error = work(late, *command, *FEATURE, "--json").json["error"]
         assert error["guard"] == "number_given_twice"

@@ -83,37 +83,6 @@ def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, re
 
 
 @pytest.mark.promise("L15")
-def test_code_that_is_not_here_is_told_with_both_ways_that_help(project, remote, tmp_path):
-    carl = clone(remote, tmp_path / "carl")
-    handed_in(project)
-    synced(project)
-    sentence, accept = "its code is not fetched here", "thence work accept WP03"
-    for fetching in (FETCH_BOARD, ("fetch", "--quiet")):  # neither brings what is not pushed
-        git(carl, *fetching)
-        told = shown(carl)
-        assert sentence in told
-        assert "next: git fetch\n" in told
-        assert f"or: {accept} --landed COMMIT\n" in told
-    error = refused(carl, "not_landed", "accept", "WP03")
-    assert sentence in error["cause"]
-    assert f"{accept} --feature {SLUG} --landed COMMIT" in error["hint"]
-    git(project, "push", "--quiet", "origin", BRANCH)
-    git(carl, "fetch", "--quiet")
-    assert sentence not in shown(carl)
-
-
-def reverted(project):
-    done(project, "merge", "WP03")
-    git(project, "revert", "--no-edit", "-m", "1", "HEAD")
-
-
-def reverted_by_other_words(project):
-    done(project, "merge", "WP03")
-    git(project, "revert", "--no-commit", "-m", "1", "HEAD")
-    git(project, "commit", "--quiet", "-m", "Take it out")
-
-
-@pytest.mark.promise("L15")
 def test_merge_that_took_nothing_is_no_landing(project):
     handed_in(project)
     commit(project, {"other.py": "other\n"})
@@ -121,19 +90,6 @@ def test_merge_that_took_nothing_is_no_landing(project):
     assert "is not in main" in refused(project, "not_landed", "accept", "WP03")["cause"]
     error = refused(project, "not_landed", "merge", "WP03")
     assert "its code would still be missing in main" in error["cause"]
-
-
-@pytest.mark.promise("L15")
-@pytest.mark.parametrize("take_out", [reverted, reverted_by_other_words])
-def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, take_out):
-    handed_in(project)
-    take_out(project)
-    assert "reverted in main by" in shown(project)
-    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
-        error = refused(project, "not_landed", *command)
-        assert f"move-task WP03 --feature {SLUG} --to doing --reason TEXT" in error["hint"]
-    ended, answer = work(project, "accept")
-    assert (ended.code, answer["accepted"]) == (1, [])
 
 
 @pytest.fixture

@@ -114,15 +114,6 @@ def test_package_that_is_taken_over_goes_on_where_it_was_pushed(clones):
     assert len(reviewed.payload["patches"]) == 2
 
 
-def test_package_builds_upon_what_another_clone_pushed_of_its_dependency(clones):
-    ada, bob = clones
-    done(bob, "move-task", "WP01", "--to", "for_review")
-    git(bob, "push", "--quiet", "origin", BRANCH)
-    shared(bob, ada)
-    done(ada, "implement", "WP02", "--force", "--reason", "it builds upon a review")
-    assert (tree(ada, "WP02") / "first.txt").read_text() == "bob's\n"
-
-
 @pytest.mark.promise("L10")
 def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(tmp_path):
     remote = bare(tmp_path / "remote.git")

@@ -1,9 +1,6 @@
 """`done` is true: by every road the code of a package is in its target, or it is told why not."""
 
 import json
-import os
-import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -121,21 +118,6 @@ def test_package_without_a_commit_is_done_for_a_reason_alone(project):
 
 
 @pytest.mark.promise("L15")
-def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
-    done(project, "move-task", "WP03", "--to", "doing")
-    done(project, "move-task", "WP03", "--to", "for_review")
-    refused(project, "not_landed", "move-task", "WP03", "--to", "done")
-    done(project, "accept", "WP03", "--no-code", "told the other team")
-    assert told(project, "WPLanded")[0]["how"] == "no_code"
-
-
-@pytest.mark.promise("L15")
-def test_code_that_git_knows_is_not_denied(project):
-    handed_in(project)
-    refused(project, "not_landed", "accept", "WP03", "--no-code", "none of it")
-
-
-@pytest.mark.promise("L15")
 def test_merged_here_and_not_pushed_is_not_done(project, remote):
     handed_in(project)
     done(project, "merge", "WP03")
@@ -183,23 +165,6 @@ def test_reset_after_a_refused_push_is_shown(project, remote):
 
 
 @pytest.mark.promise("L15")
-def test_squash_on_the_forge_is_found_after_a_fetch_with_the_branch_gone(project, remote, tmp_path):
-    worktree = handed_in(project)
-    forge = squashed_on_forge(project, remote, tmp_path / "forge")
-    git(forge, "commit", "--quiet", "-m", "Squashed (#7)")
-    squash = git(forge, "rev-parse", "HEAD")
-    commit(forge, {"page.py": "another page\n"}, "Edit it at once")
-    git(forge, "push", "--quiet", "origin", "main", f":{BRANCH}")
-    without_branch(project, worktree)
-    git(project, "gc", "--quiet", "--prune=now")
-    refused(project, "not_landed", "accept", "WP03")
-    git(project, "fetch", "--quiet", "--prune")
-    done(project, "accept", "WP03")
-    (landed,) = told(project, "WPLanded")
-    assert (landed["how"], landed["commit"]) == ("patch", squash)
-
-
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("is_branch_fetched", [False, True])
 def test_landing_that_was_not_fetched_is_not_told_as_gone(
     project, remote, tmp_path, is_branch_fetched
@@ -234,28 +199,6 @@ def test_landing_that_was_not_fetched_is_not_told_as_gone(
 
 
 @pytest.mark.promise("L15")
-def test_commit_that_came_after_the_review_has_to_land_too(project):
-    worktree = handed_in(project)
-    done(project, "merge", "WP03")
-    commit(worktree, {"page.py": "a better page\n"})
-    refused(project, "not_landed", "accept", "WP03")
-    done(project, "merge", "WP03")
-    done(project, "accept", "WP03", "--force", "--reason", "I have read it")
-
-
-def test_review_records_where_the_branch_began_and_keeps_its_commit(project):
-    base = git(project, "rev-parse", "main")
-    worktree = handed_in(project)
-    tip = git(worktree, "rev-parse", "HEAD")
-    (reviewed,) = told(project, "WPReviewed")
-    assert (reviewed["commit"], reviewed["base"]) == (tip, base)
-    assert reviewed["patches"] == [reviewed["patch"]]
-    assert git(project, "rev-parse", f"refs/thence/reviewed/{SLUG}/WP03") == tip
-    moved, handed = warm("log", "--json", cwd=project).out.splitlines()[-2:]
-    assert json.loads(moved)["causation_id"] == json.loads(handed)["causation_id"]
-
-
-@pytest.mark.promise("L15")
 def test_agent_overrules_nothing_and_a_person_does_with_a_reason(project):
     handed_in(project)
     forced = ("move-task", "WP03", "--to", "done", "--force", "--reason", "it is fine")
@@ -266,76 +209,6 @@ def test_agent_overrules_nothing_and_a_person_does_with_a_reason(project):
     assert done(project, *forced)["overruled"] == ["not_landed"]
     assert told(project, "WPLanded") == []
     assert here(project) == "missing"
-
-
-def done_by_an_older_thence(project):
-    moved = {"wp_id": "WP03", "previous_status": "for_review", "new_status": "done"}
-    about = ("--subject", "WP03", "--stream", SLUG, "--actor", "old")
-    payload = json.dumps(moved)
-    assert warm("append", "WPStatusChanged", "--payload", payload, *about, cwd=project).code == 0
-    git(project, "update-ref", "-d", f"refs/thence/base/{SLUG}/WP03")
-
-
-@pytest.mark.promise("L15")
-def test_package_that_was_done_before_landing_was_recorded_is_looked_for_in_git(project):
-    worktree = Path(done(project, "implement", "WP03")["worktree"])
-    commit(worktree, {"page.py": "a page\n"})
-    done_by_an_older_thence(project)
-    assert here(project) == "missing"
-    assert "is not in main" in shown(project)
-    git(project, "merge", "--quiet", "--no-ff", "--no-edit", BRANCH)
-    assert here(project) == "landed"
-    without_branch(project, worktree)
-    assert here(project) == "unknown", "no message of a commit is read"
-    assert "landed unknown" in shown(project)
-
-
-def asked_of_git(project, folder):
-    """Return what the board asks git about commits, as a git on the PATH notes it."""
-    folder.mkdir(exist_ok=True)
-    note = folder / "asked"
-    note.write_text("")
-    program = folder / "git"
-    program.write_text(f'#!/bin/sh\necho "$@" >> "{note}"\nexec "{shutil.which("git")}" "$@"\n')
-    program.chmod(0o755)
-    path = f"{folder}:{os.environ['PATH']}"
-    ended = warm("work", "status", "--json", cwd=project, env={"PATH": path})
-    assert ended.json["here"]["landed"][0]["state"] == "landed"
-    lines = note.read_text().splitlines()
-    assert any("for-each-ref" in line for line in lines)
-    return [
-        line
-        for line in lines
-        if re.search(r"rev-list|diff-tree|batch-check|merge-tree|\blog\b", line)
-    ]
-
-
-def test_asking_again_costs_git_nothing_and_a_log_where_the_target_moved(project, tmp_path):
-    handed_in(project)
-    git(project, "merge", "--quiet", "--squash", BRANCH)
-    git(project, "commit", "--quiet", "-m", "Squashed")
-    done(project, "accept", "WP03")
-    assert asked_of_git(project, tmp_path / "bin") == []
-    commit(project, {"more.py": "more\n"})
-    (moved,) = asked_of_git(project, tmp_path / "bin")
-    assert "log" in moved.split()
-    assert asked_of_git(project, tmp_path / "bin") == []
-
-
-@pytest.mark.promise("L15")
-def test_nobody_approves_their_own_work_where_the_team_says_so(project):
-    handed_in(project)
-    done(project, "merge", "WP03")
-    with (project / ".kittify/config.yaml").open("a") as file:
-        file.write("rules: {author_may_approve: false}\n")
-    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
-        refused(project, "author_approves", *command, "--actor", "ada")
-    passed = ("move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor")
-    refused(project, "author_approves", *passed, "ada")
-    approval = ("add-history", "WP03", "approved", "--type", "review")
-    refused(project, "author_approves", *approval, "--actor", "ada")
-    done(project, *passed, "bob")
-    done(project, "accept", "WP03", "--actor", "bob")
 
 
 def test_approval_of_what_is_not_in_review_says_that_it_does_not_count_yet(project):

@@ -11,7 +11,6 @@ from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
 from tests.cli.work.three_packages import SLUG, done, moved, refused, work
 from tests.git.repositories import commit, git
 
-WORKTREE = f".worktrees/{SLUG}-WP03"
 BRANCH = f"{SLUG}-WP03"
 FORCED = "--force"
 
@@ -188,18 +187,6 @@ def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
 
 
 @pytest.mark.promise("L17")
-def test_squashed_package_is_cleared_away_while_its_branch_is_what_was_reviewed(project):
-    worktree = begun(project)
-    commit(worktree, {"page.py": "a page\n"})
-    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-    git(project, "merge", "--squash", "--quiet", BRANCH)
-    git(project, "commit", "--quiet", "--message", "All of it")
-    done(project, "accept", "WP03", "--actor", "bob")
-    assert [each["wp_id"] for each in done(project, "merge")["cleared"]] == ["WP03"]
-    assert not worktree.exists()
-
-
-@pytest.mark.promise("L17")
 def test_force_is_offered_to_people_alone(project):
     begun(project)
     command = ("move-task", "WP03", "--to", "for_review", "--actor", "bob")
@@ -239,44 +226,3 @@ def test_send_backs_are_limited_by_an_option_and_another_start_counts_afresh(mak
     assert (ended.code, "was sent back 1 times" in ended.out) == (1, True), ended.out
     assert "times sent back: 1: not yet" in thence("work", "status", cwd=project.folder).out
     assert orchestrate(project).code == 0
-
-
-@pytest.mark.promise("L17")
-def test_agents_program_is_found_beside_the_configuration(make):
-    project = make({"WP01": []})
-    project.tell()
-    config = project.folder / ".kittify/config.yaml"
-    told = config.read_text()
-    tool = project.folder / "own tools" / "agent"
-    tool.parent.mkdir()
-    before, _, section = told.partition("orchestrate: ")
-    section = json.loads(section)
-    command = section["agents"]["coder"]["command"]
-    tool.write_text(f'#!/bin/sh\nexec "{command[0]}" "$@"\n')
-    tool.chmod(0o755)
-    section["agents"]["coder"]["command"] = ["own tools/agent", *command[1:]]
-    config.write_text(f"{before}orchestrate: {json.dumps(section)}\n")
-    commit(project.folder, {".kittify/config.yaml": config.read_text()}, "Name our own tool")
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.out + ended.err
-
-
-@pytest.mark.promise("L17")
-def test_what_a_try_lacked_is_told_to_the_next_without_an_offer_to_force(make):
-    project = make({"WP01": []})
-    project.tell(WP01=[[["exit", 0]], [["prompt", "seen"], ["commit", "Do it"]]])
-    assert orchestrate(project).code == 0
-    seen = (project.folder / "seen").read_text()
-    assert "holds no commit" in seen
-    assert FORCED not in seen
-
-
-@pytest.mark.promise("L17")
-def test_package_that_a_person_took_over_from_an_agent_is_left_to_them(make):
-    project = make({"WP01": []}, retries=0)
-    project.tell(WP01=[[["exit", 3]], DO])
-    assert orchestrate(project).code == 1
-    done(project.folder, "implement", "WP01", "--actor", "ada", "--take-over")
-    ended = orchestrate(project)
-    assert (ended.code, "WP01 stays: is in doing, with ada" in ended.out) == (1, True), ended.out
-    assert len(project.events("WPAssigned")) == 2

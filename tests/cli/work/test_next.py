@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.projects import FOLDER, TASKS, done, finalized_project, refused, work
-from tests.cli.work.three_packages import reviewed
 from tests.git.repositories import git, make_repository
 from tests.work.existing_projects import existing
 
@@ -86,20 +85,6 @@ def test_own_package_without_a_worktree_begins_by_the_same_guard(planned_elsewhe
     assert refused(planned_elsewhere, "implement", "WP01", code=1)["guard"] == "not_at_target"
     taken_over = ("implement", "WP01", "--take-over", "--actor", "bob")
     assert refused(planned_elsewhere, *taken_over, code=1)["guard"] == "not_at_target"
-
-
-def test_what_is_waited_for_is_told_as_text_and_as_json(project):
-    done(project, "implement", "WP03", "--actor", "ada")
-    reviewed(project)
-    done(project, "implement", "WP02", "--actor", "bob")
-    ended = work(project, "implement", "--json")
-    assert [one["why"] for one in ended.json["waiting"]] == [
-        "it is in for_review, with ada",
-        "it is in doing, with bob",
-        "it is in doing, with ada",
-    ]
-    assert ended.json["next"] == "thence work status"
-    assert work(project, "implement").lines[-1] == "next: thence work status"
 
 
 def test_repository_that_is_no_project_is_told_how_to_begin(tmp_path):

@@ -1,19 +1,13 @@
 """What is wrong, empty or odd on the command line: named in three lines, and nothing is changed."""
 
-import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
-import time
-from random import Random
 
 import pytest
 from tests.cli.installed import THENCE, environment, thence
-from tests.cli.warm import warm
-from tests.cli.work.projects import done, refused
-from tests.tiers import tenth
+from tests.cli.work.projects import refused
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("odd_input")]
 ODD = os.fsdecode(b"a\xff")
@@ -83,61 +77,3 @@ def test_folder_that_is_gone_is_told(tmp_path):
     )
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["error"]["hint"] == "go to a folder that is there"
-
-
-@pytest.mark.parametrize("options", [(), ("--json",)])
-def test_reader_that_closes_its_pipe_hears_no_complaint(finalized, options):
-    for arguments in (("status",), ("add-history", "WP01", "a note"), ("implement", "WP99")):
-        reading, writing = os.pipe()
-        os.close(reading)
-        ended = subprocess.run(
-            [THENCE, "work", *arguments, *options],
-            cwd=finalized,
-            env=environment(),
-            stdout=writing,
-            stderr=subprocess.PIPE,
-        )
-        os.close(writing)
-        is_refused = arguments[0] == "implement"
-        assert ended.returncode == (1 if is_refused else 0)
-        assert len(ended.stderr.splitlines()) == (3 if is_refused else 0), ended.stderr
-
-
-@pytest.mark.parametrize("seed", range(tenth(4, 1)))
-@pytest.mark.whole
-def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(repo, seed):
-    rng = Random(seed)
-    begun = time.monotonic()
-    told = ("add-history", "WP01", "how long a command takes here")
-    assert thence("work", *told, cwd=repo).code == 0
-    took_s = time.monotonic() - begun
-    for turn in range(4):
-        command = rng.choice(
-            [
-                ("implement", "WP01"),
-                ("finalize-tasks", "--add", f"x{turn}"),
-                ("mark-status", "T001"),
-            ]
-        )
-        feature = () if command[0] == "finalize-tasks" else ("--feature", "1")
-        process = subprocess.Popen(
-            [THENCE, "work", *command, *feature, "--json"],
-            cwd=repo,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.1, 2.0) * took_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate()
-        what = f"seed {seed}, turn {turn}, {command}: {process.returncode} {err!r}"
-        # before main, and after all is told, the signal itself ends the process
-        assert process.returncode in (0, 1, 130, -signal.SIGINT), what
-        assert process.returncode != 1 or json.loads(out)["error"]["code"] == "refused", what
-        assert process.returncode != 130 or err in (b"", b"interrupted\n"), what
-        assert not out or (out.count(b"\n") == 1 and json.loads(out)), what
-        done(repo, "status", "--json")
-        assert warm("verify", cwd=repo).code == 0, what

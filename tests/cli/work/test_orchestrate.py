@@ -157,19 +157,6 @@ def test_review_sends_back_with_its_reason_and_lets_the_next_through(make):
     assert "without a line VERDICT" in error["payload"]["error_message"]
 
 
-def test_gate_that_fails_sends_back_and_is_passed_for_each_commit_anew(make):
-    gate = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}
-    project = make({"WP01": []}, gates=[gate])
-    project.tell(WP01=[DO, [["write", "tested", "1\n"], ["commit", "Test it"]]])
-    assert orchestrate(project).code == 0
-    (created,) = project.events("GateCreated")
-    results = [event["payload"]["new_status"] for event in project.events("GateResultChanged")]
-    assert results == ["failed", "passed"]
-    assert created["payload"]["gate_type"] == "CI_CHECK"
-    (back,) = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
-    assert "gate CI_CHECK failed" in back["payload"]["reason"]
-
-
 def test_branch_that_conflicts_is_given_back_before_anybody_judges_it(make):
     gates = [{"type": "CI_CHECK", "command": ["test", "-f", "shared"]}]
     setup = {"agents": ("coder", "critic"), "review": ("critic",), "gates": gates, "send_backs": 1}

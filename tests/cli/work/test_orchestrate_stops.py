@@ -165,13 +165,3 @@ def test_configuration_that_can_not_be_used_is_told_with_its_place(make, config,
     assert words in ended.err
     assert "Traceback" not in ended.err
     assert project.lanes() == {"WP01": "planned"}
-
-
-@pytest.mark.parametrize("given", [("--feature", ""), ("--feature", "nothing"), ("WP01",)])
-def test_what_can_not_be_meant_is_told_and_nothing_is_done(make, given):
-    project = make({"WP01": []})
-    ended = orchestrate(project, *given)
-    assert ended.code in (1, 2)
-    assert ended.out == ""
-    assert "next:" in ended.err or "Try" in ended.err or "Usage" in ended.err, ended.err
-    assert project.lanes() == {"WP01": "planned"}

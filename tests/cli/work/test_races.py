@@ -101,21 +101,3 @@ def test_merge_is_refused_for_what_is_not_ready_and_merges_nothing(project):
     refused(project, "worktree_dirty", "merge", "WP01", *as_ada)
     git(worktree, "checkout", "--quiet", ".")
     assert done(project, "merge", "WP01", *as_ada)["moved"] == ["WP01"]
-
-
-def test_rebase_under_way_keeps_its_branch_and_the_event_comes_with_the_next_commit(project):
-    git(project, "branch", "side")
-    commit(project, {"a.txt": "main\n"})
-    git(project, "checkout", "--quiet", "side")
-    commit(project, {"a.txt": "side\n"})
-    git(project, "checkout", "--quiet", "main")
-    git(project, "rebase", "side", check=False)
-    assert (project / ".git" / "rebase-merge").is_dir()
-    tip, before = git(project, "rev-parse", "main"), git(project, "status", "--porcelain")
-    ended, told = work(project, "move-task", "WP03", "--to", "doing")
-    assert ended.code == 0
-    assert git(project, "rev-parse", "main") == tip
-    assert git(project, "status", "--porcelain") == before
-    git(project, "rebase", "--abort")
-    path = next((project / LOG).glob("*.jsonl"))
-    assert path.read_text().count(told["events"][0]) == 1

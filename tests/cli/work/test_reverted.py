@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.three_packages import SLUG, done, moved, refused, work
 from tests.git.repositories import commit, git
@@ -41,19 +40,6 @@ def reopened(project, *, is_pruned=False):
 
 def hand_in(project):
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-
-
-@pytest.mark.promise("L15")
-def test_revert_is_named_and_the_lane_stays_done(project):
-    merge = landed(project, FEATURE)
-    git(project, "revert", "--no-edit", "-m", "1", merge)
-    revert = git(project, "rev-parse", "HEAD")
-    (told,) = here(project)
-    assert (told["state"], told["how"]) == ("reverted", "ancestor")
-    assert told["reverted_by"] == [revert]
-    text = warm("work", "status", cwd=project).out
-    assert f"reverted in main by {revert[:7]}" in text
-    assert "done 1, landed 0" in text
 
 
 @pytest.mark.promise("L15")

@@ -59,16 +59,6 @@ def test_tick_is_taken_back_in_journal_and_board(project):
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], False)
 
 
-def test_tick_is_an_event_alone_and_counts(repo):
-    done(repo, "implement", "WP01", "--actor", "ada")
-    commit(repo / f".worktrees/{SLUG}-WP01", {"a.txt": "made\n"})
-    done(repo, "mark-status", "T001", "--actor", "ada")
-    assert ticks(repo) == (["SubtaskCompleted"], False)
-    assert git(repo, "status", "--porcelain") == ""
-    done(repo, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
-    assert "lane:" not in next((repo / FOLDER / "tasks").glob("WP01-*")).read_text()
-
-
 def test_box_that_was_ticked_by_hand_counts_until_the_log_says_otherwise(project):
     path = project / FOLDER / "tasks.md"
     by_hand = path.read_text().replace("[ ] T001", "[x] T001")
@@ -82,11 +72,3 @@ def test_box_that_was_ticked_by_hand_counts_until_the_log_says_otherwise(project
     assert done(project, "mark-status", "T001", "--undo", "--json").json["changed"] == []
     assert done(project, "mark-status", "T001", "--json").json["changed"] == ["T001"]
     done(project, *handing_in)
-
-
-def test_tick_that_was_taken_back_keeps_a_package_from_review(project):
-    done(project, "implement", "WP01", "--actor", "ada")
-    done(project, "mark-status", "T001", "--actor", "ada")
-    done(project, "mark-status", "T001", "--undo", "--actor", "ada")
-    error = refused(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada", code=1)
-    assert error["guard"] == "subtasks_open"

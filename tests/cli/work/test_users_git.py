@@ -9,17 +9,10 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, begun, done, plan, work
-from tests.git.repositories import commit, git, make_repository
+from tests.git.repositories import commit, git, hook, make_repository
 from tests.tiers import tenth
 
 HOOK_S, COMMANDS = tenth((10, 12), (3, 8))
-
-
-def hook(folder: Path, name: str, script: str) -> None:
-    path = folder / ".git/hooks" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 @pytest.mark.whole

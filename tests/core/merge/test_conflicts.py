@@ -1,7 +1,5 @@
 """Conflicts are found from causes alone, and settled the same wherever the same is held."""
 
-import time
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -198,38 +196,3 @@ def test_state_of_a_simulation_that_two_wrote_at_once_is_a_conflict():
     events = [Event(event.line, event.header, SIM) for event in told]
     (conflict,) = find_conflicts(events, SIM)
     assert (conflict.subject, conflict.winner) == ("global/price", events[1])
-
-
-def long_history(is_divided):
-    """Make 10,000 changes of 100 packages, by one node or by two that never met."""
-    events, last = [], {}
-    for number in range(10_000):
-        node = "ab"[number // 5_000] if is_divided else "ab"[number % 2]
-        subject = f"p/028-sync/WP{number % 100:02d}"
-        before = last.get((subject, node) if is_divided else subject)
-        made = move(
-            subject,
-            "planned",
-            "doing",
-            node=node,
-            clock=1 + number % 5_000 if is_divided else 1 + number,
-            causes=[before] if before else [],
-        )
-        last[(subject, node) if is_divided else subject] = made
-        events.append(made)
-    return events
-
-
-@pytest.mark.parametrize(("is_divided", "count"), [(False, 0), (True, 100)])
-def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided, count):
-    events = long_history(is_divided)
-    ordering, finding = [], []
-    for _ in range(5):
-        start = time.thread_time()
-        totally_ordered(events)
-        ordered = time.thread_time()
-        found = conflicts_of(events)
-        finding.append(time.thread_time() - ordered)
-        ordering.append(ordered - start)
-        assert len(found) == count
-    assert min(finding) < 20 * min(ordering)

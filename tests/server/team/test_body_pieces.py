@@ -75,42 +75,6 @@ def brought(found: SyncService, writer: Writer, log: str = "log", team: str = "r
         assert found.keep_pieces(team, log, "plain", [line]) == 1
 
 
-@pytest.mark.both_engines
-def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
-    found = service()
-    plain, large = *writer.said("small"), *writer.said("a" * 600_000)
-    assert len(writer.pieces) == 3
-    for count in (0, 1, 2):
-        found.keep_pieces("red", "log", "plain", writer.pieces[:count])
-        results = found.batch("red", "log", "plain", [plain, large]).results
-        assert results[0].status in ("success", "duplicate")
-        assert (results[1].status, results[1].error) == ("retry", "bodies_missing")
-        assert found.page("red", "log").lines == [plain]
-    found.keep_pieces("red", "log", "plain", writer.pieces[2:])
-    assert statuses(found, [large, plain]) == ["success", "duplicate"]
-    assert statuses(found, [large]) == ["duplicate"]
-
-
-@pytest.mark.both_engines
-def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: Writer) -> None:
-    found = service()
-    lines = writer.said(COMMON, COMMON + "more", "\0\u2028😀" * 50_000, COMMON)
-    digests = [sha256(b"none").digest(), *names(lines)]
-    found.batch("red", "log", "plain", [])
-    assert len(found.lacking_pieces("red", "log", digests)) == 4
-    brought(found, writer)
-    assert found.lacking_pieces("red", "log", digests) == (digests[0].hex(),)
-    assert statuses(found, lines) == ["success"] * 4
-    given: set[bytes] = set()
-    for digest in names(lines):
-        while digest:
-            [line] = found.given_pieces("red", "log", [digest])
-            given.add(line)
-            digest = body_pieces.read_pieces([line])[0].previous
-    assert given == set(writer.pieces)
-    assert found.given_pieces("red", "log", names(lines)[:2]) == writer.pieces[:2]
-
-
 def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
     found = service()
     lines = writer.said(COMMON)
@@ -226,41 +190,6 @@ def test_pieces_make_the_log_and_are_of_its_kind() -> None:
     for name, kind in ((".dot", "plain"), ("log", "none")):
         with pytest.raises(InvalidEvent):
             found.keep_pieces("red", name, kind, [piece(b"a")])
-
-
-@pytest.mark.promise("S10a")
-@pytest.mark.both_engines
-def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -> None:
-    database = with_teams()
-    found = SyncService(Store(database))
-    lines = writer.said(COMMON, COMMON + "kept", COMMON + "kept" + "gone", "only here " * 300)
-    brought(found, writer)
-    node = Event(lines[0], None, PLAIN).node_id
-    assert statuses(found, lines, nodes=[node]) == ["success"] * 4
-    assert counted(database) == 4
-
-    def taken_back(line: bytes) -> None:
-        assert statuses(found, [writer.redaction(line)]) == ["success"]
-
-    taken_back(lines[2])
-    assert counted(database) == 3
-    assert found.given_pieces("red", "log", names(lines[2:3])) == []
-    taken_back(lines[3])
-    assert counted(database) == 2
-    taken_back(lines[0])
-    assert counted(database) == 2, "the second line begins with it"
-    assert len(found.given_pieces("red", "log", names(lines[1:2]))) == 1
-    kept, gone = (
-        bytes.fromhex(Event(lines[at], None, PLAIN).body_entries[0].digest) for at in (1, 3)
-    )
-    assert found.lacking_pieces("red", "log", [kept, gone]) == (gone.hex(),)
-    # one that brings it again, with the whole line, does not bring it back
-    brought(found, writer)
-    assert counted(database) == 4
-    assert statuses(found, lines[3:]) == ["duplicate"]
-    assert counted(database) == 2
-    taken_back(lines[1])
-    assert counted(database) == 0
 
 
 @pytest.mark.promise("S10a")

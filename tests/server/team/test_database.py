@@ -16,7 +16,7 @@ from thence.errors import SyncRefused
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
-from thence.server.team.sqlite import BUSY_MS, SqliteDatabase, make_database
+from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.sync_service import SyncService
 
 
@@ -59,27 +59,6 @@ def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> Non
         with raises_code("not_a_server", match=words):
             SqliteDatabase(other)
         assert other.read_bytes() == before, "it is not touched"
-
-
-def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:
-    file = tmp_path / TEAM_DATABASE
-    make_database(file, "e1")
-    first, second = SqliteDatabase(file), SqliteDatabase(file)
-    assert BUSY_MS >= 5_000
-    Accounts(first, str).add_team("red")
-    assert Accounts(second, str).teams() == ["red"]
-    with pytest.raises(apsw.ConstraintError):
-        _add_teams(first, "half", "half")
-    Accounts(second, str).add_team("blue")
-    assert Accounts(first, str).teams() == ["blue", "red"]
-    for database in (first, second):
-        database.close()
-
-
-def _add_teams(database: SqliteDatabase, *slugs: str) -> None:
-    with database.writing() as connection:
-        for slug in slugs:
-            connection.execute("INSERT INTO teams (slug) VALUES (:slug)", {"slug": slug})
 
 
 def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tests.server.team.notices import Node
 from tests.server.team.stranger import Client, digest, split
 from tests.server.team.team_server import TeamServer, second_server, team_server
 
-from thence.server.team.rows import chained
+from thence.server.team.database import chained
 
 REQUESTS, THREADS, SEED = 10_000, 6, 20261125
 BATCHES_MIN = 50

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import psycopg
 import pytest
@@ -15,9 +14,8 @@ from tests.server.team.lines import lines
 from tests.server.team.notices import Node
 from tests.server.team.test_sync_service import add_teams, walked
 
-from thence.core.redaction import digests, redacted
+from thence.core.redaction import redacted
 from thence.errors import NotLoggedIn
-from thence.server.team import store
 from thence.server.team.accounts import Accounts
 from thence.server.team.logins import Logins
 from thence.server.team.postgres import PostgresDatabase, make_database
@@ -181,6 +179,7 @@ def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(postgres
                 ends.set()
             assert writing.result(60) > 21
         with database.reading(log.team) as transaction:
+            assert transaction.execute("SHOW transaction_isolation") == [("repeatable read",)]
             assert transaction.execute("SELECT count(*) FROM events") == [(20,)]
             given = {"team": other.team}
             query = "SELECT 1 FROM events WHERE team = :team"
@@ -211,16 +210,6 @@ def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster)
     postgres.drop(name)
 
 
-def test_commit_is_on_the_disk_whatever_the_setting_says(postgres: Cluster, name: str) -> None:
-    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    with closing(PostgresDatabase(postgres.address(name))) as database:
-        with database.writing() as transaction:
-            assert transaction.execute("SHOW synchronous_commit") == [("on",)]
-            assert transaction.execute("SHOW lock_timeout") == [("10s",)]
-        with database.reading() as transaction:
-            assert transaction.execute("SHOW transaction_isolation") == [("repeatable read",)]
-
-
 @pytest.mark.promise("S10a")
 def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> None:
     node = Node()
@@ -234,40 +223,3 @@ def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> No
         assert service.page("red", "log").lines == [redacted(target), notice]
     query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'events'"
     assert postgres.execute(query, name) == [(1,)]
-
-
-def test_team_that_came_after_the_statistics_is_read_by_indexes_that_fit(postgres, name):
-    named = ("_KNOWN", "_LINES", "_CHAIN_AT", "_PAGE")
-    ours, count = lines(300), 5
-    with closing(PostgresDatabase(postgres.address(name))) as database:
-        service = SyncService(Store(database))
-        service.batch("blue", "log", "plain", lines(600))
-        postgres.execute("ANALYZE", name)
-        service.batch("red", "log", "plain", ours)
-        log = Store(database).log("red", "log")
-        assert log is not None
-        given = {"team": log.team, "log": log.id, "number": 200, "after": 200, "limit": count}
-        given["digests"] = [digests(line).line for line in ours[-count:]]
-        in_vain = {}
-        for query in named:
-            with database.reading(log.team) as opened:
-                explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {getattr(store, query)}"
-                ((plans,),) = opened.execute(explain, given)
-            in_vain[query] = _in_vain(plans[0]["Plan"])
-        assert max(in_vain.values()) <= 2 * count, in_vain
-
-
-def _in_vain(plan: dict[str, Any]) -> int:
-    """Returns how many rows a plan read that its conditions then left out."""
-    removed = (n for name, n in plan.items() if name.startswith("Rows Removed by"))
-    times = plan["Actual Loops"]
-    return sum(removed) * times + sum(map(_in_vain, plan.get("Plans", ())))
-
-
-def test_lists_of_bytes_arrive_as_they_are(postgres: Cluster, name: str) -> None:
-    query = "SELECT value FROM unnest(:values) AS value ORDER BY value"
-    with closing(PostgresDatabase(postgres.address(name))) as database:
-        for values in ([b""], [b"\0" * 32, b"\xff" * 32], [b"a", b"bc", b""], [b"a"] * 1_000):
-            with database.reading() as opened:
-                rows = opened.execute(query, {"values": values})
-            assert [value for (value,) in rows] == sorted(values)

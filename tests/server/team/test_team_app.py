@@ -53,8 +53,10 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
 
 def test_every_refusal_has_one_form(red: TeamServer) -> None:
     client, ada = red.client(), red.client("ada")
-    got = ada.ask("GET", "/api/v1/events?log=../x")
-    assert (got.status, got.code) == (400, "invalid_event")
+    for wrong in ("log=../x", "log=.x", f"log={'a' * 129}", "log=a%0A", "log=%C3%A4"):
+        got = ada.ask("GET", f"/api/v1/events?{wrong}")
+        assert (got.status, got.code) == (400, "invalid_event"), wrong
+        assert ada.ask("POST", f"/api/v1/events/batch/?{wrong}", b'{"events":[]}').status == 400
     ada.statuses("forms", lines(1))
     got = ada.push("forms", [b'{"event_id":"bad","seq":1}'])
     assert (got.status, got.code) == (400, "batch_refused")
@@ -62,12 +64,17 @@ def test_every_refusal_has_one_form(red: TeamServer) -> None:
     for body in (b"", b"[]", b'{"events":', b'{"events":[{]}', b'{"events":"x"}', b"\xff"):
         got = ada.ask("POST", "/api/v1/events/batch/?log=forms&kind=plain", body)
         assert (got.status, got.code) == (400, "batch_refused"), body
-    for rubbish in ({"digests": "!"}, {"digests": [1]}, {"digests": ["00"]}, {}, 1, None):
-        assert ada.post("/api/v1/events/missing/?log=forms", rubbish).status == 400
+    for limit, status in ((-1, 400), (0, 200), (1_001, 200)):
+        assert ada.page("forms", limit=limit).status == status
+    many = {"digests": [f"{number:064x}" for number in range(1_001)]}
+    for rubbish in ({"digests": "!"}, {"digests": [1]}, {"digests": ["00"]}, many, {}, 1, None):
+        for asked in ("missing", "lines"):
+            assert ada.post(f"/api/v1/events/{asked}/?log=forms", rubbish).status == 400
     elsewhere = "/api/v1/events/batch/?log=forms&kind=plain&seen=elsewhere.1.0000000000000000"
     got = ada.ask("POST", elsewhere, b'{"events":[]}')
     assert (got.status, got.code) == (409, "cursor_unknown")
-    assert ada.post("/api/v1/events/lines/?log=forms", {"digests": ["zz"]}).status == 400
+    got = ada.ask("POST", "/api/v1/events/batch/?log=forms&kind=nothing", b'{"events":[]}')
+    assert got.status == 400
     got = client.post("/api/v1/token/", {}, Host="evil.example")
     assert (got.status, got.code) == (403, "forbidden")
     got = ada.ask("DELETE", "/api/v1/nodes")

@@ -1,6 +1,5 @@
 """The check of lines before anything of them is stored."""
 
-import pytest
 from tests.server.team.lines import foreign, line, sealed
 
 from thence.core.codec import close_line
@@ -66,10 +65,3 @@ def test_line_is_judged_alike_in_a_batch_of_checksums_and_in_any_other() -> None
     assert alone == [judged(each, FOREIGN) for each in given]
     taken = [each for each in alone if each is not None]
     assert 5 < len(taken) < len(given) - 5
-
-
-def test_refused_batch_names_each_bad_line() -> None:
-    with pytest.raises(BatchRefused) as refused:
-        checked([line(1), b'{"event_id":"a","crc":"x"}', FOREIGN, b'{"event_id":"b","seq":1}'])
-    assert set(refused.value.bad) == {"a", "b"}
-    assert all(refused.value.bad.values())

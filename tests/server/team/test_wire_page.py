@@ -1,6 +1,5 @@
 """The page of the wire names each route of the server, and each refusal as the server gives it."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -80,16 +79,3 @@ def test_page_names_each_route_with_its_method(tmp_path: Path) -> None:
             assert re.search(rf"`GET {address}(\?[^`]*)?`", TEXT), path
     for path in ("`GET /ready`", "`GET /ws/v1/events/?"):
         assert path in TEXT
-
-
-def test_page_names_each_code_of_a_line_that_is_refused() -> None:
-    codes = set()
-    for path in (ROOT / "src/thence/server/team").glob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            name = getattr(getattr(call, "func", None), "id", "")
-            if name in ("EventVerdict", "LineRefusal") and (words := call.args[-1:]):
-                codes |= {ast.unparse(words[0]).strip("'").lower()}
-    codes = {code for code in codes if re.fullmatch(r"[a-z]+(_[a-z]+)+", code)}
-    assert len(codes) == 6, codes
-    for code in codes:
-        assert f"`{code}`" in TEXT, code

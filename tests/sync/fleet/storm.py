@@ -30,8 +30,8 @@ from tests.sync.proxy import DOWN, UP, Fault, Proxy
 from websockets.exceptions import WebSocketException
 
 from thence.core.redaction import digests
+from thence.server.team.database import chained
 from thence.server.team.engines import open_database
-from thence.server.team.rows import chained
 from thence.server.team.store import Store
 
 LOG = "orders"

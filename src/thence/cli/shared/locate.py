@@ -20,7 +20,7 @@ from thence.log.files.segment import own_folder, segments
 from thence.trace.agents.fired import LOG, SPOOL, log_of, spools
 
 _SHOWN_LOGS_MAX = 3
-_AGENTS = "what hooks of coding agents recorded"
+_AGENTS = "the agents' log"
 
 
 def is_log(folder: Path) -> bool:
@@ -168,27 +168,31 @@ def _no_log(out: Output, about: Path | None = None) -> NotALog:
         f" and {root.absolute()} holds no runs",
         hint=f"name one that is here: {others}"
         if others
-        else "name one with --log, or make one: thence append --log FOLDER note text=hello;"
+        else "name one with --log, or create one: thence append --log FOLDER note text=hello;"
         " thence sim run EXAMPLE; thence hook install claude-code",
     )
 
 
-def options(folders: Iterable[Path]) -> str:
+def options(folders: Iterable[Path], option: str = "--log ") -> str:
     """Returns the options that name some logs, for a shell in this folder; three at most."""
     names = [relative_path(folder.resolve()) for folder in folders]
     rest = [f"and {len(names) - _SHOWN_LOGS_MAX} more"] * (len(names) > _SHOWN_LOGS_MAX)
-    words = [f"--log {shlex.quote(str(name))}" for name in names[:_SHOWN_LOGS_MAX]]
+    words = [option + shlex.quote(str(name)) for name in names[:_SHOWN_LOGS_MAX]]
     return ", ".join([*words, *rest])
 
 
-def other_logs(out: Output, tried: Iterable[Path]) -> str:
-    """Returns the options that name the logs here that were not tried, "" without any."""
+def other_logs(out: Output, tried: Iterable[Path], option: str = "--log ") -> str:
+    """Returns the options that name the logs here that were not tried, "" without any.
+
+    With an empty `option` it returns only their names, for a log that is named by an argument too.
+    """
     folders: list[Path] = []
     with suppress(ThenceError):  # of a log that can't be used
         folders += [place.folder for place in places(out)]
     folders += [*runs(Path(out.settings.runs)), *runs(Path())]
     paths = dict.fromkeys(folder.resolve() for folder in folders)
-    return options(path for path in paths if path not in {folder.resolve() for folder in tried})
+    tried_paths = {folder.resolve() for folder in tried}
+    return options((path for path in paths if path not in tried_paths), option)
 
 
 def is_log_of_agents(folder: Path) -> bool:
@@ -255,10 +259,10 @@ def _find_named(out: Output, name: str, create: bool, is_run: bool = False) -> P
     else:
         is_there = "there is no events.jsonl" if path.exists() else ""
         cause = is_there or f"there is neither {path} nor a run {run}"
-        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
+        hint = "name a log's folder, or create one: `thence append --log FOLDER TYPE`"
         if is_run:
             hint = "`thence sim list` shows the runs"
-        elif others := other_logs(out, ()):
+        elif others := other_logs(out, (), option=""):
             hint = f"name one that is here: {others}"
     raise NotALog(f"could not find the {what}", place=path, cause=cause, hint=hint)
 

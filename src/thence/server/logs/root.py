@@ -257,14 +257,10 @@ class _Shared:
 
 
 class Logs:
-    """The logs of a root, of which those in use are open; thread-safe.
-
-    `on_gone` gets the id of a log that was asked for and is not there.
-    """
+    """The logs of a root, of which those in use are open; thread-safe."""
 
     def __init__(self, root: Root, open_max: int = OPEN_MAX) -> None:
         self.root = root
-        self.on_gone: Callable[[str], None] = lambda log_id: None
         self._open_max = open_max
         self._mutex = Lock()
         self._opened: OrderedDict[LogKey, _Shared] = OrderedDict()
@@ -274,11 +270,7 @@ class Logs:
 
         Raises NotALog for one that is missing, or is not a simulation where that is asked for.
         """
-        try:
-            log = self.root.find(log_id)
-        except NotALog:
-            self.on_gone(log_id)
-            raise
+        log = self.root.find(log_id)
         if is_simulation and not log.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
         return log

@@ -7,14 +7,16 @@ number.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from threading import Event as Signal
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from thence.core.diff import as_json
+from thence.core.diff import Difference, LogSide, as_json, difference, side
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.query.why import Why
@@ -23,7 +25,9 @@ from thence.log.index.causality import causality
 from thence.log.index.page import PageBounds, PageOfLines
 from thence.log.index.query import page_of_lines
 from thence.server.errors import LIVE_RESPONSE, NDJSON_RESPONSE, RESPONSES
+from thence.server.http.workers import Stopped
 from thence.server.logs.root import FoundLog, OpenLog
+from thence.server.logs.summaries import size_bytes
 from thence.server.models import (
     Causality,
     DiffAnswer,
@@ -36,7 +40,6 @@ from thence.server.models import (
     StoredEvent,
     WhyAnswer,
 )
-from thence.server.routes.diffs import compare
 from thence.server.routes.live_events import LastEventId, event_stream
 from thence.server.routes.parameters import (
     CausalityParameters,
@@ -63,6 +66,11 @@ Named = Annotated[
     ),
 ]
 OtherId = Annotated[str, Path(description="The id of the one to compare it with.")]
+# both logs are held in memory, at about five bytes per byte: 640 MiB at most
+LOG_BYTES_MAX = 64 * 1024 * 1024
+# how long a comparison may take, with those before it; one of the largest logs takes 5 s
+COMPARED_S = 30.0
+_HINT = "use the command thence diff"
 
 
 class Kind(NamedTuple):
@@ -288,3 +296,45 @@ def answer(value: Any) -> Response:
 
 def _json_array(lines: Iterable[bytes]) -> msgspec.Raw:
     return msgspec.Raw(b"[" + b",".join(lines) + b"]")
+
+
+async def compare(
+    request: Request,
+    ids: tuple[str, str],
+    is_simulation: bool,
+    respond: Callable[[FoundLog, FoundLog, Difference], Response],
+) -> Response:
+    """Compares two logs and returns the response that `respond` makes of the result.
+
+    One pair is compared at a time. A log over 64 MiB is refused with 422, and so is what takes over
+    COMPARED_S; raises NotALog.
+    """
+    state = app_state(request)
+
+    def locate() -> tuple[FoundLog, FoundLog]:
+        a, b = (state.logs.find(log_id, is_simulation) for log_id in ids)
+        for log in (a, b):
+            if size_bytes(log) > LOG_BYTES_MAX:
+                limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
+                raise HTTPException(422, f"{log.id} is over {limit}: {_HINT}")
+        return a, b
+
+    def work(stop: Signal) -> Response:
+        def read(log: FoundLog) -> LogSide:
+            if stop.is_set():
+                raise Stopped
+            return side(log.new_reader().arrived())
+
+        a, b = locate()
+        try:
+            result = difference(read(a), read(b))
+        except (OSError, ThenceError):
+            locate()  # is one of them gone?
+            raise
+        return respond(a, b, result)
+
+    await state.workers.run(locate)
+    try:
+        return await state.workers.run_for(work, COMPARED_S, "diff")
+    except TimeoutError:
+        raise HTTPException(422, f"it took over {COMPARED_S:g} s: {_HINT}") from None

@@ -15,9 +15,8 @@ import apsw
 from thence.errors import InvalidEvent, ThenceError
 from thence.files import FileBusy, file_lock
 from thence.server.team.body_pieces import damaged_value
-from thence.server.team.database import Transaction, first
+from thence.server.team.database import StoredLog, Transaction, chained, first
 from thence.server.team.engines import is_address, open_database, shown
-from thence.server.team.rows import StoredLog, chained
 from thence.server.team.sqlite import opened_to_read, sync_folder
 from thence.server.team.validation import checked
 from thence.sync.wire.messages import BatchRefused

@@ -22,8 +22,7 @@ from thence.log.blobs.blob_files import (
     piece_of,
     text_of,
 )
-from thence.server.team.database import Transaction, first
-from thence.server.team.rows import LineRefusal, NewLine, StoredLog
+from thence.server.team.database import LineRefusal, NewLine, StoredLog, Transaction, first
 from thence.sync.wire.messages import BODIES_MISSING, CHAIN_PIECES_MAX
 
 PIECE_COLUMNS = ("sha256", "previous", "size", "data")

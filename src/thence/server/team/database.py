@@ -12,12 +12,13 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from thence.errors import ThenceError
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
+_CHAIN_BYTES = 8
 
 
 class Transaction(Protocol):
@@ -85,9 +86,81 @@ def check_schema(digest: str | None, place: str | Path) -> None:
         return
     operation = "could not open the server's database"
     if digest is None:
-        cause, hint = "no server is in it", "make one: thence server init"
+        cause, hint = "no server is in it", "create one: thence server init"
     else:
         cause = f"its tables are those of schema.sql {digest:.12}, not {schema_digest():.12}"
-        hint = "run the thence that made it, or create a new server: clones push again"
+        hint = "run the version that created it, or create a new server: clones push again"
     code = "not_a_server"
     raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)
+
+
+class StoredLog(NamedTuple):
+    """A log of a team: the numbers of its team and of itself, its name, kind and last number.
+
+    `revision` counts how often lines were replaced by other forms of themselves. `title` is what
+    its pages call it, "" if no client said so.
+    """
+
+    team: int
+    id: int
+    name: str
+    kind: str
+    last: int
+    revision: int
+    title: str
+
+
+class NewLine(NamedTuple):
+    """A line that was checked, with its D."""
+
+    event_id: str
+    node: str
+    seq: int
+    digest: bytes
+    line: bytes
+
+
+# the columns of a stored line
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain", "pushed_by")
+
+
+class LineRefusal(NamedTuple):
+    """The reason why a line is never taken, in words and as a code."""
+
+    message: str
+    code: str
+
+
+class LogPlace(NamedTuple):
+    """A place behind a line of a log: its number, and the digest of all lines up to it."""
+
+    number: int
+    chain: bytes
+
+
+class NumberedLine(NamedTuple):
+    """A stored line with its number in the log, and the digest of all lines up to it."""
+
+    number: int
+    chain: bytes
+    line: bytes
+
+
+BEGINNING = LogPlace(0, b"")
+
+
+def chained(chain: bytes, digest: bytes) -> bytes:
+    """Returns the digest of all lines up to one, by that of those before it and its D."""
+    return sha256(chain + digest).digest()[:_CHAIN_BYTES]
+
+
+def is_storable(text: str) -> bool:
+    """Reports whether every engine can keep a text: PostgreSQL has no U+0000."""
+    if "\0" in text:
+        return False
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            return False
+    return True

@@ -218,12 +218,12 @@ def make_database(address: str, epoch: str, team: str | None = None) -> None:
     The role of readers, which servers share, is made where it is missing. Raises `server_exists`,
     `not_a_server` and `database_unavailable`.
     """
-    with _alone(address, "could not make a server in") as transaction:
+    with _alone(address, "could not create a server in") as transaction:
         try:
             transaction.script(schema())
         except (errors.DuplicateTable, errors.UniqueViolation) as error:
             raise ThenceError(
-                "could not make a server in",
+                "could not create a server in",
                 place=shown(address),
                 cause=error.diag.message_primary or "it holds such tables already",
                 hint="start the server that is there: thence server run; or name an empty database",
@@ -239,9 +239,9 @@ def make_database(address: str, epoch: str, team: str | None = None) -> None:
                 transaction.execute(_MAKE_READER[1])
         except errors.InsufficientPrivilege as error:
             raise ThenceError(
-                "could not make a server in",
+                "could not create a server in",
                 place=shown(address),
-                cause="its user may not make the role that reads for only one team, or become it",
+                cause="its user may not create the role that reads for only one team, or become it",
                 hint=f"have an admin run: {_MAKE_READER[0]}; GRANT thence_reader TO that user",
                 code="not_a_server",
             ) from error

@@ -17,10 +17,9 @@ from thence.core.ready import ready
 from thence.core.redaction import REDACTED, Redaction, redacted, redaction_in
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent
+from thence.server.team.accounts import Authority
 from thence.server.team.body_pieces import forget_names
-from thence.server.team.database import Transaction
-from thence.server.team.nodes import Authority
-from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
+from thence.server.team.database import LineRefusal, NewLine, StoredLog, Transaction, is_storable
 from thence.sync.wire.messages import BODY_MISSING
 
 _TARGET = """

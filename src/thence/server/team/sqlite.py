@@ -233,7 +233,7 @@ def make_database(path: Path, epoch: str, team: str | None = None) -> None:
     Either all of it stands there at the end, or nothing. Raises `server_exists` and OSError.
     """
     exists = ThenceError(
-        "could not make a server in",
+        "could not create a server in",
         place=path.parent,
         cause=f"it holds {path.name} already",
         hint=f"start it: thence server run --data {quote(str(path.parent))};"
@@ -291,7 +291,7 @@ def _check_is_there(path: Path) -> None:
             "could not open the server's database",
             place=path,
             cause="there is no such file",
-            hint="name it as it is; thence server init makes a new server",
+            hint="name it as it is; thence server init creates a new server",
             code="not_a_server",
         )
 

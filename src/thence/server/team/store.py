@@ -11,20 +11,22 @@ from typing import NamedTuple, TypeVar
 from thence.core.bodies import BODIES_SIGN
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team import body_pieces
+from thence.server.team.accounts import Authority
 from thence.server.team.body_pieces import NewPiece
-from thence.server.team.database import Database, Transaction, first
-from thence.server.team.nodes import Authority
-from thence.server.team.redactions import AppliedPush
-from thence.server.team.rows import (
+from thence.server.team.database import (
     BEGINNING,
     EVENT_COLUMNS,
+    Database,
     LineRefusal,
     LogPlace,
     NewLine,
     NumberedLine,
     StoredLog,
+    Transaction,
     chained,
+    first,
 )
+from thence.server.team.redactions import AppliedPush
 
 LOGS_MAX = 10_000  # of one team
 T = TypeVar("T")
@@ -258,7 +260,7 @@ def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> Sto
             raise NotALog("could not find the team", place=team, cause="there is no such team")
         if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
             cause = f"the team has {LOGS_MAX} logs, which is the limit"
-            raise SyncRefused("could not make the log", place=name, cause=cause)
+            raise SyncRefused("could not create the log", place=name, cause=cause)
         connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
         log = _log(connection, team, name, _LOCK_LOG)
         assert log is not None

@@ -13,10 +13,9 @@ from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import InvalidEvent, NotALog, SyncRefused
 from thence.server.team import body_pieces
-from thence.server.team.database import Transaction
-from thence.server.team.nodes import is_node
+from thence.server.team.accounts import is_node
+from thence.server.team.database import LogPlace, NewLine, StoredLog, Transaction
 from thence.server.team.redactions import is_redacted
-from thence.server.team.rows import LogPlace, NewLine, StoredLog
 from thence.server.team.store import Ingested, Store
 from thence.server.team.validation import CheckedLines, checked
 from thence.sync.wire.messages import (

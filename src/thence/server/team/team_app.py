@@ -1,10 +1,11 @@
 """The routes of a team's server: ways in, the sync of lines, live connections.
 
 They are plain routes: what a request may hold is checked as wire.md says, of bytes, and not by
-models.
+models. Passwords are checked in threads of their own: many at once hold up logins and nothing else.
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -18,24 +19,33 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from thence.errors import NotLoggedIn, ThenceError
 from thence.server.errors import wire_refusal
 from thence.server.http.workers import Workers
-from thence.server.team.accounts import Accounts, Member, check_writing
+from thence.server.team.accounts import Accounts, Member, check_writing, node_owner
 from thence.server.team.audit import AuditLog, acting
-from thence.server.team.auth_routes import AuthRoutes
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, Call, EventRoute
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, dummy_hash, hashed
-from thence.server.team.nodes import node_owner
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
-from thence.server.team.wire_http import WirePath, answered, packed, token_of
-from thence.sync.wire.messages import LiveToken
+from thence.server.team.wire_http import (
+    WirePath,
+    address_of,
+    answered,
+    body_of,
+    decoded_as,
+    packed,
+    token_of,
+)
+from thence.sync.wire.messages import Credentials, LiveToken, Refresh, Tokens
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
 WRITING_WAITING_MAX = 64
 # how long a commit that failed counts, unless one succeeds
 FAILING_S = 60.0
+BODY_BYTES_MAX = 16 * 1024
+# a check of a password takes 64 MiB
+CHECKING_THREADS, WAITING_MAX = 2, 32
 
 
 class Team:
@@ -175,3 +185,65 @@ async def _health(request: Request) -> Response:
 
 async def _no_upgrade(request: Request) -> Response:
     raise HTTPException(426, "this route speaks only WebSocket", {"Upgrade": "websocket"})
+
+
+class AuthRoutes:
+    """The routes by which people and programs come in.
+
+    What checks no password runs in `reading`.
+    """
+
+    def __init__(
+        self, accounts: Accounts, logins: Logins, audit: AuditLog, reading: Workers
+    ) -> None:
+        self._accounts = accounts
+        self._logins = logins
+        self._audit = audit
+        self._reading = reading
+        self.checking = Workers(CHECKING_THREADS, WAITING_MAX)
+        logins.on_reuse = lambda user: audit.record(
+            "login.ended", user=user, reason="a refresh token was used twice"
+        )
+
+    def paths(self) -> list[WirePath]:
+        """Returns the paths of the wire, with their methods and endpoints."""
+
+        def refreshed(body: bytes) -> Tokens:
+            return self._logins.refreshed(decoded_as(body, Refresh).refresh)
+
+        def revoked(body: bytes) -> dict[str, str]:
+            user = self._logins.revoke(decoded_as(body, Refresh).refresh)
+            if user is not None:
+                self._audit.record("login.ended", user, user=user)
+            return {}
+
+        return [
+            ("token", ("POST",), self._log_in),
+            ("token/refresh", ("POST",), partial(self._take, refreshed)),
+            ("token/revoke", ("POST",), partial(self._take, revoked)),
+        ]
+
+    async def _take(self, work: Callable[[bytes], object], request: Request) -> Response:
+        """Answers a request with what a work returns of its body."""
+        return await answered(request, self._reading, work, BODY_BYTES_MAX)
+
+    async def _log_in(self, request: Request) -> Response:
+        """Answers a request for the tokens of a new login, which alone checks a password."""
+        body = await body_of(request, BODY_BYTES_MAX)
+        address = address_of(request)
+        self._logins.admit(address)
+
+        def work(plain: bytes) -> Tokens:
+            credentials: Credentials = decoded_as(plain, Credentials)
+            name = credentials.username
+            try:
+                tokens = self._logins.log_in(name, credentials.password, address)
+            except NotLoggedIn:
+                # people type passwords in place of their name: one that no user has is not kept
+                known_name = name if self._accounts.has_user(name) else None
+                self._audit.record("login.failed", user=known_name, address=address)
+                raise
+            self._audit.record("login.succeeded", name, address=address)
+            return tokens
+
+        return await answered(request, self.checking, work, BODY_BYTES_MAX, body)

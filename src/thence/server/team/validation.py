@@ -16,7 +16,7 @@ from thence.core.codec import (
 from thence.core.redaction import digests, same_event_key
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
-from thence.server.team.rows import NewLine, is_storable
+from thence.server.team.database import NewLine, is_storable
 from thence.sync.wire.messages import BatchRefused
 
 REASONS_MAX = 100

@@ -11,9 +11,8 @@ from thence.core.event import Event
 from thence.core.markup import Child, Column, Html, el, facts, joined, table, words
 from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
-from thence.server.web.charts import NUMBER_MAX, stairs, strip
 from thence.server.web.layout import page
-from thence.server.web.parts import choice, event_link, log_link
+from thence.server.web.parts import NUMBER_MAX, choice, event_link, log_link, stairs, strip
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50

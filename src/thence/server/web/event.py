@@ -17,8 +17,7 @@ from thence.log.index.causality import causality
 from thence.log.index.lookup import lasted
 from thence.server.logs.root import OpenLog
 from thence.server.web.layout import page
-from thence.server.web.parts import event_items, event_link, log_link, mark
-from thence.server.web.texts import markdown
+from thence.server.web.parts import event_items, event_link, log_link, mark, markdown
 from thence.trace.causes.model_calls import asked_calls
 
 JSON_CHARACTERS_MAX = 20_000

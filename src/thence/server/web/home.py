@@ -7,18 +7,18 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from thence.core.clock import microseconds
-from thence.core.markup import Child, Column, Html, el, joined, moment, path, table, words
+from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.sentences.events import counted, duration
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import Listed
+from thence.server.logs.summaries import Listed, RunRecord
 from thence.server.routes.state import ServerState
-from thence.server.web.charts import sparkline
 from thence.server.web.files import files_link
 from thence.server.web.layout import page
-from thence.server.web.parts import failures_link, mirrored_words, numbers, status
+from thence.server.web.parts import failures_link, mirrored_words, numbers, sparkline, status
 
-LOGS_SHOWN_MAX = 1_000
+LOGS_COUNTED_MAX = 1_000
+# of these, unless all are asked for: a browser takes half a second to lay out a thousand
+LOGS_SHOWN = 200
 SETTINGS_SHOWN_MAX = 4
 # after how many seconds a page loads again that lacks what is being counted
 RELOADED_AFTER_S = "3"
@@ -47,9 +47,12 @@ class _Row(NamedTuple):
 
 
 def home(
-    state: ServerState, locations: Sequence[FoundLog | None], others: Sequence[tuple[Html, str]]
+    state: ServerState,
+    locations: Sequence[FoundLog | None],
+    others: Sequence[tuple[Html, str]],
+    has_all: bool = False,
 ) -> Response:
-    """Returns the page, with the log of the latest event first, behind those not counted yet."""
+    """Returns the page, with the log of the latest event first, after those not counted yet."""
     bad_ids = state.summaries.unreadable
     logs = [
         (log, state.summaries.listed(log)) for log in locations if log and log.id not in bad_ids
@@ -61,7 +64,8 @@ def home(
         return pair[1] is None, last.timestamp if last else ""
 
     logs.sort(key=age, reverse=True)
-    rows = _rows(state, logs[:LOGS_SHOWN_MAX])
+    rows = _rows(state, logs[:LOGS_COUNTED_MAX])
+    shown = rows if has_all else rows[:LOGS_SHOWN]
     # what grows is no reason to load again: it would untick what is to be compared
     is_waiting = any(listed is None for _, listed in logs)
     content = [
@@ -70,18 +74,19 @@ def home(
         table("Sweeps", _OTHERS, [(name, words(text)) for name, text in others])
         if others
         else None,
-        el("div", _table(state, rows), id="home", data_live=True, data_every=RENEWED_AFTER_S)
+        el("div", _table(state, rows, shown), id="home", data_live=True, data_every=RENEWED_AFTER_S)
         if rows
         else None,
     ]
     if not rows and not others:
         example = el("code", "thence sim run spatial_trade_network")
-        text = " makes one; it shows up when you reload this page."
+        text = " creates one; it shows up when you reload this page."
         content.append(
             el("p", "There are no runs or logs here yet. ", example, text, class_="empty")
         )
-    if len(logs) > LOGS_SHOWN_MAX:
-        content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(logs):,} are shown."))
+    if len(logs) > len(shown):
+        more = None if has_all else link(f"Show {len(rows):,}", "/?all=1")
+        content.append(el("p", f"The {len(shown):,} latest of {len(logs):,} are shown. ", more))
     if is_waiting:
         text = "This page reloads by itself until all are counted."
         content.append(el("p", text, role="status", class_="quiet"))
@@ -126,12 +131,12 @@ def _verdict(rows: Sequence[_Row]) -> Html | None:
     return el("p", text, class_="verdict") if runs else None
 
 
-def _table(state: ServerState, rows: Sequence[_Row]) -> Html:
+def _table(state: ServerState, rows: Sequence[_Row], shown: Sequence[_Row]) -> Html:
     runs = sum(row.log.is_simulation for row in rows)
     events = sum(row.listed.facts.events for row in rows if row.listed)
     kinds = ((runs, "run"), (len(rows) - runs, "log"))
     parts = [counted(number, noun) for number, noun in kinds if number]
-    cells = [_cells(state, row, len(rows) > 1) for row in rows]
+    cells = [_cells(state, row, len(rows) > 1) for row in shown]
     # a column without anything takes no room
     used = [at for at in range(len(_COLUMNS)) if any(line[at] not in (None, "") for line in cells)]
     columns = [_COLUMNS[at] for at in used]

@@ -1,23 +1,26 @@
 """The routes of the pages."""
 
-from functools import partial
-from itertools import islice
+import re
+from functools import cache, partial
+from itertools import islice, pairwise
+from pathlib import Path
 from threading import Event as Signal
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from thence.core.markup import el, path
+from thence.core.markup import Html, el, link, path
+from thence.documents import documents, read_document
 from thence.git.repository import asked
 from thence.server.logs.root import FoundLog, OpenLog
-from thence.server.routes.diffs import compare
+from thence.server.routes.logs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.files import file_page, files_link, files_page
 from thence.server.web.home import home
-from thence.server.web.layout import part_of
+from thence.server.web.layout import page, part_of
 from thence.server.web.run import read_question, run_page
 from thence.server.web.spending import spending_page
 from thence.server.web.sweep import find_sweep, listed_sweeps, sweep_page
@@ -35,7 +38,7 @@ async def all_logs(request: Request) -> Response:
     state = app_state(request)
 
     def work(logs: list[FoundLog | None]) -> Response:
-        return home(state, logs, listed_sweeps(state.root))
+        return home(state, logs, listed_sweeps(state.root), "all" in request.query_params)
 
     return await state.list_logs(state.locate, work)
 
@@ -126,3 +129,47 @@ async def diff(request: Request, id: str, other: str) -> Response:
 async def missing_page(rest: str) -> Response:
     """Raises 404 for any other page."""
     raise HTTPException(404, "there is no such page")
+
+
+@router.get("/docs")
+def all_documents() -> Response:
+    """Lists the documents."""
+    folders: dict[str, list[Html]] = {}
+    for name, file in documents().items():
+        item = el("li", link(read_document(file)[0], path("docs", name)))
+        folders.setdefault(file.parent.name, []).append(item)
+    lists = [part for name, items in folders.items() for part in (el("h2", name), el("ul", *items))]
+    return page("Documents", el("h1", "Documents"), *lists, trail=(link("docs", path("docs")),))
+
+
+@router.get("/docs/{name}")
+def document(name: str) -> Response:
+    """Shows a document."""
+    if (file := documents().get(name)) is None:
+        raise HTTPException(404, f"there is no document {name!r}")
+    title, content = _read(file)
+    trail = (link("docs", path("docs")), link(name, path("docs", name)))
+    return page(title, content, trail=trail)
+
+
+@cache
+def _read(file: Path) -> tuple[str, Html]:
+    """Returns the title of a document, and its HTML with links to the others."""
+    from markdown_it import MarkdownIt  # 20 ms, for these pages alone
+
+    reader, pages = MarkdownIt("commonmark", {"html": False}).enable("table"), documents()
+    title, text = read_document(file)
+    tokens = reader.parse(text)
+    for token, inside in pairwise(tokens):
+        if token.type == "heading_open":
+            bare = re.sub(r"[^\w\- ]", "", inside.content.replace("`", "").lower())
+            token.attrSet("id", bare.replace(" ", "-"))
+    for token in (child for block in tokens for child in block.children or ()):
+        target, _, anchor = str(token.attrs.get("href", "")).partition("#")
+        if token.type == "link_open" and target and ":" not in target:
+            name = Path(target).stem
+            if name in pages and target.endswith(".md"):
+                token.attrs["href"] = path("docs", name) + (f"#{anchor}" if anchor else "")
+            else:
+                del token.attrs["href"]  # to what is not here
+    return title, Html(reader.renderer.render(tokens, reader.options, {}))

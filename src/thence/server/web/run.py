@@ -44,7 +44,7 @@ from thence.log.index.page import Page, PageBounds
 from thence.log.index.query import ALL, Within
 from thence.server.errors import parameter_problem
 from thence.server.logs.root import FoundLog, OpenLog
-from thence.server.logs.run_record import RunRecord
+from thence.server.logs.summaries import RunRecord
 from thence.server.routes.parameters import PageFilter, Paging
 from thence.server.web.layout import page
 from thence.server.web.parts import (

@@ -26,12 +26,16 @@ from thence.core.markup import (
 from thence.core.ready import ready
 from thence.core.sentences.events import counted
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
-from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
-from thence.server.logs.summaries import Summaries
-from thence.server.web.charts import NUMBER_MAX, spread
+from thence.server.logs.summaries import (
+    FILE_BYTES_MAX,
+    RunRecord,
+    Summaries,
+    flattened,
+    read_record,
+)
 from thence.server.web.home import RELOADED_AFTER_S
 from thence.server.web.layout import page
-from thence.server.web.parts import choice, failures_link, numbers, status
+from thence.server.web.parts import NUMBER_MAX, choice, failures_link, numbers, spread, status
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4

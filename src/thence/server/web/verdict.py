@@ -14,7 +14,7 @@ from thence.core.vocabulary import WORK
 from thence.log.index.overview import LogFacts, Standing, longest_step, standing
 from thence.log.index.query import count, page
 from thence.server.logs.root import OpenLog
-from thence.server.logs.run_record import RunRecord
+from thence.server.logs.summaries import RunRecord
 from thence.server.web.parts import event_link, failures_link, seconds_between
 
 # to count refused actions, the lines of so many events are searched

@@ -20,7 +20,7 @@ from thence.log.index.lookup import values_at
 from thence.log.index.overview import LogFacts
 from thence.log.index.query import count
 from thence.server.logs.root import OpenLog, Root
-from thence.server.logs.run_record import run_object
+from thence.server.logs.summaries import run_object
 from thence.server.web.run import Question
 
 PLACES_MAX, LABELS_MAX, LISTED_MAX, NAMES_MAX = 10_000, 40, 100, 20
@@ -117,8 +117,8 @@ def _world(scenario: object) -> _World | None:
     names = [place.name for place in spatial.places]
     edges = [road.between for road in spatial.roads]
     if isinstance(shape, Graph):
-        names, near = [*shape.places], {} if shape.changes else shape.edges
-        edges = [(a, b) for a in near for b in near[a]]
+        names = [*shape.places]
+        edges = [(a, b) for a in shape.edges for b in shape.edges[a]]
     # in a network of agents each of them is a place
     if not 0 < len(names) <= PLACES_MAX or (network and network.nodes == "agents"):
         return None

@@ -53,7 +53,7 @@ def init_command(data: str, team: str) -> None:
     folder = "" if data == DEFAULT else f" --data {data}"
     current().result(
         {"data": str(Path(data).absolute()), "team": team},
-        [f"made a server in {shown(place)} with the team {team}"],
+        [f"created a server in {shown(place)} with the team {team}"],
         [f"next: thence server user add NAME{folder}, then thence server run{folder}"],
     )
 
@@ -105,7 +105,7 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
                 "could not run the server of",
                 place=data,
                 cause=f"there is no {database.name} in it",
-                hint="make one: thence server init",
+                hint="create one: thence server init",
                 code="not_a_server",
             )
         running.end_on_sigterm()
@@ -149,7 +149,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
 
         with bar(out, "checking every line"):
             contents = check(place)
-        out.result(contents._asdict(), [f"whole: {_counts(contents)}"])
+        out.result(contents._asdict(), [f"intact: {_counts(contents)}"])
         return
     if copy is None:
         raise click.UsageError("name the FILE, or give --check")
@@ -185,7 +185,7 @@ def restore_command(copy: str, data: str) -> None:
         contents = restore(Path(copy), database, aside)
     audit(data, "server.restored", copy=str(Path(copy).absolute()))
     replaced = str(aside.absolute()) if aside.exists() else None
-    notes = [f"what was there is in {aside}"] if replaced else []
+    notes = [f"the previous data is in {aside}"] if replaced else []
     out.result(
         {**contents._asdict(), "replaced": replaced},
         [f"restored {_counts(contents)}"],

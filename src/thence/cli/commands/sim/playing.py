@@ -132,7 +132,7 @@ def report_end(out: Output, result: "RunResult", option: str = "") -> int:
         return INTERRUPTED
     if result.status == "completed" and result.failed:
         message = f"the log of run {result.run_id} is not complete"
-        out.report(message, f"{unwritten} to {folder}", "make room on the disk, and run it again")
+        out.report(message, f"{unwritten} to {folder}", "free space on the disk, then run it again")
         return FAILED
     if result.status == "completed":
         return 0

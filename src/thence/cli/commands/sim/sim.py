@@ -104,7 +104,7 @@ def list_command(root: str | None) -> None:
         rows.append((status, counted(entry["events"], "event"), name))
         entries.append(entry)
     lines = table(rows, right=(1,))
-    missing = f"no runs in {root_folder}; `thence sim run spatial_trade_network` makes one"
+    missing = f"no runs in {root_folder}; `thence sim run spatial_trade_network` creates one"
     out.result({"runs": entries}, lines, () if entries else [missing])
 
 
@@ -457,7 +457,7 @@ def new_command(project_name: str) -> None:
     make_project(Path(project_name))
     out.result(
         {"folder": project_name, "files": FILES},
-        [f"made {project_name} with {', '.join(FILES)}"],
+        [f"created {project_name} with {', '.join(FILES)}"],
         [f"next: thence sim run {project_name}/scenario.yaml"],
     )
 

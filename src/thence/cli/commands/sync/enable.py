@@ -230,7 +230,7 @@ def disable_command(log_name: str | None) -> None:
             if sharing.is_on_remote(session):
                 place = sharing.state_of(session).place
                 sharing.set_private(project, is_private=True)
-    notes = [f"what was sent stays on {place}, and in every clone"] if place else []
+    notes = [f"sent events stay on {place}, and in every clone"] if place else []
     is_known = target is not None or place is not None
     out.result({"is_enabled": False}, ["sync is off" if is_known else "sync was never on"], notes)
 
@@ -262,7 +262,7 @@ def _named_log(out: Output, log_name: str | None, name: str | None) -> NamedLog:
     with open_log(folder, create=is_new) as log:
         named = NamedLog(folder, log.log_id or "", log.vocabulary.name, folder.resolve().name)
     if is_new:
-        out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
+        out.notice(f"created the log in {folder}, which is empty until `thence sync now`")
     if named.kind == WORK.name and name is None:
         raise SyncRefused(
             "could not name the log in",

@@ -12,7 +12,7 @@ from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.errors import ThenceError
 
 _REMAINS = (
-    "what git has committed, other people's copies, archives, backups and exports: they keep it",
+    "git commits, other people's copies, archives, backups and exports, which keep it",
     "people who have read it",
 )
 
