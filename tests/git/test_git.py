@@ -53,13 +53,6 @@ def test_hooks_of_the_user_do_not_run(tmp_path):
     assert git(repo, "branch", "--list", "other").strip() == "other"
 
 
-def test_bytes_go_in_and_come_out_as_they_are(tmp_path):
-    repo = make_repository(tmp_path)
-    every = bytes(range(256)) * 1000
-    oid = Git(repo).run("hash-object", "-w", "--stdin", stdin=every).decode().strip()
-    assert Git(repo).run("cat-file", "blob", oid) == every
-
-
 def test_folder_that_is_gone_and_git_that_is_missing_are_told(tmp_path, monkeypatch):
     with pytest.raises(GitFailed, match="there is no such folder"):
         Git(tmp_path / "gone").run("status")

@@ -76,28 +76,6 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     assert current_branch(repo) == "main"
 
 
-def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):
-    top = make_repository(tmp_path / "top")
-    side = tmp_path / "side"
-    git(top, "worktree", "add", "--quiet", "-b", "side", side)
-    repo = repository(top)
-    assert refs_of(repo).trees["side"] == side
-    side.rename(tmp_path / "elsewhere")
-    assert list_worktrees(repo)[1].is_missing
-    assert "side" not in refs_of(repo).trees
-
-
-def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
-    make_repository(tmp_path / "part")
-    top = make_repository(tmp_path / "top")
-    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
-    git(top, *add, "part")
-    repo = repository(top / "part")
-    (only,) = list_worktrees(repo)
-    assert refs_of(repo).trees == {"main": only.path} == {"main": top / "part"}
-    assert git_dir_of(only.path) == top / ".git/modules/part"
-
-
 def two_that_differ(path: Path) -> Path:
     top = make_repository(path, {"a": "one\n"})
     git(top, "branch", "side")

@@ -1,17 +1,13 @@
 """An agent sees what its sight allows, and nothing else is a cause."""
 
-import time
-
 import pytest
 from tests.calls import called
-from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.test_thinking import events_of
 from tests.sim.toys import Doer, causes, config, played
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim import Action, BaseEngine, replay
 from thence.sim.run.run import SimulationOrchestrator
-from thence.sim.run.thinking import PromptedAgent
 
 NAMES = ("ann", "ben", "cleo")
 VARIABLES = [
@@ -235,43 +231,6 @@ def test_sight_in_a_network_is_one_search_an_agent_and_turn(within):
         near = {names[(number + step) % RING] for step in steps}
         assert set(events[f"1.decide.{name}.0"].new_value["near"]) == near
     assert searches <= 1
-
-
-class Slow(PromptedAgent):
-    """An agent whose prompt takes a while, as one that looks far does."""
-
-    def messages(self, observation):
-        time.sleep(0.02)
-        return super().messages(observation)
-
-
-def crowd(count, url, **keys):
-    """Returns people on a ring of two edges each, who see what those near them think."""
-    names = [f"p{number:03}" for number in range(count)]
-    edges = [[name, names[(at + step) % count]] for at, name in enumerate(names) for step in (1, 2)]
-    entry = {"type": f"{__name__}:Slow", "sees": ["agent/*/x"]}
-    local = {"base_url": url, "model": "qwen", "concurrency": count, "retries": 0, **keys}
-    return config(
-        turns=1,
-        agent_vars=VARIABLES,
-        spatial={"network": {"nodes": "agents", "edges": edges}},
-        agents=[{"name": name, **entry, "sight": {"within": 1}} for name in names],
-        llm={"endpoints": {"local": local}},
-    )
-
-
-@pytest.mark.rest
-@pytest.mark.promise("O12")
-@pytest.mark.whole(alone=True)
-def test_endpoint_is_not_held_for_dead_while_200_agents_with_sight_write_their_prompts(tmp_path):
-    answer = Reply(completion('{"action": {"do": "none"}}'), delay_s=1.0)
-    with Endpoint(lambda body: answer) as endpoint:
-        scenario = crowd(200, endpoint.base_url, timeout_s=3)
-        result = SimulationOrchestrator(scenario, output_root=tmp_path).run()
-    assert (result.status, result.decisions_failed, result.error) == ("completed", 0, None)
-    assert len(endpoint.requests) == 200
-    seen = endpoint.requests[0].body["messages"][1]["content"]
-    assert seen.count("/x = ") == 5
 
 
 @pytest.mark.promise("O14a", "O14b")

@@ -33,11 +33,6 @@ def if_missing(data: bytes) -> FileEdit:
     return lambda before: data if before is None else before
 
 
-def as_it_is(data: bytes | None) -> bytes | None:
-    """Leaves a file as it is."""
-    return data
-
-
 class Commit(NamedTuple):
     """A commit that was made: its id, the one before it, its branch, the paths that it changed."""
 

@@ -242,13 +242,8 @@ class Git:
         is_lacking = _LACKED in cause
         if is_lacking:
             cause, hint = "this clone lacks what was asked for, and could not fetch it", _FETCH_ALL
-        error = failure(
-            operation or f"git {_name(arguments)} failed in",
-            self.folder,
-            cause,
-            hint,
-            is_retryable=is_locked,
-        )
+        operation = operation or f"git {_name(arguments)} failed in"
+        error = failure(operation, self.folder, cause, hint, is_retryable=is_locked)
         error.is_lacking = is_lacking
         return error
 

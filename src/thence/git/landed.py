@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec.msgpack import Decoder, decode, encode
+from msgspec.msgpack import decode, encode
 
 from thence.errors import ThenceError
 from thence.files import replace_file
@@ -145,9 +145,6 @@ class _State(msgspec.Struct):
     missing: set[str] = msgspec.field(default_factory=set)
 
 
-_decode_state = Decoder(_State).decode
-
-
 def reviewed_of(
     repo: Repository, base: str, commit: str, target: str | None, *, before: str | None = None
 ) -> tuple[Reviewed, bool]:
@@ -254,7 +251,7 @@ def landings(
     """
     state = _State()
     with suppress(KeyError, ValueError, TypeError):
-        state = _decode_state((kept or {})["state"])
+        state = decode((kept or {})["state"], type=_State)
     before, known = state.tip, {key: landed for key, (landed, _) in state.packages.items()}
     if before != target:
         changes, standings = list[Change](), {key: one for key, (_, one) in state.packages.items()}

@@ -135,13 +135,9 @@ def merge(
                 return planned
             if error is not None and at == planned.begin:
                 raise error
-    raise failure(
-        moving,
-        repo.folder,
-        f"someone else moved it {ATTEMPTS_MAX} times in the meantime",
-        "see which program moves it, then try again",
-        is_retryable=True,
-    )
+    cause = f"someone else moved it {ATTEMPTS_MAX} times in the meantime"
+    hint = "see which program moves it, then try again"
+    raise failure(moving, repo.folder, cause, hint, is_retryable=True)
 
 
 def signs_commits(repo: Repository) -> bool:

@@ -90,10 +90,8 @@ def push_command(refs: Refs, branch: str) -> str | None:
 
 def tip_of(refs: Refs, branch: str) -> str | None:
     """Returns the tip of a package's branch, here or else on a remote."""
-    for ref in (HEADS + branch, *refs.on_remotes(branch)):
-        if ref in refs.commits:
-            return refs.commits[ref]
-    return None
+    places = (HEADS + branch, *refs.on_remotes(branch))
+    return next((refs.commits[ref] for ref in places if ref in refs.commits), None)
 
 
 def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | None:

@@ -117,12 +117,8 @@ def branch_of(repo: Repository) -> str:
     """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
     branch = current_branch(repo)
     if branch is None:
-        raise failure(
-            "could not find the branch of",
-            repo.folder,
-            "HEAD is detached",
-            "check a branch out: git switch BRANCH",
-        )
+        hint = "check a branch out: git switch BRANCH"
+        raise failure("could not find the branch of", repo.folder, "HEAD is detached", hint)
     return branch
 
 
@@ -206,10 +202,7 @@ def operation_under_way(git_dir: Path) -> str | None:
 
     One of merge, rebase, am, cherry-pick, revert and bisect, or None.
     """
-    for name, operation in _OPERATIONS:
-        if os.path.exists(git_dir / name):
-            return operation
-    return None
+    return next((what for name, what in _OPERATIONS if os.path.exists(git_dir / name)), None)
 
 
 def git_dir_of(path: Path) -> Path:

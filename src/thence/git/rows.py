@@ -25,12 +25,7 @@ _HEADER = b"\x01"  # before the id of each commit in the output of git
 _INDEX = b"index "  # before the blobs of a file
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
 _FILE, _SPAN = b"diff --git ", b"@@ -"
-_MODES = {
-    b"old mode ": True,
-    b"deleted file mode ": True,
-    b"new mode ": False,
-    b"new file mode ": False,
-}
+_MODES = re.compile(rb"(?:(old|deleted file)|new|new file) mode (\d+)")
 _PLAIN_MODE = b"100644"
 _BLOB, _MODE = b"\0blob ", b"\0mode "
 _KEY_BYTES = 8
@@ -113,11 +108,9 @@ def changes_in(out: bytes) -> Iterator[Change]:
                 if line.startswith(_INDEX) and not file.hunks:
                     blobs = line.split(b" ")[1].split(b"..")
                     hunks.append(Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs)))
-                for words, is_old in _MODES.items():
-                    mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
-                    if mode != _PLAIN_MODE:
-                        row = [b"%b%b %b" % (_MODE, mode, file.path)]
-                        hunks.append(Hunk(row, []) if is_old else Hunk([], row))
+                if (found := _MODES.fullmatch(line)) and found[2] != _PLAIN_MODE:
+                    row = [b"%b%b %b" % (_MODE, found[2], file.path)]
+                    hunks.append(Hunk(row, []) if found[1] else Hunk([], row))
             for rows in file.hunks:
                 sides = ([row[1:] for row in rows if row[:1] == one] for one in (b"-", b"+", b" "))
                 hunks.append(Hunk(*sides))

@@ -124,12 +124,9 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
     """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
     commit = tip(repo, branch)
     if commit is not None and not is_ancestor(repo, commit, into):
-        raise failure(
-            _REMOVING,
-            path,
-            f"{branch} has commits that are not in {into}",
-            "merge them first, or remove it yourself: git worktree remove",
-        )
+        cause = f"{branch} has commits that are not in {into}"
+        hint = "merge them first, or remove it yourself: git worktree remove"
+        raise failure(_REMOVING, path, cause, hint)
     state = state_of(repo, branch, path)
     what = {
         "moved": f"its branch is checked out at {state.path}",
@@ -357,6 +354,5 @@ def _set_up(path: Path, failed: str, *command: str) -> tuple[str, ...]:
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    if path.name != other.name:
-        return False  # of hundreds of worktrees all but one
-    return path == other or os.path.realpath(path) == os.path.realpath(other)
+    # of hundreds of worktrees all but one have another name
+    return path.name == other.name and os.path.realpath(path) == os.path.realpath(other)

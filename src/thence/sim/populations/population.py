@@ -156,16 +156,20 @@ class Rows:
     def _write(
         self, kind: str, values: Mapping[str, ArrayLike], where: ArrayLike, of: Others
     ) -> None:
-        full = {name: self._full(name, new) for name, new in values.items()}
+        size, full = len(self.ids), dict[str, Array]()
+        for name, new in values.items():
+            if name not in self._columns:
+                hint = f"it has {', '.join(self._columns)}{did_you_mean(name, self._columns)}"
+                raise _fault(name, "the population has no such column", hint)
+            full[name] = np.broadcast_to(np.asarray(new), size)
         others = self.ids if of is None else self._others(next(iter(full)), of)
-        mask = np.broadcast_to(np.asarray(where, bool), len(self.ids))
+        mask = np.broadcast_to(np.asarray(where, bool), size)
         self.writes.append(Write(kind, full, mask, others))
 
     def _read(self, column: str, of: Array | None) -> Array:
-        values = self._column(column).values
-        self.reads.append((column, of))
         self._depend(column)
-        return values
+        self.reads.append((column, of))
+        return self._columns[column].values
 
     def _depend(self, column: str) -> None:
         """Makes the summary of a column a cause."""
@@ -178,24 +182,13 @@ class Rows:
         return generator(*self._key, purpose, str(self._draws[purpose]))
 
     def _others(self, column: str, of: ArrayLike) -> Array:
-        others = self._full(column, of)
+        others = np.broadcast_to(np.asarray(of), len(self.ids))
         if self._is_sample:  # of rows with other values, whose result nobody looks at
             return others % self._size
         if others.dtype.kind not in "iu" or not 0 <= others.min() <= others.max() < self._size:
             cause = f"of names the rows {others.min()} to {others.max()}"
             raise _fault(column, cause, f"give numbers from 0 to {self._size - 1}")
         return others
-
-    def _full(self, column: str, values: ArrayLike) -> Array:
-        """Returns a value of a column for each row; NumPy raises ValueError for other shapes."""
-        self._column(column)
-        return np.broadcast_to(np.asarray(values), len(self.ids))
-
-    def _column(self, name: str) -> Column:
-        if name not in self._columns:
-            hint = f"it has {', '.join(self._columns)}{did_you_mean(name, self._columns)}"
-            raise _fault(name, "the population has no such column", hint)
-        return self._columns[name]
 
 
 class Population(BaseAgent):

@@ -20,6 +20,7 @@ from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
 from thence.git.locks import WRITING, locked, take
+from thence.git.repository import exclude
 from thence.log.open import Log
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
@@ -105,6 +106,7 @@ def show_events(project: Project, journal: Log) -> None:
     On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError), locked(writing_lock(project)):
+        exclude(project.repo, f"{FOLDER}/".encode())
         view = _load(project.home)
         gone = view.files.keys() - stats_of_days(project.files).keys()
         for name in gone:

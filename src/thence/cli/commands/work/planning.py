@@ -17,7 +17,7 @@ from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import PlanningError, Refused
-from thence.git.commits import FileEdit, as_it_is, if_missing, write_files
+from thence.git.commits import FileEdit, if_missing, write_files
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
@@ -619,7 +619,7 @@ def _files_of_plan(
     usual = [f"{folder}/{name}" for name in _WRITTEN]
     stats = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
     written = [path for path, stat in stats if stat is not None and S_ISREG(stat.st_mode)]
-    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
+    files: dict[str, FileEdit] = dict.fromkeys(written, lambda data: data)
     tasks = session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
@@ -628,7 +628,7 @@ def _files_of_plan(
     package_files = [path for path, _ in session.planning.package_files(None, slug)]
     for package in packages:
         own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
-        files |= dict.fromkeys(own_files, as_it_is)
+        files |= dict.fromkeys(own_files, lambda data: data)
         if not own_files:
             path = session.planning.path(slug, path_of(package))
             files[path] = if_missing(render(package, slug, tasks, reading))
