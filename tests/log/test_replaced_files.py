@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.installed import thence as command
-from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
+from tests.log.damaged import append_after, current, made
 
 import thence
 from thence.errors import NotALog
@@ -15,20 +15,6 @@ from thence.sim import EventWriter
 @pytest.fixture
 def folder(tmp_path):
     return made(tmp_path / "log")
-
-
-def test_link_to_the_current_file_is_followed(folder):
-    current(folder).rename(folder / "elsewhere")
-    current(folder).symlink_to("elsewhere")
-    append_after(folder)
-    assert numbers(folder) == list(range(COUNT))
-
-
-def test_empty_file_is_an_empty_log(folder):
-    current(folder).write_bytes(b"")
-    assert codes(folder) == []
-    assert command("log", "--log", "log", cwd=folder.parent).code == 0
-    append_after(folder)
 
 
 def test_right_to_read_taken_away_is_told_by_every_command(folder):
