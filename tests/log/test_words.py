@@ -8,26 +8,13 @@ from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S
 
 import thence
-from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.errors import HeadsMoved, OutcomeUnknown, WriterClosed
+from thence.errors import OutcomeUnknown, WriterClosed
 from thence.log.files.disk import DiskError
 from thence.log.open import Log
 from thence.log.read.reader import durable_event
 
 BROKEN = DiskError(errno.EIO, "as said")
-
-
-def test_guard_that_no_longer_holds_says_what_came_in_between(log, tmp_path):
-    guard = Unchanged(Position(), {"WP01"})
-    event = log.append("claimed", subject="WP01")
-    assert raised(lambda: log.append("done", subject="WP01", guard=guard)) == (
-        HeadsMoved,
-        "could not append to",
-        str(tmp_path),
-        f"claimed {event.event_id} about WP01 arrived in between",
-        "read the log again, decide again, then append with a new guard",
-    )
 
 
 def test_closed_log_says_so_to_every_use(tmp_path):
