@@ -20,7 +20,7 @@ from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import current_path
 from thence.log.read.opening import prepare
-from thence.log.read.reader import all_events
+from thence.log.read.reader import events as events_of
 
 EVENTS = 100_000
 ROUNDS = 5
@@ -131,7 +131,7 @@ def _parts(a: Path, b: Path) -> dict[str, float]:
 def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> LogSide:
     """Reads one log and lays it out."""
     start = time.process_time()
-    events = all_events(OS_DISK, folder, PLAIN)
+    events = events_of(OS_DISK, folder, PLAIN)
     seconds["reading"] += time.process_time() - start
     start = time.process_time()
     laid = side(events)

@@ -1,9 +1,7 @@
-"""How many owners of commits and lines are right, and how many by the time of a commit alone.
+"""How many owners of commits and lines are right.
 
 `python -m bench.owners` plays six sessions of agents at once, two of them windows of one process,
-with subagents, detached shells, a person and a bot, in a worktree each and in one for all, with
-amend, rebase, fixup, cherry-pick and squash: a minute. By time a commit, with its lines, is that
-session's whose event is the nearest before it.
+with subagents, detached shells and a person, in a worktree each and in one for all: a minute.
 """
 
 import tempfile
@@ -21,7 +19,7 @@ def main() -> None:
                 print(f"    {what:<22} {score.right:>7} {score.wrong:>6} {score.unknown:>8}")
 
 
-ROWS = ("commits", "lines", "commits, by time", "lines, by time")
+ROWS = ("commits", "lines")
 
 
 if __name__ == "__main__":

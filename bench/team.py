@@ -13,7 +13,7 @@ from typing import NamedTuple
 PROGRAM = Path(sys.executable).parent / "thence"
 PACKAGES = 8
 SLUG = "001-sync"
-PROCESSES_MAX = {"implement": 6, "move-task": 3, "status again": 1}
+PROCESSES_MAX = {"implement": 7, "move-task": 4, "status again": 2}
 _COUNTING = """#!/bin/sh
 echo >> "$THENCE_BENCH_CALLS"
 exec {git} "$@"

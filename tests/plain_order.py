@@ -286,7 +286,7 @@ def events_after(
 
     Raises EventNotFound when the log ends without that event.
     """
-    found = read_events(disk, folder, vocabulary)
+    found = iter(read_events(disk, folder, vocabulary))
     if isinstance(after, Position):
         yield from (event for event in found if not after.holds(event))
         return

@@ -30,7 +30,6 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
         "first",
         "last",
         "bytes",
-        "passed_over",
     ]
     assert (told["events"], told["failures"], told["rejected"]) == (4, 1, 0)
     assert told["by_type"] == {"note": 1, "order.failed": 1, "order.paid": 1, "order.placed": 1}

@@ -36,7 +36,6 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "append with a guard": (*_APPEND, "heads_moved"),
     "flush": _APPEND,
     "read": ("read_failed",),
-    "follow durably": ("read_failed", "outcome_unknown"),
     "hand on": (*_APPEND, "read_failed"),
 }
 

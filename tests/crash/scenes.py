@@ -261,14 +261,13 @@ def ask(run: Run) -> None:
 def follow(run: Run) -> None:
     run.open()
 
-    def three(log: Log, sync: bool) -> None:
+    def three(log: Log) -> None:
         stop = Signal()
-        for number, _ in enumerate(log.follow(stop=stop, sync=sync), 1):
+        for number, _ in enumerate(log.follow(stop=stop), 1):
             if number == 3:
                 stop.set()
 
-    run.look(lambda log: three(log, sync=False))
-    run.look(lambda log: three(log, sync=True), "follow durably")
+    run.look(three)
     run.look(lambda log: log.position())
     run.look(lambda log: log.heads("a"))
 

@@ -3,9 +3,11 @@
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +102,36 @@ def hook(folder: Path, name: str, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
+
+
+def sign(folder: Path, program: str = "") -> None:
+    """Have a user sign commits in a repository, by a program in the language of the shell."""
+    path = folder / ".git/sign"
+    signature = "-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n"
+    told = f"echo '[GNUPG:] SIG_CREATED ' >&2; printf -- '{signature}'"
+    path.write_text(f"#!/bin/sh\ncat >/dev/null\n{program or told}\n")
+    path.chmod(0o755)
+    git(folder, "config", "gpg.program", path)
+    git(folder, "config", "commit.gpgSign", "true")
+
+
+def killed(work: Callable[[], object], after_s: float | None = None) -> bool:
+    """Do some work in a process group of its own; kill it if it shall be; tell whether it was."""
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            work()
+        finally:
+            os._exit(0)
+    if after_s is not None:
+        time.sleep(after_s)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it has not come as far as having a group of its own
+            os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def branches(repo: Repository) -> Mapping[str, str]:

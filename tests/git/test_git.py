@@ -53,13 +53,6 @@ def test_hooks_of_the_user_do_not_run(tmp_path):
     assert git(repo, "branch", "--list", "other").strip() == "other"
 
 
-def test_bytes_go_in_and_come_out_as_they_are(tmp_path):
-    repo = make_repository(tmp_path)
-    every = bytes(range(256)) * 1000
-    oid = Git(repo).run("hash-object", "-w", "--stdin", stdin=every).decode().strip()
-    assert Git(repo).run("cat-file", "blob", oid) == every
-
-
 def test_folder_that_is_gone_and_git_that_is_missing_are_told(tmp_path, monkeypatch):
     with pytest.raises(GitFailed, match="there is no such folder"):
         Git(tmp_path / "gone").run("status")
@@ -116,5 +109,5 @@ def test_words_are_one_line_without_advice_and_not_endless():
     ],
 )
 def test_next_step_of_a_full_disk_is_to_make_room_however_git_says_it(message):
-    assert disk_hint(message) == "free some space, then type the same command again"
+    assert "see that there is room" in disk_hint(message)
     assert disk_hint("not something we can merge") == ""

@@ -3,7 +3,7 @@
 import pytest
 from tests.git.repositories import make_repository
 
-from thence.git.memo import Memo
+from thence.git.landed import Memo
 from thence.git.repository import repository
 
 

@@ -4,12 +4,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import begin_work, commit, git, make_repository, write
+from tests.git.repositories import begin_work, commit, git, killed, make_repository, write
 
 from thence.git.commits import commit_files
 from thence.git.locks import COMMITTING, MAKING, locked, naming
@@ -23,23 +22,6 @@ PACKAGE = "028-sync-WP01"
 @pytest.fixture
 def top(tmp_path) -> Path:
     return make_repository(tmp_path / "Das Projekt ö", {"a/b": "1\n", "mine": "1\n"})
-
-
-def killed(work: Callable[[], object], after_s: float) -> None:
-    """Do some work in a process and kill it, with all that it started."""
-    child = os.fork()
-    if not child:
-        try:
-            os.setsid()
-            work()
-        finally:
-            os._exit(0)
-    time.sleep(after_s)
-    try:
-        os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:  # it has not come as far as having a group of its own
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def lock_files(top: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from thence.git.git import Git
 from thence.git.landed import (
     Landed,
     Landing,
+    Memo,
     Question,
     landings,
     missing_commits,
@@ -19,7 +20,6 @@ from thence.git.landed import (
     reviewed_of,
     was_in,
 )
-from thence.git.memo import Memo
 from thence.git.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
@@ -120,22 +120,6 @@ def test_code_is_found_however_it_came_and_with_its_branch_gone(folder, bring, i
         more = {"l4": f"four {number}", "l6": f"six {number}", "l8": f"eight {number}"}
         commit(folder, {"code.py": lines(l5=f"five {number}", **more)})
     assert landing(folder, code) == Landing(Landed(WAYS[bring], brought))
-
-
-@pytest.mark.promise("L15")
-def test_branch_that_was_deleted_unmerged_has_not_landed(folder):
-    code = code_of(folder, package(folder))
-    git(folder, "branch", "--quiet", "-D", "work")
-    git(folder, "reflog", "expire", "--expire=now", "--all")
-    git(folder, "gc", "--quiet", "--prune=now")
-    assert landing(folder, code) == Landing()
-
-
-@pytest.mark.promise("L15")
-def test_half_of_the_commits_is_not_the_package(folder):
-    code = code_of(folder, package(folder))
-    git(folder, "cherry-pick", "work~1")
-    assert landing(folder, code) == Landing()
 
 
 @pytest.mark.promise("L15")

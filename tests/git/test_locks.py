@@ -1,7 +1,6 @@
 """Locks of a repository: one holder at a time, until it or the program it started has ended."""
 
 import subprocess
-import threading
 
 import pytest
 from tests.git.repositories import WAIT_S
@@ -21,23 +20,6 @@ with locked(path), naming(path, path.parent, ()) as note:
     print(child.pid, flush=True)
     sys.stdin.readline()
 """
-
-
-def test_threads_hold_it_one_after_another(tmp_path):
-    count = tmp_path / "count"
-    count.write_text("0")
-
-    def work() -> None:
-        for _ in range(20):
-            with locked(tmp_path / "deep/lock"):
-                count.write_text(str(int(count.read_text()) + 1))
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_S)
-    assert count.read_text() == "160"
 
 
 @pytest.mark.parametrize("child", ["with", "without"])

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import signal
 
 import pytest
-from tests.git.repositories import begin_work, git, patches
+from tests.git.repositories import begin_work, git, killed, patches
 from tests.git.test_merging import THREE, left_of, project, subjects
 from tests.tiers import tenth
 
@@ -60,16 +59,3 @@ def test_merge_killed_at_each_of_its_git_commands_is_completed_by_the_next(
 
 
 RESET = {"main": ("--quiet", "--keep"), "release": ("--quiet", "--force", "release")}
-
-
-def killed(work) -> bool:
-    """Do some work in a process group of its own; tell whether it was killed."""
-    child = os.fork()
-    if not child:
-        try:
-            os.setsid()
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

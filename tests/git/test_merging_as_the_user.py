@@ -1,11 +1,9 @@
 """A merge is made as its user would make it: hooks, signing, identity, and what refuses it."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
-from tests.git.repositories import begin_work, content, git, hook, patches, write
+from tests.git.repositories import begin_work, content, git, hook, patches, sign, write
 from tests.git.test_merging import THREE, left_of, project, subjects
 
 from thence.errors import GitFailed
@@ -36,27 +34,13 @@ def test_hook_has_the_locale_and_the_patterns_of_its_user(top, tmp_path, monkeyp
     assert told.read_text() == "shared\nC.UTF-8\n"
 
 
-def test_what_a_hook_of_a_merge_leaves_running_is_not_waited_for(top, tmp_path):
-    pid = tmp_path / "pid"
-    hook(top, "post-merge", f"sleep 1000 & echo $! > {pid}")
-    assert merge(repository(top), "main", NAMES).conflict is None
-    os.kill(int(pid.read_text()), signal.SIGKILL)  # it runs on
-
-
-def test_merges_are_signed_where_the_user_signs(top, tmp_path):
-    gpg = tmp_path / "gpg"
-    gpg.write_text(
-        '#!/bin/sh\ncat >/dev/null\necho "[GNUPG:] SIG_CREATED " >&2\n'
-        "printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'\n"
-    )
-    gpg.chmod(0o755)
-    git(top, "config", "commit.gpgSign", "true")
-    git(top, "config", "gpg.program", gpg)
+def test_merges_are_signed_where_the_user_signs(top):
+    sign(top)
     merge(repository(top), "main", NAMES)
     for number in range(3):
         assert "gpgsig" in git(top, "cat-file", "commit", f"main~{number}")
     git(top, "reset", "--quiet", "--hard", "main~3")
-    gpg.write_text("#!/bin/sh\necho no secret key >&2; exit 2\n")
+    sign(top, "echo no secret key >&2; exit 2")
     with pytest.raises(GitFailed, match="gpg failed to sign") as caught:
         merge(repository(top), "main", NAMES)
     assert "git config user.signingKey" in caught.value.hint

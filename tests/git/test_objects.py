@@ -51,7 +51,8 @@ def test_files_are_replaced_and_added_beside_what_the_tree_and_the_user_have(tmp
     top = make_repository(tmp_path, {"a/b/c": "1", "a/d": "2", "e/f": "3"})
     begin_work(top)
     before = patches(top)
-    _, tree = commit_and_tree(top)
+    with objects(repository(top)) as store:
+        _, tree = store.commit("refs/heads/main")
     tree = write_tree(repository(top), tree, {"e/f": b"4", "e/g/h": b"4"})
     with objects(repository(top)) as store:
         found = {path: store.find(tree, path) for path in ("a/d", "e/f", "e/g/h", "a/d/none")}
@@ -62,11 +63,6 @@ def test_files_are_replaced_and_added_beside_what_the_tree_and_the_user_have(tmp
             None,
         ]
     assert patches(top) == before
-
-
-def commit_and_tree(top):
-    with objects(repository(top)) as store:
-        return store.commit("refs/heads/main")
 
 
 def test_replaced_objects_are_read_as_they_are(tmp_path):

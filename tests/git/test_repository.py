@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import branches, commit, git, make_repository
 
-import thence.git.repository as module
 from thence.errors import GitFailed
 from thence.git.refs import refs_of
 from thence.git.repository import (
@@ -15,7 +14,6 @@ from thence.git.repository import (
     is_ancestor,
     list_worktrees,
     operation_under_way,
-    rebase_of,
     repository,
     tip,
 )
@@ -32,41 +30,6 @@ def test_repository_is_found_from_below_from_a_worktree_and_by_strange_names(tmp
     assert (linked.top, linked.common) == (tmp_path / "side wörk", top / ".git")
     assert linked.git_dir.parent == top / ".git/worktrees"
     assert not found.is_bare
-
-
-def _shapes(top: Path) -> dict[str, Path]:
-    """Make a repository of every shape, each with the folder that it is looked at from."""
-    plain = make_repository(top / "plain é")
-    (plain / "below/HEAD").mkdir(parents=True)  # looks a little like a git folder
-    (top / "link").symlink_to(plain)
-    git(plain, "worktree", "add", "--quiet", "-b", "side", top / "side")
-    git(plain, "clone", "--quiet", "--bare", ".", top / "bare.git")
-    git(top / "bare.git", "worktree", "add", "--quiet", top / "of bare", "side")
-    outer = make_repository(top / "outer")
-    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", plain)
-    git(outer, *add, "part")
-    git(outer / "part", "worktree", "add", "--quiet", "-b", "more", top / "of part")
-    elsewhere = make_repository(top / "elsewhere")
-    git(elsewhere, "config", "core.worktree", plain)
-    apart = top / "apart"
-    git(top, "init", "--quiet", "--separate-git-dir", top / "apart.git", apart)
-    switched = make_repository(top / "switched")
-    git(switched, "config", "core.bare", "true")
-    looked = (plain, plain / "below/HEAD", plain / ".git", plain / ".git/refs", top / "link")
-    more = (top / "side", top / "bare.git", top / "of bare", outer, outer / "part")
-    last = (top / "of part", elsewhere, apart, switched)
-    return {str(each.relative_to(top)): each for each in (*looked, *more, *last)}
-
-
-def test_repository_is_found_without_git_as_git_finds_it(tmp_path, monkeypatch):
-    shapes = _shapes(tmp_path)
-    found = {name: repository(folder) for name, folder in shapes.items()}
-    with monkeypatch.context() as asking:
-        asking.setattr(module, "_plain", lambda folder: None)
-        assert {name: repository(folder) for name, folder in shapes.items()} == found
-    monkeypatch.setattr(module.Git, "ask", None)
-    for name in ("plain é", "side", "link"):
-        assert repository(shapes[name]) == found[name]
 
 
 def test_folder_without_repository_is_told_with_the_remedy(tmp_path):
@@ -113,28 +76,6 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     assert current_branch(repo) == "main"
 
 
-def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):
-    top = make_repository(tmp_path / "top")
-    side = tmp_path / "side"
-    git(top, "worktree", "add", "--quiet", "-b", "side", side)
-    repo = repository(top)
-    assert refs_of(repo).trees["side"] == side
-    side.rename(tmp_path / "elsewhere")
-    assert list_worktrees(repo)[1].is_missing
-    assert "side" not in refs_of(repo).trees
-
-
-def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
-    make_repository(tmp_path / "part")
-    top = make_repository(tmp_path / "top")
-    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
-    git(top, *add, "part")
-    repo = repository(top / "part")
-    (only,) = list_worktrees(repo)
-    assert refs_of(repo).trees == {"main": only.path} == {"main": top / "part"}
-    assert git_dir_of(only.path) == top / ".git/modules/part"
-
-
 def two_that_differ(path: Path) -> Path:
     top = make_repository(path, {"a": "one\n"})
     git(top, "branch", "side")
@@ -168,19 +109,8 @@ def test_operation_of_the_user_is_seen_until_it_ends(tmp_path, command, name, is
     assert operation_under_way(repo.git_dir) is None
     git(top, *command, check=False)
     assert operation_under_way(repo.git_dir) == name
-    assert (rebase_of(repo, "side") == repo.git_dir) == (name == "rebase")
-    assert rebase_of(repo, "main") is None
     git(top, command[0], "reset" if name == "bisect" else "--abort")
     assert operation_under_way(repo.git_dir) is None
-    assert rebase_of(repo, "side") is None
-
-
-def test_branch_that_a_stacked_rebase_will_move_is_in_use(tmp_path):
-    top = two_that_differ(tmp_path)
-    git(top, "branch", "middle")
-    commit(top, {"b": "1\n"})
-    git(top, "rebase", "--update-refs", "main", check=False)
-    assert rebase_of(repository(top), "middle") == top / ".git"
 
 
 @pytest.mark.parametrize("listed", [list_worktrees, lambda repo: refs_of(repo).trees])

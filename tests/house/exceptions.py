@@ -13,10 +13,6 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     "src/thence/log/open.py:Log.append": (9, "P1: what a program says of an event"),
     "src/thence/log/open.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
     "src/thence/sim/run/run.py:SimulationOrchestrator.__init__": (23, "O1: the keywords of a run"),
-    "src/thence/work/journal/emitter.py:EventEmitter.wp_status_changed": (
-        9,
-        "S3: one method for a type, with all its fields",
-    ),
 }
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
@@ -24,14 +20,14 @@ OF_ONE_CALLER: dict[str, int] = {
     "cli": 63,
     "core": 27,
     "files": 0,
-    "git": 11,
+    "git": 8,
     "log": 73,
     "otel": 3,
     "server": 78,
     "sim": 77,
     "sync": 19,
     "trace": 51,
-    "work": 48,
+    "work": 47,
 }
 STARRED: dict[str, int] = {
     "cli": 4,
@@ -44,14 +40,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10379, 50), (10400, 50)),
+    "cli": ((10361, 50), (10400, 50)),
     "core": ((6755, 32), (6500, 32)),
-    "git": ((3343, 15), (3400, 14)),
-    "log": ((13459, 53), (13300, 52)),
-    "server": ((9835, 52), (11400, 50)),
-    "sim": ((13893, 58), (13900, 58)),
-    "sync": ((3093, 13), (3100, 14)),
+    "git": ((3071, 14), (3400, 14)),
+    "log": ((12977, 52), (13300, 52)),
+    "server": ((9819, 52), (11400, 50)),
+    "sim": ((13796, 58), (13900, 58)),
+    "sync": ((3091, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),
-    "trace": ((7764, 28), (7800, 35)),
-    "work": ((9858, 53), (9500, 46)),
+    "trace": ((7581, 28), (7800, 35)),
+    "work": ((9477, 45), (9500, 46)),
 }

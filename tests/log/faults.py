@@ -45,7 +45,7 @@ class SteppingDisk(Scripted):
         self.looks = 0
         self._nth = nth
         self._step = step
-        self.before = dict.fromkeys(("names", "path_id", "open_read"), self._look)
+        self.before = dict.fromkeys(("names", "path_state", "open_read"), self._look)
 
     def _look(self, *_: object) -> None:
         self.looks += 1

@@ -17,7 +17,6 @@ from thence.log.open import Log, LogSettings, new_id
 from thence.log.write.conditions import (
     Condition,
     Same,
-    lines_of_the_log,
     merged,
     verdicts,
 )
@@ -178,14 +177,6 @@ def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
     assert found.count(None) == 1
     assert len({event.line for event in found if event}) == 1
     assert len(lines_of(log.current_file)) == 2
-
-
-def test_whole_lines_come_from_the_last_on(tmp_path):
-    older = "events_2026-01-01_00-00-00-000000.jsonl"
-    (tmp_path / older).write_bytes(b"one\n\nthree\n")
-    (tmp_path / "events.jsonl").write_bytes(b"four\nfifth\n")
-    lines = [b"fifth", b"four", b"three", b"one"]
-    assert list(lines_of_the_log(OS_DISK, tmp_path)) == lines
 
 
 def test_guard_is_judged_by_what_came_after_its_position_alone(tmp_path):

@@ -20,7 +20,7 @@ from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_id
 
 IDS = [f"{number:026}" for number in range(4)]
-NAMES = [f"events_2026-11-20_0{number}-00-00.jsonl" for number in range(4)]
+NAMES = [f"events_2026-11-20_0{number}-00-00-000000.jsonl" for number in range(4)]
 
 
 @st.composite

@@ -392,7 +392,7 @@ def test_event_survives_though_a_later_opening_believed_it_safe():
         assert acknowledged.line in {event.line for event in left.read()}
 
 
-def test_sync_beside_appends_hears_of_a_sync_of_another_process_that_failed_before(monkeypatch):
+def test_sync_hears_of_a_sync_of_another_process_that_failed_before(monkeypatch):
     disk = SimulatedDisk(log_of(1))
     with opened_on(disk) as log, opened_on(disk) as other:
         log.append("a")
@@ -407,7 +407,7 @@ def test_sync_beside_appends_hears_of_a_sync_of_another_process_that_failed_befo
         monkeypatch.setattr(other._writer, "_repair", die)
         with pytest.raises(OutcomeUnknown):
             other.append("c")
-        made.sync_beside(lambda work: work())
+        made.sync()
         left = opened_on(SimulatedDisk(worst(disk.moment())))
         assert line[:-1] in {event.line for event in left.read()}
 

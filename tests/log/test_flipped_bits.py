@@ -15,7 +15,7 @@ import thence
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
-from thence.log.files.disk import OS_DISK, Disk, FileId
+from thence.log.files.disk import OS_DISK, Disk, FileId, FileState
 from thence.log.files.segment import CURRENT
 from thence.log.open import Log
 from thence.log.read.reader import events
@@ -30,8 +30,8 @@ class BytesDisk(Disk):
         self.identity = identity
         self.data = b""
 
-    def path_id(self, path: str) -> tuple[FileId, int] | None:
-        return ((1, 1), len(self.data)) if path.endswith(CURRENT) else None
+    def path_state(self, path: str) -> FileState | None:
+        return FileState((1, 1), len(self.data), 1) if path.endswith(CURRENT) else None
 
     def open_read(self, path: Path) -> int:
         return 1

@@ -114,30 +114,21 @@ def test_disk_that_can_not_read_is_told_as_such(tmp_path):
         assert descriptors(tmp_path) == []
 
 
-OPENING = "could not open the log"
 MAKING = "could not make a log in"
 
 
 def test_log_that_is_not_there_or_not_meant_is_told_with_what_to_do(tmp_path):
     gone, garden = tmp_path / "gone", tmp_path / "garden"
-    assert raised(lambda: thence.open(gone, create=False)) == (
-        NotALog,
-        OPENING,
-        str(gone),
-        "there is no events.jsonl",
-        "check the path; thence.open(path) makes a new log",
-    )
+    found = raised(lambda: thence.open(gone, create=False))
+    assert (found.kind, found.place) == (NotALog, str(gone))
+    assert "thence.open(path) makes a new log" in found.hint
     thence.open(garden, "sim")
-    assert raised(lambda: thence.open(garden, "plain")) == (
-        VocabularyMismatch,
-        OPENING,
-        str(garden),
-        "it was made for sim, not for plain",
-        "open it with vocabulary='sim', or choose another folder",
-    )
+    found = raised(lambda: thence.open(garden, "plain"))
+    assert (found.kind, found.place) == (VocabularyMismatch, str(garden))
+    assert "vocabulary='sim'" in found.hint
     found = raised(lambda: thence.open(garden, "sym"))
-    assert found[:4] == (VocabularyMismatch, OPENING, "", "there is no vocabulary 'sym'")
-    assert found.hint == "choose one of plain, sim, work"
+    assert found.kind is VocabularyMismatch
+    assert "plain, sim, work" in found.hint
 
 
 @pytest.mark.promise("P1")
@@ -155,13 +146,9 @@ def test_log_of_a_vocabulary_that_is_not_known_is_not_opened_as_another(tmp_path
     info = tmp_path / ".thence/log.json"
     info.write_text(info.read_text().replace("plain", "garden"))
     for vocabulary in (None, "plain"):
-        assert raised(lambda vocabulary=vocabulary: thence.open(tmp_path, vocabulary)) == (
-            VocabularyMismatch,
-            OPENING,
-            str(tmp_path),
-            "there is no vocabulary 'garden'",
-            "use a newer thence",
-        )
+        with pytest.raises(VocabularyMismatch, match="'garden'") as caught:
+            thence.open(tmp_path, vocabulary)
+        assert "newer thence" in caught.value.hint
     assert json.loads(info.read_text())["vocabulary"] == "garden"
 
 
@@ -169,6 +156,7 @@ def test_log_of_a_vocabulary_that_is_not_known_is_not_opened_as_another(tmp_path
     ("code", "kind", "hint"),
     [
         (errno.EACCES, LogReadOnly, "choose a folder that this user may write to"),
+        (errno.EPERM, LogReadOnly, "choose a folder that this user may write to"),
         (errno.EROFS, LogReadOnly, "choose a folder that this user may write to"),
         (errno.ENOSPC, LogFull, "free some space, then try again"),
         (errno.EDQUOT, LogFull, "free some space, then try again"),
@@ -191,13 +179,8 @@ def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, 
     [("wait", 1, 1), ("block", 0, 1), ("drop", 1, 0), ("block", -1, -1)],
 )
 def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size):
-    assert raised(lambda: checked_bounds(Path("/a"), on_full, queue_size, file_size)) == (
-        InvalidEvent,
-        OPENING,
-        "/a",
-        "max_queue_size and max_file_size are at least 1, on_full block or drop",
-        "correct the argument",
-    )
+    with pytest.raises(InvalidEvent, match="at least 1, on_full block or drop"):
+        checked_bounds(Path("/a"), on_full, queue_size, file_size)
 
 
 @pytest.mark.parametrize("on_full", ["block", "drop"])

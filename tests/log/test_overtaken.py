@@ -85,7 +85,7 @@ def test_reader_that_is_overtaken_on_its_way_is_told(log, begins, keep, monkeypa
         "start": lambda: log.follow(None, stop),
         "position": lambda: log.follow(Position().after(events[:2]), stop),
         "event": lambda: log.follow(events[1], stop),
-        "read": lambda: log.read(),
+        "read": lambda: (log.rebuild(), log.read())[1],  # one without is read at once
         "read after": lambda: log.read(Position().after(events[:2])),
     }[begins]()
     served = [next(reader) for _ in range(2)]

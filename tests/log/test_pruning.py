@@ -119,7 +119,7 @@ def test_other_writers_and_followers_go_on(tmp_path):
     filled(tmp_path)
     stop, served = Signal(), []
     with thence.open(tmp_path) as log, thence.open(tmp_path) as other, ThreadPoolExecutor() as pool:
-        reading = log.read()
+        reading = log.read(Position())
         begun = [next(reading).seq]
         other.append("noted", {"by": "other"})
         position = log.position()

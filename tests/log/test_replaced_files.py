@@ -5,32 +5,16 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.installed import thence as command
-from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
+from tests.log.damaged import append_after, current, made
 
 import thence
 from thence.errors import NotALog
-from thence.log.files.disk import OS_DISK
-from thence.log.files.segment import strays
 from thence.sim import EventWriter
 
 
 @pytest.fixture
 def folder(tmp_path):
     return made(tmp_path / "log")
-
-
-def test_link_to_the_current_file_is_followed(folder):
-    current(folder).rename(folder / "elsewhere")
-    current(folder).symlink_to("elsewhere")
-    append_after(folder)
-    assert numbers(folder) == list(range(COUNT))
-
-
-def test_empty_file_is_an_empty_log(folder):
-    current(folder).write_bytes(b"")
-    assert codes(folder) == []
-    assert command("log", "--log", "log", cwd=folder.parent).code == 0
-    append_after(folder)
 
 
 def test_right_to_read_taken_away_is_told_by_every_command(folder):
@@ -65,35 +49,6 @@ def test_command_with_an_empty_name_of_a_log_takes_not_the_working_folder(tmp_pa
     assert ended.code == 2
     assert ended.out == ""
     assert [event.event_type for event in thence.open(tmp_path).read()] == ["mine"]
-
-
-def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(tmp_path):
-    names = ["events_2025-01-01_10-00.jsonl", "events.old.jsonl", "events2.jsonl"]
-    with thence.open(
-        tmp_path,
-    ) as log:
-        log.append("a")
-        assert log.verify().findings == ()
-        for name in names:
-            (tmp_path / name).write_bytes((tmp_path / "events.jsonl").read_bytes())
-        (tmp_path / "event.jsonl").write_bytes(b"")
-        (tmp_path / "events.jsonl.bak").write_bytes(b"")
-        found = log.verify()
-        assert found.ok
-        assert {(f.code, f.file, f.severity) for f in found.notes} == {
-            ("passed_over", name, "noted") for name in names
-        }
-        assert len(list(log.read())) == 1
-    assert sorted(path.name for path in strays(OS_DISK, tmp_path)) == sorted(names)
-    told = command("verify", "--json", "--log", tmp_path, cwd=tmp_path)
-    assert {note["file"] for note in told.json["notes"]} == set(names)
-    counted = command("stats", "--json", "--log", tmp_path, cwd=tmp_path).json
-    assert sorted(counted["passed_over"]) == sorted(names)
-    doctor = command("doctor", "--json", "--log", tmp_path, cwd=tmp_path).json
-    (segments,) = [check for check in doctor["checks"] if check["name"] == "log"]
-    assert not segments["ok"]
-    for text in (command("stats", "--log", tmp_path, cwd=tmp_path).err, segments["detail"]):
-        assert all(name in text for name in names)
 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path):

@@ -55,16 +55,3 @@ def test_segments_are_listed_oldest_first_and_nothing_else_is(tmp_path):
     (tmp_path / CURRENT).unlink()
     assert [path.name for path in segments(OS_DISK, tmp_path)] == old
     assert segments(OS_DISK, Path(tmp_path / "gone")) == []
-
-
-def test_segments_that_were_rotated_without_microseconds_are_read_in_their_order(tmp_path):
-    names = [
-        "events_2025-10-08_11-29-59-999999.jsonl",
-        "events_2025-10-08_11-30-00.jsonl",
-        "events_2025-10-08_11-30-00-000001.jsonl",
-        "events_2025-10-08_11-30-01.jsonl",
-    ]
-    for name in reversed(names):
-        (tmp_path / name).write_text("")
-    assert older_names(OS_DISK, tmp_path) == names
-    assert rotated_name(0, names) == "events_2025-10-08_11-30-01-000001.jsonl"

@@ -126,17 +126,6 @@ def test_bytes_beside_whole_events_are_told_by_a_notice_as_any(tmp_path, kind, b
     assert [f.code for f in found(tmp_path, *lines[:-1], unreported).findings] == [code]
 
 
-def test_told_region_keeps_its_segment_when_that_is_rotated(tmp_path):
-    first, third = numbered(1, 2)
-    facts = {"file": "events.jsonl", "offset": len(first), "bytes": 3}
-    (tmp_path / "events_2026-11-20_07-13-05-000001.jsonl").write_bytes(first + b"bad\n" + third)
-    assert found(tmp_path, notice("torn", facts, seq=3)).ok
-    (tmp_path / "events.jsonl").write_bytes(b"")
-    moved = first + b"bad\n" + third + notice("torn", facts, seq=3)
-    (tmp_path / "events_2026-11-20_07-13-05-000001.jsonl").write_bytes(moved)
-    assert verify(OS_DISK, tmp_path, PLAIN).ok
-
-
 def test_numbers_missing_at_recorded_damage_are_no_loss_and_the_others_are(tmp_path):
     first, fourth, seventh, tenth = numbered(1, 4, 7, 10)
     facts = {"file": "events.jsonl", "offset": len(first), "bytes": 3}
@@ -246,16 +235,6 @@ def test_unfinished_line_of_a_known_id_is_no_second_content(tmp_path):
     again = line_of({"n": 1}, event_id=event_id)
     rival = line_of({"n": 2}, event_id=event_id, seq=2, lamport_clock=2)
     assert only(found(tmp_path, first, again, rival[:-1])).code == "torn"
-
-
-def test_told_region_says_what_was_found_and_who_tells_it(tmp_path):
-    facts = {"file": CURRENT, "offset": 0, "bytes": 4}
-    notice = line_of(facts, event_type="log.torn")
-    bad = only(found(tmp_path, b"bad\n", *numbered(1)))
-    finding = only(found(tmp_path, b"bad\n", notice))
-    assert finding.code == "torn"
-    assert finding.reason == f"a notice of this log records it: {bad.reason}"
-    assert (finding.offset, finding.length) == (0, 3)
 
 
 def test_missing_numbers_are_told_with_their_node(tmp_path):

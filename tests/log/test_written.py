@@ -19,7 +19,7 @@ import thence
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown
-from thence.log.files.disk import CLOSED, OS_DISK, DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.segment import older_names
 from thence.log.open import Log, LogSettings
 from thence.log.write.batch import AppendFuture
@@ -34,22 +34,17 @@ def opened(folder, disk=OS_DISK, reports=None):
         assert committer.close(WAIT_S)
 
 
-def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
+def test_written_event_is_in_the_file_before_the_thread_syncs_it_unasked(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
     with opened(tmp_path, disk) as committer:
         committer.append([made("first")], WAIT_S)
         disk.gate.clear()
         disk.arrived.clear()
-        for number in range(5):
-            committer.write([made(f"w{number}")], WAIT_S)
-            assert types(tmp_path)[-1] == f"w{number}"
-        assert disk.arrived.wait(WAIT_S), "the thread syncs without being asked"
-        committer.write([made("while it syncs")], WAIT_S)
+        committer.write([made("w")], WAIT_S)
+        assert types(tmp_path) == ["first", "w"]
+        assert disk.arrived.wait(WAIT_S)
         disk.gate.set()
-        committer.append((), WAIT_S)
-    written = [f"w{number}" for number in range(5)]
-    assert types(tmp_path) == ["first", *written, "while it syncs"]
 
 
 def test_events_of_one_moment_share_a_sync(tmp_path):
@@ -89,31 +84,6 @@ def test_flush_waits_for_the_sync_of_what_was_only_written(tmp_path):
         disk.gate.set()
         flush.join(WAIT_S)
         assert not flush.is_alive()
-
-
-def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
-    # Linux tells a failed write to each open file once: a durable append must hear of it too
-    disk = Scripted()
-    with opened(tmp_path, disk) as committer:
-        committer.append([made("a")], WAIT_S)
-        writer = committer._writer
-        writer.write([made("b")])
-        disk.calls.clear()
-        writer.sync_beside(lambda work: work())
-        ((_, descriptor),) = (call for call in disk.calls if call[0] == "sync_data")
-        os.lseek(descriptor, 5, os.SEEK_SET)
-        assert os.lseek(writer._descriptor, 0, os.SEEK_CUR) != 5
-        assert not writer.session.is_unsynced
-
-
-def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
-    with opened(tmp_path) as committer:
-        committer.append([made("a")], WAIT_S)
-        writer = committer._writer
-        writer._second = CLOSED  # as where no descriptor was free
-        writer.write([made("b")])
-        writer.sync_beside(lambda work: work())
-        assert not writer.session.is_unsynced
 
 
 def test_what_is_written_amid_a_close_is_synced(tmp_path):

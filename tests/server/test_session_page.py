@@ -36,7 +36,7 @@ def rows(html: str, caption: str) -> list[list[str]]:
 
 
 def play(top: Path) -> PlayedRepository:
-    """A line of a subagent, one of a person, one of a bot, one of nobody; two sessions."""
+    """A line of a subagent, one of a person, two of nobody; two sessions."""
     played = PlayedRepository(top, {"src/pay.py": PAY, "logo.png": b"\x89PNG\0\n"})
     played.person(played.top, {"hand.py": "by_hand = 1\n"}, "By hand", name="Eve")
     first = Session(played, "s1", ask=ASK)

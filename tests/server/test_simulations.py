@@ -10,7 +10,7 @@ from tests.server.conftest import Shop
 from tests.server.runs import AGENTS, TYPES, lines, make_run, remove, stored
 from tests.server.serving import Serving
 
-from thence.sim import EventFilter, EventWriter, create_milestone_event
+from thence.sim import EventFilter
 
 PATH = "/simulations/first/events"
 
@@ -132,21 +132,6 @@ def test_summary_tells_what_a_run_holds_and_what_is_damaged(shop):
     assert sum(whole["by_type"].values()) == 60
     assert whole["first"]["event_id"] == stored(shop.root / "first")[0].event_id
     assert whole["status"] == "completed"
-
-
-@pytest.mark.promise("Q5")
-def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_path, server):
-    folder = tmp_path / "run"
-    with EventWriter(folder, "run") as writer:
-        writer.emit(create_milestone_event("run", 1, "turn_start"))
-    name = "events_2025-01-01_10-00.jsonl"
-    assert server.json("/simulations/run")["damage"] == []
-    (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
-    told = server.json("/simulations/run")
-    found = [(bad["file"], bad["code"]) for bad in told["damage"]]
-    assert found == [(name, "passed_over")]
-    assert told["damaged_lines"] == 1
-    assert server.json("/health")["damaged_logs"] == 1
 
 
 @pytest.mark.promise("Q5")

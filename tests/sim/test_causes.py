@@ -134,6 +134,18 @@ def test_silent_agent_leaves_behind_why_it_was_silent():
     }
 
 
+class Small(BaseValidator):
+    """Refuses amounts above one, or above `most`."""
+
+    def __init__(self, most=1):
+        super().__init__()
+        self.most = most
+
+    def validate_action(self, action, state):
+        is_small = action.payload["amount"] <= self.most
+        return Verdict(is_small, "too much", {"at_most": self.most})
+
+
 class NeverBen(BaseValidator):
     """Refuses what ben wants, once it has looked at the world's sum."""
 
@@ -181,10 +193,6 @@ def test_refused_decision_has_no_effect_but_its_rejection(remembers):
 
 @pytest.mark.promise("O6", "O11")
 def test_accepted_decision_in_place_of_a_refused_one_is_the_cause_in_the_branch(tmp_path):
-    class Small(BaseValidator):
-        def validate_action(self, action, state):
-            return Verdict(action.payload["amount"] < 9, "too much")
-
     def agents():
         return [Doer("ben", always(add(9))), watching("cleo", of="ben")]
 
@@ -192,11 +200,11 @@ def test_accepted_decision_in_place_of_a_refused_one_is_the_cause_in_the_branch(
         with thence.open(folder) as log:
             return {event.step: event for event in log.read()}
 
-    run = orchestrator(tmp_path, agents(), validator=Small()).run()
+    run = orchestrator(tmp_path, agents(), validator=Small(8)).run()
     events = events_of(run.output_dir)
     assert effects(events, "1.decide.ben.0") == {"1.reject.ben.0"}
     other = {"1.decide.ben.0": {"action_type": "add", "payload": {"amount": 5}}}
-    parts = {"agents": agents(), "engine": Adder(), "validator": Small()}
+    parts = {"agents": agents(), "engine": Adder(), "validator": Small(8)}
     branched = events_of(branch(run.output_dir, 0, decide=other, **parts).run().output_dir)
     came = {step for step in branched.keys() - events.keys() if not step.startswith("0.")}
     assert {"1.act.ben.0", "1.apply0.ben.agent/ben/x", "2.decide.cleo.0"} <= came
@@ -205,10 +213,6 @@ def test_accepted_decision_in_place_of_a_refused_one_is_the_cause_in_the_branch(
 
 @pytest.mark.promise("O6")
 def test_refused_decision_causes_what_came_of_asking_again():
-    class Small(BaseValidator):
-        def validate_action(self, action, state):
-            return Verdict(action.payload["amount"] == 1, "too much")
-
     ben = Doer("ben", lambda seen: add(2 - len(seen.rejections)))
     given = config(turns=2, validator={"retries": 1})
     events, _ = played(given, [ben], validator=Small())
@@ -225,10 +229,6 @@ def test_refused_decision_causes_what_came_of_asking_again():
 
 @pytest.mark.promise("O5", "O6")
 def test_retry_names_the_rejection_and_its_decision_names_the_retry():
-    class Small(BaseValidator):
-        def validate_action(self, action, state):
-            return Verdict(action.payload["amount"] == 1, "too much", {"at_most": 1})
-
     def answer(seen):
         return add(seen.rejections[-1].verdict.facts["at_most"] if seen.rejections else 9)
 

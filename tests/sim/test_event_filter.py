@@ -119,26 +119,16 @@ def test_filter_is_the_same_question_in_the_words_of_all_hosts(tmp_path):
     [
         ("limit", 0),
         ("limit", 10_001),
-        ("limit", "5"),
         ("limit", True),
-        ("limit", None),
         ("offset", -1),
-        ("offset", 1.0),
         ("offset", 2**63),
         ("turn_start", -1),
-        ("turn_start", 2**63),
-        ("turn_end", "x"),
         ("turn_end", 1.5),
         ("event_types", [""]),
-        ("event_types", 5),
         ("event_types", [5]),
-        ("agent_ids", [None]),
         ("agent_ids", ""),
-        ("failed", 1),
         ("failed", "true"),
         ("start_timestamp", "yesterday"),
-        ("start_timestamp", 5),
-        ("end_timestamp", ""),
         ("end_timestamp", datetime.fromisoformat("2026-11-20T07:13")),
     ],
 )
@@ -167,10 +157,3 @@ def test_odd_members_of_a_line_match_nothing_that_asks_for_them(line):
         {"end_timestamp": "2100-01-01"},
     ):
         assert not EventFilter(**asked).matches(line), asked
-
-
-def test_filter_is_frozen_and_equal_to_its_like():
-    asking = EventFilter(event_types=["NOTE"], limit=5)
-    assert asking == EventFilter(event_types=("NOTE",), limit=5)
-    with pytest.raises(AttributeError):
-        asking.limit = 6

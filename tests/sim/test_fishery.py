@@ -55,19 +55,6 @@ def test_fish_that_are_not_caught_grow():
     assert ground.surplus(1000) == 0
 
 
-def test_each_kind_of_fisher_decides_in_its_own_way():
-    history = history_of(scenario())
-    hours = {agent.name: [state.agent(agent.name)["hours"] for state in history]
-             for agent in scenario().agents}  # fmt: skip
-    assert hours["ada"][1:] == sorted(hours["ada"][1:]), "greedy: fishing pays to the end"
-    assert hours["dov"][-1] == 0.0, "careful: stays ashore when few fish are left"
-    assert max(hours["dov"]) < 5 < 10 < max(hours["ada"])
-    for was, now, ada, esme in zip(
-        hours["finn"], hours["finn"][1:], hours["ada"], hours["esme"], strict=False
-    ):
-        assert now == pytest.approx((was + (ada + esme) / 2) / 2, abs=0.011), "half the way"
-
-
 def test_fisher_over_the_quota_is_refused_and_goes_out_for_as_long_as_allowed():
     run = Run(scenario(QUOTA), 3)
     kinds = [each.details["error_type"] for each in run.events if each.event_type == "SYSTEM"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.docs.walk import blocks
 from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.village import act, user
+from tests.sim.models.village import act, choices, user
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 from tests.sim.toys import Adder, Doer, add, at_turn, config, killed, orchestrator, played, told
 
@@ -40,14 +40,6 @@ def shown(endpoint: Endpoint) -> list[tuple[str, int, list[str]]]:
         heard = re.search(r"You hear:\n(.*?)(\n\n|\Z)", text, re.DOTALL)
         rows.append((who, int(turn), heard[1].split("\n") if heard else []))
     return rows
-
-
-def choices(endpoint: Endpoint, who: str, turn: int, action: str, field: str) -> list[str]:
-    start = f"You are {who}. It is turn {turn}."
-    (body,) = [one.body for one in endpoint.requests if user(one.body).startswith(start)]
-    kinds = body["response_format"]["json_schema"]["schema"]["properties"]["action"]["anyOf"]
-    fields = {kind["properties"]["do"]["enum"][0]: kind["properties"] for kind in kinds}
-    return sorted(fields[action][field]["enum"]) if action in fields else []
 
 
 def speaking(body) -> str:

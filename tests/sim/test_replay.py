@@ -351,12 +351,6 @@ def test_copy_without_the_folder_of_checkpoints_is_resumed(folder):
     assert resume(folder, max_turns=5).run().status == "completed"
 
 
-def test_config_with_a_wrong_list_of_objects_is_played_again(folder):
-    file = folder / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "given_as_objects": 3}))
-    assert replay(folder).step == ""
-
-
 def test_run_with_notices_of_many_causes_is_replayed_and_resumed(tmp_path):
     make_project(tmp_path / "herd")
 

@@ -162,25 +162,6 @@ def test_agents_change_in_rules_only():
         played(config(turns=1), pair(), Early())
 
 
-def test_checkpoint_holds_who_is_removed_or_paused_by_which_event():
-    def rule(view):
-        view.remove_agent("ada")
-        view.pause("ben", until=7)
-
-    events, simulation = played(config(turns=1), pair(), World(t1=rule))
-    ids = {step: [event.event_id] for step, event in events.items()}
-    reach = simulation.checkpoint().roster["reach"]
-    subjects = [variable.subject for variable in config().table(["ada", "ben"])]
-    assert [subjects[index] for index in reach["ada"]] == ["agent/ada/x"]
-    assert simulation.checkpoint().roster == {
-        "reach": {"ada": reach["ada"]},
-        "added": {},
-        "removed": {"ada": ids["1.removed.ada.0"]},
-        "paused": {"ben": {"until": 7, "causes": ids["1.paused.ben.0"]}},
-        "events": {},
-    }
-
-
 @pytest.mark.parametrize(("verbosity", "is_written"), [("MILESTONE", False), ("DECISION", True)])
 def test_changes_are_written_from_decision_up(tmp_path, verbosity, is_written):
     world = World(t1=lambda view: view.add_agent(new_agent()), t2=lambda view: view.pause("cid"))

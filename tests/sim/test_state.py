@@ -58,18 +58,6 @@ def table():
     )
 
 
-def test_index_is_the_place_in_the_list():
-    assert [(v.index, v.subject) for v in table()] == [
-        (0, "global/x"),
-        (1, "map/present"),
-        (2, "place/A/x"),
-        (3, "agent/ada/x"),
-        (4, "agent/ada/items"),
-        (5, "agent/ben/x"),
-        (6, "agent/ben/items"),
-    ]
-
-
 def test_unknown_variable_names_the_nearest():
     with pytest.raises(ThenceError, match="declares no such one") as caught:
         table().index("agent/ada", "y")
@@ -119,15 +107,6 @@ def test_history_holds_a_million_values_and_counts_all_states():
         history[14]
     with pytest.raises(IndexError, match="no state after turn 25 yet"):
         history[25]
-
-
-@pytest.mark.promise("O14")
-def test_history_of_states_that_grow_is_bounded_too():
-    history = StateHistory()
-    for _ in range(1000):
-        history.append(Wide(1000))
-    history.append(Wide(100_000))
-    assert held(history) <= 1_000_000
 
 
 @pytest.mark.promise("O14")

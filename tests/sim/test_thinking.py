@@ -185,24 +185,6 @@ def test_second_answer_of_no_use_is_a_failure_by_policy(tmp_path, verbosity):
     assert replay(result.output_dir).step == ""
 
 
-def test_answer_that_is_used_at_the_second_try_leaves_a_call_that_failed(tmp_path):
-    def script(body):
-        return generous(body) if len(body["messages"]) > 2 else "Let me think."
-
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
-        result = run_of(scenario, max_turns=1).run()
-    calls = events_of(result.output_dir, "llm_call")
-    assert calls["1.llm-decide.ann.0"].payload["status"] == "failure"
-    assert calls["1.llm-decide.ann.1"].payload["status"] == "success"
-    assert result.usage["by_model"]["qwen"]["unusable"] == 3
-    cassette = result.output_dir / "outcomes.jsonl"
-    played = run_of(scenario, max_turns=1, cassette=cassette).run()
-    whole = replay(result.output_dir)
-    assert (whole.step, replay(played.output_dir).sha256) == ("", whole.sha256)
-    assert played.usage["by_agent"] == result.usage["by_agent"]
-
-
 @pytest.mark.parametrize(
     "fault", ["cut", "empty", "refusal", "two_tool_calls", "bad_request", "html"]
 )
@@ -486,36 +468,6 @@ def test_what_is_recalled_into_a_prompt_is_a_cause(tmp_path):
     assert "2.decide.ben.0" not in behind(events, "3.llm-decide.ann.0")
 
 
-def talking(body):
-    """Ann speaks to ben in turn 1, ben to all in turn 2."""
-    if "You are ann. It is turn 1." in user(body):
-        return act("say", to="ben", text="hello ben")
-    if "You are ben. It is turn 2." in user(body):
-        return act("say", to="all", text="hello all")
-    return act()
-
-
-def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
-    with Endpoint(talking) as endpoint:
-        changes = {'{type: "./gifts.py:Gifts"}': "{type: base}"}
-        scenario = written(tmp_path, endpoint.base_url, keys="talk: true", **changes)
-        result = run_of(scenario).run()
-        texts = [user(one.body) for one in endpoint.requests]
-    heard = {tuple(text.split(".")[:2]): text.partition("You hear:\n")[2] for text in texts}
-    said = {key: text for key, text in heard.items() if text}
-    assert said == {
-        ("You are ben", " It is turn 2"): 'ann: "hello ben"',
-        ("You are ann", " It is turn 3"): 'ben: "hello all"',
-        ("You are cleo", " It is turn 3"): 'ben: "hello all"',
-    }
-    events = events_of(result.output_dir)
-    assert "1.apply0.ann.agent/ben/heard" in causes(events, "2.llm-decide.ben.0")
-    assert "1.decide.ann.0" in behind(events, "2.decide.ben.0")
-    assert "1.llm-decide.cleo.0" in behind(events, "2.llm-decide.ben.0")  # she might have spoken
-    assert not any("heard" in line for text in texts for line in text.splitlines())
-    assert replay(result.output_dir).step == ""
-
-
 @pytest.mark.rest
 @pytest.mark.parametrize("fault", some(FAULTS, 4, "endpoint"))
 @pytest.mark.whole
@@ -535,17 +487,6 @@ def test_no_fault_of_an_endpoint_hangs_a_run_or_is_told_twice(tmp_path, fault):
             assert (result.status, len(failures)) in (("completed", 0), ("failed", 6))
     assert result.dropped == result.failed == 0
     assert replay(result.output_dir).step == ""
-
-
-@pytest.mark.rest
-@pytest.mark.parametrize("fault", ["429", "500", "closing", "half_json", "prose"])
-def test_fault_that_passes_leaves_the_run_as_it_was(tmp_path, fault):
-    with Endpoint(generous) as endpoint:
-        whole = run_of(written(tmp_path, endpoint.base_url)).run()
-    with Endpoint(generous, fault=fault, faults=1) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url)).run()
-    assert result.final_state == whole.final_state
-    assert [line["details"] for line in lines(result.output_dir) if line["event_type"] == "STATE"]
 
 
 def test_answer_may_be_huge_and_is_kept_whole(tmp_path):

@@ -1,6 +1,5 @@
 """Components in Python that ask models, and agents that follow a script."""
 
-import json
 from contextlib import suppress
 
 import pytest
@@ -148,33 +147,6 @@ def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     assert result.status == "completed"
     failure = events_of(result.output_dir)["1.failed.ann.0"].payload["error"]
     assert "there is no endpoint elsewhere" in failure
-
-
-class Terse(LLMAgent):
-    """Names its parameters as it likes."""
-
-    def messages(self, seen):
-        return [{"role": "user", "content": "x"}]
-
-    def action(self, text, seen):
-        return Action("give", {"to": "ben", "amount": int(text)})
-
-
-class TerseInspector(LLMValidator):
-    def messages(self, what, world):
-        return [{"role": "user", "content": "x"}]
-
-    def verdict(self, text, what, world):
-        return Verdict.accept()
-
-
-def test_methods_may_call_their_parameters_as_they_like(tmp_path):
-    with Endpoint(lambda body: "1") as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, policy="fail")
-        parts = {"agents": [Terse(name) for name in ("ann", "ben", "cleo")]}
-        result = run_of(scenario, max_turns=1, validator=TerseInspector(), **parts).run()
-    assert (result.status, result.error) == ("completed", None)
-    assert result.final_state["agent/ben"]["money"] == 12
 
 
 @pytest.mark.parametrize(
@@ -346,29 +318,6 @@ def test_talk_that_clashes_with_an_action_is_refused(tmp_path):
     scenario = written(tmp_path, "http://127.0.0.1:9/v1", keys="talk: true", **changes)
     with pytest.raises(ScenarioError, match="which talk brings along"):
         run_of(scenario)
-
-
-def test_refusal_stands_in_the_next_question_of_the_turn(tmp_path):
-    def twice(body):
-        again = "Refused in this turn: give" in user(body)
-        return act() if again else act("give", to="ann", amount=1)
-
-    with Endpoint(twice) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
-        text = scenario.read_text().replace("{type: declared}", '{type: "./no.py:No", retries: 1}')
-        scenario.write_text(text)
-        (tmp_path / "no.py").write_text(
-            "from thence.sim import BaseValidator, Verdict\n\n\nclass No(BaseValidator):\n"
-            "    def validate_action(self, action, state):\n"
-            "        return Verdict.reject('money is tight')\n"
-        )
-        result = run_of(scenario, max_turns=1).run()
-    texts = [user(one.body) for one in endpoint.requests]
-    refused = [text for text in texts if 'give {"to":"ann","amount":1}: "money is tight"' in text]
-    assert len(refused) == 3
-    events = events_of(result.output_dir)
-    assert json.loads(events["1.llm-decide1.ann.0"].payload["answer"])["action"]["do"] == "none"
-    assert replay(result.output_dir).step == ""
 
 
 def statuses(folder):

@@ -87,7 +87,8 @@ def test_refused_action_is_remembered_with_its_reason_and_the_refusal_is_a_cause
 
 def test_action_that_was_refused_once_and_then_accepted_is_remembered_so(tmp_path):
     def script(body):
-        is_again = "Refused in this turn" in user(body)
+        refused = 'Refused in this turn: give {"to":"cleo","amount":1}: "give more"'
+        is_again = refused in user(body)
         return noted(act("give", to="cleo", amount=2 if is_again else 1))
 
     with Endpoint(script) as endpoint:

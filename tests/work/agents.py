@@ -1,8 +1,4 @@
-"""Agents that tests start, and what is alive of them.
-
-`python -m tests.work.agents HOME SCRIPT` takes the claim on "it" and runs an agent under it, until
-it is killed.
-"""
+"""Agents that tests start, and what is alive of them."""
 
 import json
 import os
@@ -14,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thence.work.journal import claims
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec
 
 WAIT_S = 60.0
@@ -82,16 +77,3 @@ def children() -> list[tuple[int, str]]:
     rows = (line.split(None, 2) for line in listed.splitlines())
     own = ((int(pid), said[0]) for pid, ppid, *said in rows if int(ppid) == os.getpid())
     return [(pid, command) for pid, command in own if not command.startswith("ps -A")]
-
-
-def main(home: str, told: str) -> None:
-    lease = claims.take(Path(home), "it")
-    assert lease is not None
-    run = AgentRun(order(Path(told).parent, Path(told), lease=lease))
-    claims.give(lease, run.pid)
-    while run.poll() is None:
-        time.sleep(PAUSE_S)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Ending some work at a line of the code: by SIGKILL, or by what Ctrl-C raises there."""
+"""Ending some work at a line of the code, by SIGKILL."""
 
 import os
 import signal
@@ -23,26 +23,6 @@ def lines_of(functions: Iterable[Callable[..., Any]]) -> list[Line]:
     return sorted(found)
 
 
-def stopped_at(line: Line, work: Work, stop: Callable[[], object]) -> None:
-    """Do some work and call `stop` when a line comes to be done for the first time."""
-    is_done = False
-
-    def traced(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal is_done
-        if event == "line" and not is_done:
-            is_done = (frame.f_code.co_filename, frame.f_lineno) == line
-            if is_done:
-                stop()
-        return traced if frame.f_code.co_filename == line[0] else None
-
-    before = sys.gettrace()
-    sys.settrace(traced)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-
-
 def reached(lines: Iterable[Line], work: Work) -> list[Line]:
     """Do some work to its end and return which of the lines were done."""
     wanted, found = set(lines), set()
@@ -64,10 +44,17 @@ def reached(lines: Iterable[Line], work: Work) -> list[Line]:
 
 def killed_at(line: Line, work: Work) -> bool:
     """Do some work in a process that is killed at a line; tell whether it came so far."""
+
+    def traced(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and (frame.f_code.co_filename, frame.f_lineno) == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return traced if frame.f_code.co_filename == line[0] else None
+
     child = os.fork()
     if not child:
         try:
-            stopped_at(line, work, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            sys.settrace(traced)
+            work()
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)

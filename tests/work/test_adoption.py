@@ -281,7 +281,10 @@ def test_feature_that_is_not_in_the_log_is_named_with_what_adopts_it(tmp_path):
         status(session, SLUG)
     hint = f"thence work finalize-tasks --feature {SLUG}"
     assert (caught.value.guard, caught.value.hint) == ("not_imported", hint)
-    adopted(repo, "sync")
+    step = "git rm -r --cached .kittify/events"
+    with Session(repo) as session:
+        finalize_tasks(session, "sync")
+        assert any(step in words for words in session.warnings), "git tracks a day file"
     with Session(repo) as session:
         assert status(session, None).data["here"]["not_imported"] == []
 

@@ -4,7 +4,7 @@ import pytest
 from tests.git.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
-from thence.work.board.attempts import TRY_FAILED, attempt_histories, trouble
+from thence.work.board.remarks import TRY_FAILED, attempt_histories, trouble
 from thence.work.board.state import PackageState
 
 SLUG = "001-sync"
@@ -44,7 +44,7 @@ def test_package_that_was_never_assigned_is_nobody_s_attempt(store):
 def test_failed_tries_count_by_agent_and_phase_and_other_errors_do_not(store):
     begin = (moved("planned", "doing"), assigned("coder"))
     found = told(store, *begin, failed("coder"), failed("coder", "move-task: refused"))
-    assert found.failures == {("implementation", "coder"): 1}
+    assert [(one.phase, one.agent) for one in found.failed] == [("implementation", "coder")]
     assert found.feedback == "exit code 3"
 
 
@@ -58,7 +58,7 @@ def test_what_was_sent_back_begins_anew_with_its_reason(store):
         assigned("critic", "review"),
         moved("for_review", "doing", "name the files"),
     )
-    assert (found.failures, found.feedback) == ({}, "name the files")
+    assert (found.failed, found.feedback) == ([], "name the files")
     found = told(store, assigned("coder"), failed("coder"))
     assert found.feedback == "name the files\nexit code 3"
 
@@ -74,7 +74,7 @@ def test_what_is_given_back_begins_anew(store):
     back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
-    assert (found.failures, found.feedback) == ({}, "")
+    assert (found.failed, found.feedback) == ([], "")
 
 
 def test_trouble_is_cut_between_words(store):

@@ -13,7 +13,7 @@ from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, wo
 from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
 from thence.work.board.remarks import remarks
-from thence.work.board.state import COLUMNS, LANES
+from thence.work.board.state import LANES
 
 APPROVAL = {
     "wp_id": "WP01",
@@ -46,15 +46,6 @@ def test_board_shows_each_package_in_the_lane_that_it_was_last_moved_to():
     }
     assert feature["progress"] == {"done": 1, "total": 6}
     assert feature["conflicts"] == []
-
-
-@pytest.mark.promise("L2")
-def test_lanes_that_nobody_knows_are_kept_and_shown():
-    clone = planned()
-    clone.move("WP01", "planned", "blocked")
-    (feature,) = as_json(fold(clone.events))["features"]
-    assert [each["wp_id"] for each in feature["lanes"]["blocked"]] == ["WP01"]
-    assert list(feature["lanes"]) == [*COLUMNS, "blocked"]
 
 
 @pytest.mark.promise("L8")

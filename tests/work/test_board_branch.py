@@ -86,20 +86,6 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
         assert named == {"project_uuid": session.project.uuid}
 
 
-def test_fetched_events_are_taken_in_once_and_need_no_network(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
-    synced(ada)
-    git(bob, "fetch", "--quiet")
-    remote.rename(tmp_path / "away.git")
-    for _ in range(2):
-        assert features(bob) == features(ada)
-    with Session(bob) as session:
-        held = [event.event_id for event in session.store.read()]
-    with Session(ada) as session:
-        assert held == [event.event_id for event in session.store.read()]
-
-
 @pytest.mark.promise("L16")
 @pytest.mark.parametrize("options", [["--single-branch"], ["--depth=1"]])
 def test_clone_of_one_branch_gets_the_board_by_sync_and_then_by_fetch(remote, tmp_path, options):
@@ -252,11 +238,10 @@ def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(
     (record,) = (bob / ".git/thence").glob("*/seen.json")
     seen = json.loads(record.read_bytes())
     seen["tips"] = dict.fromkeys(seen["tips"], "0" * 40)
-    record.write_text(json.dumps({**seen, "blobs": ["of an older version"]}))
+    record.write_text(json.dumps(seen))
     ended = done(bob, "status")
     assert ended.err == ""
     assert (features(bob), view_lines(bob)) == (board, lines)
-    assert "blobs" not in json.loads(record.read_bytes())
 
 
 def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):

@@ -4,18 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from pathlib import Path
 
-import pytest
 from tests.log.committers import until
-from tests.work.agents import ended, living, order, script, there
+from tests.work.agents import ended, order, script, there
 
-from thence.errors import Refused
 from thence.work.journal import claims
 from thence.work.orchestrate.agent_process import AgentRun
 
-ROOT = Path(__file__).parents[2]
 TAKING = """
 import pathlib, sys
 from thence.work.journal import claims
@@ -25,55 +20,11 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def orphan(tmp_path):
-    """The processes of an agent whose starter was killed, and of its child in its own session."""
-    agent, child = tmp_path / "agent", tmp_path / "child"
-    forks = ["fork", "daemon", [["note", str(child)], ["hang"]]]
-    told = script(tmp_path, forks, ["note", str(agent)], ["hang"])
-    argv = [sys.executable, "-m", "tests.work.agents", tmp_path, told]
-    with subprocess.Popen(argv, cwd=ROOT) as starter:
-        pids = [int(pid) for pid in there(agent, child)]
-        until(lambda: claims.holder(tmp_path, "it") == pids[0])
-        starter.kill()
-    yield pids
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def free(home):
     """Take a claim as soon as it is free, and drop it."""
     leases = []
     until(lambda: leases.append(claims.take(home, "it")) or leases[-1] is not None)
     claims.drop(leases[-1])
-
-
-def refusal(home):
-    with pytest.raises(Refused) as refused, claims.claimed(home, "it"):
-        raise AssertionError("somebody holds it")
-    return refused.value
-
-
-def test_agent_without_its_orchestrator_holds_the_claim_and_after_it_what_it_started(
-    tmp_path, orphan
-):
-    agent = orphan[0]
-    for ends in orphan:
-        assert claims.take(tmp_path, "it") is None
-        assert claims.holder(tmp_path, "it") == agent
-        assert f"process {agent}, or one that it started, is working" in refusal(tmp_path).cause
-        os.kill(ends, signal.SIGKILL)
-    free(tmp_path)
-    assert claims.holder(tmp_path, "it") is None
-
-
-def test_claim_is_passed_on_and_nobody_is_ended(tmp_path, orphan):
-    with claims.claimed(tmp_path, "it", is_passed=True):
-        assert claims.holder(tmp_path, "it") == os.getpid()
-        assert f"process {os.getpid()}," in refusal(tmp_path).cause
-    free(tmp_path)
-    assert len(living(str(tmp_path / "script.json"))) == len(orphan)
 
 
 def test_claim_that_is_dropped_is_free_though_a_child_of_the_agent_has_inherited_it(tmp_path):

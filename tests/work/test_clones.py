@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm as thence
-from tests.cli.work.projects import SLUG, finalized_project, project
+from tests.cli.work.projects import SLUG, project
 from tests.git.repositories import content, git
-from tests.work.boards import NAMED, clone, done, on_remote, shared_lines, synced
+from tests.work.boards import NAMED, clone, done, on_remote, shared_lines, synced, two_clones
 
 from thence.cli.commands.work.planning import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
@@ -39,21 +39,14 @@ def diverge(folder: Path, first: int) -> None:
             store.append(*said)
 
 
-def two_clones(top: Path) -> tuple[Path, Path, Path]:
-    """Make two clones of one planned project, and return their remote too."""
-    origin = finalized_project(top / "origin", TASKS, files=NAMED)
-    remote = on_remote(origin, top / "remote.git")
-    synced(origin)
-    return clone(remote, top / "ada"), clone(remote, top / "bob"), remote
-
-
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory) -> tuple[Path, Path, Path]:
     """Two clones of one project and their remote, each with 10,000 events that the others lack."""
-    ada, bob, remote = two_clones(tmp_path_factory.mktemp("clones"))
+    folder = tmp_path_factory.mktemp("clones")
+    ada, bob = two_clones(folder, TASKS)
     diverge(ada, 1)
     diverge(bob, 11)
-    return ada, bob, remote
+    return ada, bob, folder / "remote"
 
 
 def board_of(folder: Path) -> bytes:
@@ -101,7 +94,7 @@ def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
         (made,) = store.project.home.rglob("index.db")
         store.close()
         shutil.copy(folder / ".git" / "HEAD", made)  # another file altogether
-        assert store.query(actor="ada", limit=1).total == EVENTS
+        assert store.query(actor="bob", limit=1).total == EVENTS
         store.close()
         made.unlink()
         assert store.query(subject=store.subject(SLUG, "WP01"), limit=1).total == EVENTS / 10 + 1

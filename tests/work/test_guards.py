@@ -6,7 +6,7 @@ from tests.work.project_events import SLUG, planned
 from thence.work.board.board import fold
 from thence.work.board.move_request import MATRIX, GuardFailure, Move, MoveContext
 from thence.work.board.state import LANES
-from thence.work.board.transitions import move, refusals
+from thence.work.board.transitions import move
 
 GATE = "01J00000000000000000000000"
 WAYS = {
@@ -73,14 +73,6 @@ def test_refusal_names_where_the_package_is_and_where_it_may_go():
     again = tried(project_in("doing"), "doing")
     assert again.message.startswith("WP01 is already in doing, with ada")
     assert not again.may_be_forced
-
-
-def test_package_in_a_lane_that_nobody_knows_can_be_rejected_alone():
-    clone = planned()
-    clone.move("WP01", "planned", "blocked")
-    assert refused(clone, "rejected") is None
-    assert refused(clone, "doing") == "not_in_lane"
-    assert isinstance(tried(clone, "doing", is_forced=True), Move)
 
 
 @pytest.mark.promise("L14")
@@ -245,15 +237,3 @@ def test_package_is_done_only_when_every_gate_was_passed(status):
     assert found.guard == "gates_open"
     assert found.message.endswith(f"not passed: SECURITY_SCAN ({status or 'pending'})")
     assert refused(clone, "rejected") is None
-
-
-def test_all_that_stands_against_a_move_is_told_at_once():
-    clone = project_in("doing", actor="bob")
-    context = MoveContext(actor="ada", open_subtasks=("T001",), worktree="dirty", has_commits=False)
-    found = refusals(fold(clone.events), SLUG, "WP01", "for_review", context)
-    assert [refusal.guard for refusal in found] == [
-        "not_its_agent",
-        "subtasks_open",
-        "worktree_dirty",
-        "nothing_committed",
-    ]

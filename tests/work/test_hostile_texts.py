@@ -7,7 +7,7 @@ import pytest
 
 from thence.errors import PlanningError, ScenarioError
 from thence.sim.scenario.scenario_file import parse_file
-from thence.work.plan.frontmatter import read
+from thence.work.plan.package_files import read
 from thence.work.plan.tasks import parse
 from thence.work.project.yaml_nodes import YamlFile
 

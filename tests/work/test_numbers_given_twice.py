@@ -84,22 +84,6 @@ def test_what_was_done_on_the_lost_one_changes_nothing():
     assert [one.slot for one in fold(bob.events).conflicts] == ["package"]
 
 
-def test_lost_one_is_added_again_under_another_number():
-    ada, bob = given_twice("Read", "Draw")
-    share(ada, bob)
-    (lost,) = package(bob).lost
-    assert not lost.is_added
-    create(bob, "WP11", "Draw")
-    share(ada, bob)
-    assert [one.is_added for one in package(ada).lost] == [True]
-    (conflict,) = fold(ada.events).conflicts
-    assert not conflict.is_open
-    move_here = move(
-        fold(bob.events), SLUG, "WP10", "doing", MoveContext(actor="x", node_id="b" * 12)
-    )
-    assert not isinstance(move_here, GuardFailure)
-
-
 def test_equal_titles_are_one_package_and_so_is_one_that_is_told_anew():
     ada, bob = given_twice("Read", "Read")
     bob.move("WP10", "planned", "doing")

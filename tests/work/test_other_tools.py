@@ -116,19 +116,6 @@ def test_two_tools_in_turns_end_on_the_last_movers_board_without_a_conflict(tmp_
     assert max(len(event.caused_by) for event in events) < 32
 
 
-def test_two_other_tools_and_ours_take_turns_without_a_conflict(tmp_path):
-    repo = project(tmp_path / "r")
-    tools = [OtherTool(repo, 5), OtherTool(repo, -5, node="beefbeefbeef")]
-    lane = "planned"
-    for number in range(12):
-        before, lane = lane, LANES[(LANES.index(lane) + 1) % 3]
-        if number % 3 == 2:
-            ours_moves(repo, lane)
-        else:
-            tools[number % 3].move(before, lane)
-        assert board_of(repo) == (lane, [])
-
-
 def test_tools_that_wrote_at_once_are_in_conflict(tmp_path):
     repo = project(tmp_path / "r")
     one, two = OtherTool(repo), OtherTool(repo, node="beefbeefbeef")

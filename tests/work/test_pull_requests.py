@@ -121,18 +121,6 @@ def test_unknown_way_to_land_is_refused_with_its_place(forge):
 
 
 @pytest.mark.promise("L16")
-def test_clone_finds_the_spec_before_it_has_landed(ada, forge):
-    synced(ada)
-    bob = forge.clone("bob")
-    seen(bob)
-    synced(bob)
-    begun = done(bob, "implement", "WP01", "--json").json
-    assert begun["base"] == git(forge.remote, "rev-parse", PLAN)
-    assert (bob / begun["worktree"] / f"kitty-specs/{SLUG}/tasks/WP01-read.md").exists()
-    assert (bob / begun["worktree"] / ".kittify/config.yaml").exists()
-
-
-@pytest.mark.promise("L16")
 def test_clone_has_the_project_id_of_a_plan_that_has_not_landed(forge):
     ada = forge.clone("ada")
     write(ada, {".kittify/config.yaml": "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"})
@@ -151,17 +139,6 @@ def test_package_begins_at_the_target_once_the_plan_has_landed_by_a_squash(ada, 
         git(ada, "pull", "--quiet")
     begun = done(ada, "implement", "WP01", "--json").json
     assert begun["base"] == squash
-
-
-@pytest.mark.promise("L16")
-def test_package_is_pushed_and_named_with_the_next_step(ada, forge):
-    main = forge.main()
-    told = handed_over(ada)
-    assert told["pushed"] == [f"{SLUG}-WP01"]
-    assert told["moved"] == ["WP01"]
-    assert f"{SLUG}-WP01" in forge.branches()
-    assert (forge.main(), git(ada, "rev-parse", "main")) == (main, main)
-    assert lanes(ada)["WP01"] == "for_review"
 
 
 @pytest.mark.promise("L16")
@@ -220,20 +197,6 @@ def test_one_package_is_pushed_where_features_land_by_merge(forge):
     assert told["pushed"] == ["000-general-WP01"]
     assert git(ada, "rev-parse", "main") == main
     assert "000-general-WP01" in forge.branches()
-
-
-@pytest.mark.promise("L11")
-def test_two_who_add_packages_at_once_are_united(ada, forge):
-    synced(ada)
-    bob = forge.clone("bob")
-    seen(bob)
-    synced(bob)
-    done(bob, "finalize-tasks", "--feature", SLUG, "--add", "Of Bob")
-    told = planned(ada, TASKS + "\n## Work Package WP04: Of Ada\n")
-    assert told["pushed"]
-    names = {"WP03-of-bob.md", "WP04-of-ada.md"}
-    assert {f"kitty-specs/{SLUG}/tasks/{name}" for name in names} <= forge.files(PLAN)
-    assert git(ada, "rev-parse", PLAN) == git(forge.remote, "rev-parse", PLAN)
 
 
 @pytest.mark.promise("L11")

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from tests.events import drafted, new_id
+from tests.events import drafted, event_of, new_id, stamped
 from tests.git.repositories import commit, git
 from tests.work.boards import (
     BOARD,
@@ -20,6 +20,7 @@ from tests.work.boards import (
 
 from thence.core.clock import CLOCK_AHEAD_MAX
 from thence.core.codec import stamper
+from thence.work.day_lines import lacking
 from thence.work.session.session import Session
 
 
@@ -147,3 +148,13 @@ def test_parked_line_is_tried_again_until_the_bound_has_moved(remote, tmp_path, 
         done(repo, "add-history", "WP01", "on")
     assert work(repo, "status").err == ""
     assert journal(repo).count(far.strip()) == 1
+
+
+def test_verified_event_is_added_beside_another_tools_or_damaged_line_of_its_id():
+    line = stamped(drafted(new_id(), "WPCreated", {"payload": {}}), 1, 1)
+    event = event_of(line)
+    foreign = json.dumps({"event_id": event.event_id, "event_type": "WPCreated"}).encode()
+    damaged = event.line.replace(b"WPCreated", b"WPCreatee")
+    for other in (foreign, damaged):
+        assert lacking(other + b"\n", [event], list) == [event.line]
+    assert lacking(event.line + b"\n", [event], list) == []

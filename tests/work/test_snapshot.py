@@ -90,3 +90,13 @@ def test_what_was_decided_on_an_old_snapshot_is_not_appended(session):
     assert decide_moves(session.snapshot, SLUG, seen).outcome.refused["WP01"].guard == (
         "moved_meanwhile"
     )
+
+
+def test_command_that_looks_again_sees_what_has_moved(session):
+    for again in (session.refresh, session.refresh_events):
+        again()
+        before = session.refs
+        git(session.project.root, "branch", f"branch{len(before.branches)}")
+        assert session.refs is before
+        again()
+        assert len(session.refs.branches) == len(before.branches) + 1

@@ -1,10 +1,12 @@
-"""A project's journal as its programs meet it: the store, its decorators, refusals, the clock."""
+"""A project's journal as its programs meet it: store, decorators, refusals, clock, index."""
 
 import inspect
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import click
 import pytest
@@ -13,9 +15,7 @@ from tests.codes import raises_code
 from tests.git.repositories import git
 
 import thence
-from thence.core.new_event import Unchanged
-from thence.errors import HeadsMoved, InvalidEvent
-from thence.log.causes import CAUSE_VARIABLE
+from thence.errors import InvalidEvent
 from thence.log.files.disk import Disk
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
 
@@ -125,31 +125,6 @@ def test_store_takes_one_cause_or_several_and_refuses_a_text_that_is_none(store)
         store.append(note(caused_by=["order-7", "order-8"]))
 
 
-def test_cause_of_another_process_is_around_all_that_a_store_appends(store, folder):
-    (cause,) = store.append(note("cause", "WP07"))
-    handed = store.log.environment(cause)
-    program = (
-        "from tests.work.test_stores import note\n"
-        "from thence.work import EventStore\n"
-        "with EventStore.at('.') as store: store.append(note('effect'))\n"
-    )
-    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    env = {**os.environ, **handed, "PYTHONPATH": root}
-    assert CAUSE_VARIABLE in handed
-    subprocess.run([sys.executable, "-c", program], cwd=folder, env=env, check=True)
-    assert store.read()[-1].caused_by == (cause.event_id,)
-
-
-def test_guard_refuses_all_that_is_appended_with_it(store):
-    store.append(note())
-    since = store.log.position()
-    guard = Unchanged(since, {store.subject(SLUG, "WP01")})
-    store.append(note("meanwhile"))
-    with pytest.raises(HeadsMoved):
-        store.append(note("x", "WP02"), note("y", "WP03"), guard=guard)
-    assert len(store.read()) == 2
-
-
 @pytest.mark.promise("L2")
 def test_event_that_is_none_is_refused_whole(store):
     with pytest.raises(InvalidEvent, match="entry_type"):
@@ -191,23 +166,6 @@ def test_command_gets_its_store_without_showing_it(folder, tmp_path, monkeypatch
 
 
 @pytest.mark.promise("L6")
-def test_stores_are_hidden_from_signatures_and_callers_may_pass_their_own(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-
-    @with_error_store
-    @with_event_store
-    def command(name: str, *, event_store: EventStore, error_store: ErrorStore) -> tuple:
-        return name, event_store, error_store
-
-    assert list(inspect.signature(command).parameters) == ["name"]
-    own = EventStore.at(folder)
-    assert command("x", event_store=own)[:2] == ("x", own)
-    name, given, errors = command("x")
-    assert (name, given.project.root) == ("x", folder)
-    assert isinstance(errors, ErrorStore)
-
-
-@pytest.mark.promise("L6")
 @pytest.mark.parametrize(
     ("decorator", "store", "keyword"),
     [
@@ -215,20 +173,21 @@ def test_stores_are_hidden_from_signatures_and_callers_may_pass_their_own(folder
         (with_error_store, ErrorStore, "error_store"),
     ],
 )
-def test_project_is_looked_for_only_by_a_command_that_is_given_no_store(
+def test_store_is_hidden_from_the_signature_and_its_project_is_looked_for_if_none_is_given(
     decorator, store, keyword, folder, tmp_path, monkeypatch
 ):
     @decorator
-    def command(**given):
-        return given[keyword]
+    def command(name: str, *, event_store=None, error_store=None):
+        return event_store or error_store
 
+    assert keyword not in inspect.signature(command).parameters
     own = store.at(folder)
     monkeypatch.chdir(tmp_path)
-    assert command(**{keyword: own}) is own
+    assert command("x", **{keyword: own}) is own
     with raises_code("not_a_project"):
-        command(**{keyword: None})
+        command("x", **{keyword: None})
     monkeypatch.chdir(folder)
-    assert isinstance(command(**{keyword: None}), store)
+    assert isinstance(command("x"), store)
 
 
 @pytest.mark.promise("L8")
@@ -343,3 +302,58 @@ def test_clock_holds_the_last_value_of_commands_that_end_at_once(folder):
         clocks = [event.lamport_clock for event in store.read()]
     assert clocks == list(range(1, 81))
     assert clock_of(folder)["value"] == 80
+
+
+def noted(folder, text):
+    with EventStore.at(folder) as store:
+        store.append(note(text))
+        return store.project.home / ".thence" / "index.db"
+
+
+def counted(folder):
+    """Counts the events as another program would, by the index alone."""
+    path = folder / ".kittify" / "events" / "index.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM events").fetchone()[0]
+
+
+def asked(folder):
+    with EventStore.at(folder) as store:
+        return store.query(type="HistoryAdded", limit=1).total
+
+
+@pytest.mark.promise("L1")
+@pytest.mark.promise("L12")
+def test_index_is_made_on_first_use_and_follows_each_command(folder):
+    noted(folder, "one")
+    assert counted(folder) == 1
+    noted(folder, "two")
+    assert counted(folder) == 2
+    assert git(folder, "status", "--porcelain", "--untracked-files=all").count("index.db") == 0
+
+
+@pytest.mark.promise("L12")
+@pytest.mark.parametrize("which", ["link", "index", "both", "spoilt", "folder"])
+def test_index_may_vanish_at_any_moment(folder, which):
+    made = noted(folder, "one")
+    link = folder / ".kittify" / "events" / "index.db"
+    if which in ("link", "both"):
+        link.unlink()
+    if which in ("index", "both"):
+        made.unlink()
+    if which == "spoilt":
+        made.write_bytes(b"no database")
+    if which == "folder":
+        git(folder, "clean", "--quiet", "-fdx")
+    assert asked(folder) == 1
+    noted(folder, "two")
+    assert (counted(folder), asked(folder)) == (2, 2)
+
+
+def test_file_of_another_program_under_the_name_stays(folder):
+    link = folder / ".kittify" / "events" / "index.db"
+    link.parent.mkdir(parents=True)
+    link.write_bytes(b"another program's")
+    noted(folder, "one")
+    assert link.read_bytes() == b"another program's"
+    assert asked(folder) == 1

@@ -1,11 +1,23 @@
 """Reading tasks.md as people and tools write it, and ticking its boxes."""
 
-import random
+from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thence.errors import PlanningError
-from thence.work.plan.tasks import HEADING, PlannedPackage, Subtask, packages_of, parse
+from thence.work.plan.tasks import (
+    HEADING,
+    PlannedPackage,
+    Subtask,
+    cycle_in,
+    describe,
+    in_order,
+    lines_of,
+    packages_of,
+    parse,
+)
 
 WHOLE = """# Work Packages: Sync
 
@@ -160,11 +172,6 @@ def test_problems_stand_in_the_order_of_the_file_each_with_its_line():
     ]
 
 
-def test_package_that_waits_for_itself_is_a_circle():
-    text = "## Work Package WP01: a\n### Dependencies\n- Depends on WP01\n"
-    assert found(text) == [(3, "WP01", "packages wait for each other: WP01 → WP01")]
-
-
 def test_file_that_is_broken_elsewhere_is_told_too():
     good = "## Work Package WP01: a\n"
     assert found(good + "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n") == [
@@ -298,16 +305,83 @@ def test_subtask_may_be_written_in_several_ways(line, text):
     assert (subtask_id, told) == ("T001", text)
 
 
-def test_any_bytes_are_read():
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    for _ in range(300):
-        data = bytearray(WHOLE.encode())
-        for _ in range(chance.randrange(1, 20)):
-            start = chance.randrange(len(data))
-            data[start : start + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
-        tasks = parse(bytes(data), "tasks.md")
-        count = bytes(data).count(b"\n") + 1
-        assert all(1 <= problem.line <= count for problem in tasks.problems)
-        assert tasks.packages or tasks.problems
+def kept(text):
+    """Returns the lines outside code and comments as (number, level, text)."""
+    return [tuple(line) for line in lines_of(text.encode()).lines]
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "text"),
+    [
+        ("# a", 1, "a"),
+        ("   ###### a # b ##  ", 6, "a # b"),
+        ("##", 2, ""),
+        ("## ##", 2, ""),
+        ("#\ta#", 1, "a#"),
+        ("####### a", 0, "####### a"),
+        ("    # a", 0, "    # a"),
+        ("#a", 0, "#a"),
+        ("a # b", 0, "a # b"),
+    ],
+)
+def test_heading_is_told_from_other_lines(line, level, text):
+    assert kept(line) == [(1, level, text)]
+
+
+def test_other_separators_end_no_line():
+    assert kept("a\u2028b\x0bc\x85d") == [(1, 0, "a\u2028b\x0bc\x85d")]
+
+
+# the order of packages, and the circles that prevent one
+
+
+class Package(NamedTuple):
+    wp_id: str
+    dependencies: tuple[str, ...] = ()
+
+
+def packages(**depending):
+    return [Package(wp_id, tuple(ids.split())) for wp_id, ids in depending.items()]
+
+
+def ids(found):
+    return [each.wp_id for each in found]
+
+
+graphs = st.dictionaries(
+    st.sampled_from([f"WP{number:02}" for number in range(8)]),
+    st.lists(st.sampled_from([f"WP{number:02}" for number in range(9)]), max_size=3),
+).map(lambda graph: [Package(wp_id, tuple(needed)) for wp_id, needed in graph.items()])
+
+
+def test_package_stands_behind_what_it_depends_on():
+    given_packages = packages(WP01="WP03", WP02="", WP03="WP04", WP04="", WP05="WP01 WP02")
+    assert ids(in_order(given_packages)) == ["WP02", "WP04", "WP03", "WP01", "WP05"]
+
+
+def test_circles_are_named_from_their_first_package():
+    given_packages = packages(
+        WP01="WP03", WP02="WP01 WP04", WP03="WP02", WP04="", WP05="WP05", WP06="WP03", WP07="WP06"
+    )
+    assert cycle_in(given_packages) == ("WP01", "WP03", "WP02")
+    assert describe(("WP01", "WP03", "WP02")) == "WP01 → WP03 → WP02 → WP01"
+    with pytest.raises(PlanningError, match="WP01 → WP03 → WP02 → WP01"):
+        in_order(given_packages)
+
+
+@given(graphs)
+def test_either_all_have_an_order_or_there_is_a_circle(graph):
+    known = {each.wp_id: each.dependencies for each in graph}
+    found = cycle_in(graph)
+    if not found:
+        ordered = ids(in_order(graph))
+        assert sorted(ordered) == sorted(known)
+        for wp_id in ordered:
+            before = ordered[: ordered.index(wp_id)]
+            assert all(needed in before for needed in known[wp_id] if needed in known)
+        return
+    with pytest.raises(PlanningError):
+        in_order(graph)
+    assert len(found) == len(set(found))
+    for wp_id, needed in zip(found, found[1:] + found[:1], strict=True):
+        assert needed in known[wp_id]

@@ -7,7 +7,7 @@ from tests.work.project_events import PROJECT, SLUG, Clone, planned
 from thence.errors import Refused
 from thence.work.board.board import fold
 from thence.work.board.move_request import Move, MoveContext
-from thence.work.board.transitions import DECIDING_TYPES, claimable, move
+from thence.work.board.transitions import DECIDING_TYPES, move
 from thence.work.events import checked
 
 GATE = "01J00000000000000000000000"
@@ -175,20 +175,6 @@ def test_move_names_who_was_given_the_package_and_what_waived_its_dependency():
     waiver = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
     waived = clone.tell("DependencyResolved", waiver)
     assert {to_review.event_id, waived.event_id} <= {*moved(clone, "WP02", "done").caused_by}
-
-
-def test_claimable_are_the_planned_packages_that_nothing_stands_against():
-    clone = planned(count=5, WP02=["WP01"])
-    clone.move("WP03", "planned", "doing")
-    clone.move("WP05", "planned", "for_review")
-    clone.tell("WPAssigned", {"wp_id": "WP04", "agent_id": "bob", "phase": "implementation"})
-
-    def names(actor):
-        found = claimable(fold(clone.events), SLUG, MoveContext(actor=actor, reason="next"))
-        return [package.wp_id for package in found]
-
-    assert (names("ada"), names("bob")) == (["WP01"], ["WP01", "WP04"])
-    assert claimable(fold([]), SLUG, MoveContext(actor="ada")) == ()
 
 
 def test_refusal_is_an_error_with_its_guard_and_remedy():

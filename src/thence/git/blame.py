@@ -13,8 +13,6 @@ from thence.git.repository import Repository
 from thence.git.rows import path_of
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
-# git reads all of them, also those that don't count here
-_SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) (\d+) (\d+)(?: \d+)?")
 
 
@@ -41,27 +39,19 @@ def blame(
     don't count: a list of commits to pass over would give their lines to others. Raises GitFailed.
     """
     span = (*((f"-L{lines[0]},{lines[1]}",) if lines else ()), *((commit,) if commit else ()))
-    plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--porcelain")
-    out = repo.git.run(*plain, *span, "--", path, hint=_SETTINGS_HINT)
-    paths: dict[str, tuple[str, ...]] = {}
+    plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--line-porcelain")
+    out = repo.git.run(*plain, *span, "--", path)
     blamed: list[BlamedLine] = []
-    name, previous = b"", b""
-    commit, at, number = "", 0, 0
+    paths, commit, at, number = list[str](), "", 0, 0
     for line in out.split(b"\n"):
         if line.startswith(b"\t"):
-            if name:
-                both = (path_of(name), path_of(previous)) if previous else (path_of(name),)
-                paths[commit] = tuple(dict.fromkeys(both))
-            text = text_of_line(line[1:])
-            is_new = not commit.strip("0")
-            blamed.append(BlamedLine(number, text, "" if is_new else commit, paths[commit], at))
-            name = previous = b""
+            both = tuple(dict.fromkeys(reversed(paths)))  # git names the one before first
+            blamed.append(BlamedLine(number, text_of_line(line[1:]), commit, both, at))
         elif header := _HEADER.fullmatch(line):
             commit, at, number = header[1].decode(), int(header[2]), int(header[3])
-        elif line.startswith(b"filename "):
-            name = line[9:]
-        elif line.startswith(b"previous "):
-            previous = line.split(b" ", 2)[2]
+            commit, paths = commit if commit.strip("0") else "", []
+        elif line.startswith((b"filename ", b"previous ")):
+            paths.append(path_of(line.split(b" ", 1 + line.startswith(b"previous"))[-1]))
     return blamed
 
 

@@ -60,13 +60,8 @@ class TreeFiles:
             return file.read()
 
     def names(self, path: str) -> list[str]:
-        """Returns the names in a folder, sorted."""
-        with self._parent(path) as (folder, name):
-            descriptor = _folder(folder, name, path)
-        try:
-            return sorted(os.listdir(descriptor))
-        finally:
-            os.close(descriptor)
+        """Returns the names in a folder, sorted; none if there is no folder."""
+        return sorted(self.stats(path))
 
     def stats(self, path: str) -> dict[str, os.stat_result]:
         """Returns the stats of a folder's entries by name; empty if there is no folder."""
@@ -165,7 +160,10 @@ class TreeFiles:
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(folder, dir_fd=at)
-                inner = _folder(at, folder, "/".join(folders[:depth]))
+                try:
+                    inner = os.open(folder, _FOLDER, dir_fd=at)
+                except OSError as error:
+                    raise _path_error(at, folder, "/".join(folders[:depth]), error) from None
                 os.close(at)
                 at = inner
             yield at, name
@@ -183,13 +181,6 @@ def is_draft(path: str) -> bool:
     """Reports whether a path is that of a draft, which is soon gone."""
     name = path.rpartition("/")[2]
     return name.startswith(".") and name.endswith(_DRAFT)
-
-
-def _folder(at: int, name: str, path: str) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=at)
-    except OSError as error:
-        raise _path_error(at, name, path, error) from None
 
 
 def _path_error(at: int, name: str, path: str, error: OSError) -> OSError:

@@ -34,21 +34,13 @@ NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXA
 _IN_THE_WAY = re.compile(r"'refs/heads/([^']+)' exists; cannot create")
 # git's words where the key that signs can't be used, of OpenPGP and of SSH
 _NOT_SIGNED = ("failed to sign the data", "user.signingkey", "load public key")
-# parts of git's messages about the disk, and the next step, whatever git was doing
-_DISK_HINTS = (
-    (
-        ("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace"),
-        "free some space, then type the same command again",
-    ),
-    (
-        ("Read-only file system", "insufficient permission", "': Permission denied"),
-        "give this user the right to write there, then type the same command again",
-    ),
-    (  # git tells no reason
-        ("couldn't write '", "unable to write file", "unable to create directory"),
-        "see that the disk has room and this user may write there, then type the command again",
-    ),
+# parts of git's messages about the disk, some of which tell no reason
+_DISK = (
+    *("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace"),
+    *("Read-only file system", "insufficient permission", "': Permission denied"),
+    *("couldn't write '", "unable to write file", "unable to create directory"),
 )
+_DISK_HINT = "see that there is room, and the right to write; then type the same command again"
 # prefixes of the variables by which a user's git reaches a remote
 REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
@@ -250,13 +242,8 @@ class Git:
         is_lacking = _LACKED in cause
         if is_lacking:
             cause, hint = "this clone lacks what was asked for, and could not fetch it", _FETCH_ALL
-        error = failure(
-            operation or f"git {_name(arguments)} failed in",
-            self.folder,
-            cause,
-            hint,
-            is_retryable=is_locked,
-        )
+        operation = operation or f"git {_name(arguments)} failed in"
+        error = failure(operation, self.folder, cause, hint, is_retryable=is_locked)
         error.is_lacking = is_lacking
         return error
 
@@ -266,7 +253,7 @@ class Git:
 
 def disk_hint(message: str) -> str:
     """Returns the next step after a message of git about the disk; "" for another message."""
-    return next((hint for parts, hint in _DISK_HINTS if any(part in message for part in parts)), "")
+    return _DISK_HINT if any(part in message for part in _DISK) else ""
 
 
 def failure(

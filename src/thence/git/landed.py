@@ -7,18 +7,21 @@ No message of a commit is read, and no working tree.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.msgpack import decode, encode
 
 from thence.errors import ThenceError
+from thence.files import replace_file
 from thence.git.merging import merged_tree
-from thence.git.repository import Repository, is_ancestor
+from thence.git.repository import Repository, is_ancestor, is_shallow
 from thence.git.rows import (
-    COMMITS_AT_ONCE,
     PLAIN,
     Change,
     Hunk,
@@ -32,11 +35,13 @@ from thence.git.rows import (
     words_of,
 )
 
+PATHS_MAX = 500  # most paths on a command line
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a package
 PATCHES_MAX = 1_000  # a package of more commits is identified by its whole change alone
-PATHS_MAX = 500  # most paths on a command line
 STANDING_MAX = 5_000  # most packages of a branch of which it is kept what stands
+_FILE = "memo"
 _ROWS = ("-p", "-M", "--format=%x01%H %P", *PLAIN)
+_T = TypeVar("_T")
 
 
 class Reviewed(msgspec.Struct, frozen=True):
@@ -123,9 +128,8 @@ class Question(NamedTuple):
     def key(self) -> str:
         """The name under which it is kept what stands."""
         is_stated = self.landed is not None and (self.landed.how == "stated" or not self.code)
-        known = (self.landed.how, self.landed.commit) if self.landed and is_stated else ()
-        ids = ((one.base, one.commit) for one in (self.code.reviews if self.code else ()))
-        return sha256(repr((self.is_before, *known, *ids)).encode()).hexdigest()[:32]
+        known = (self.is_before, self.landed if is_stated else None, self.code)
+        return sha256(encode(known)).hexdigest()[:32]
 
     @property
     def key_if_missing(self) -> str:
@@ -133,29 +137,12 @@ class Question(NamedTuple):
         return f"{self.key} {self.landed.commit if self.landed else ''}"
 
 
-class _Stood(msgspec.Struct, array_like=True):
-    """A package that has landed, the commits that took all of it out, and its rows."""
-
-    landed: Landed
-    reverts: list[str]
-    rows: msgspec.Raw
-
-
 class _State(msgspec.Struct):
-    """What was found of packages at one commit of a branch."""
+    """What was found of packages at one commit of a branch; of those that landed, what stands."""
 
     tip: str = ""
-    packages: dict[str, _Stood] = msgspec.field(default_factory=dict)
+    packages: dict[str, tuple[Landed, Standing]] = msgspec.field(default_factory=dict)
     missing: set[str] = msgspec.field(default_factory=set)
-
-    def store(self, key: str, landed: Landed, standing: Standing) -> None:
-        """Stores what stands of a package."""
-        reverts = standing.reverts if standing.is_gone else []
-        self.packages[key] = _Stood(landed, reverts, msgspec.Raw(msgspec.msgpack.encode(standing)))
-
-
-_decode_state = msgspec.msgpack.Decoder(_State).decode
-_decode_standing = msgspec.msgpack.Decoder(Standing).decode
 
 
 def reviewed_of(
@@ -229,36 +216,30 @@ class _History:
             at = (self.parents[at] or [""])[0]
         self.steps.reverse()
         for number, step in enumerate(self.steps):
-            self.brought |= dict.fromkeys(self._walk(step, self.brought)[0], number)
+            self.brought |= dict.fromkeys(self.past(step, self.brought), number)
         self._numbers = {step: number for number, step in enumerate(self.steps)}
 
-    def _walk(self, commit: str, numbers: Mapping[str, int]) -> tuple[set[str], int]:
-        """Returns a commit and those before it up to numbered ones, and the highest number met."""
-        reached, past, highest = [commit], set[str](), -1
+    def past(self, commit: str, until: Mapping[str, int] | None = None) -> set[str]:
+        """Returns a commit and those before it, up to the steps or to others."""
+        until, reached, past = self._numbers if until is None else until, [commit], set[str]()
         while reached:
             one = reached.pop()
-            if one in numbers:
-                highest = max(highest, numbers[one])
-            elif one in self.parents and one not in past:
+            if one in self.parents and one not in until and one not in past:
                 past.add(one)
                 reached += self.parents[one]
-        return past, highest
+        return past
 
-    def beside(self, commit: str) -> tuple[set[str], int]:
-        """Returns the commits of a history beside the steps, and the first step it lacks."""
-        past, highest = self._walk(commit, self._numbers)
-        return past, highest + 1
-
-    def is_empty(self, step: str) -> bool:
-        """Reports whether a step changes nothing against its first parent."""
-        return [self.trees.get(one) for one in self.parents[step][:1]] == [self.trees[step]]
+    def begin(self, commit: str) -> int:
+        """Returns the number of the first step that is not in the history of a commit."""
+        met = [commit, *(parent for one in self.past(commit) for parent in self.parents[one])]
+        return max(self._numbers.get(one, -1) for one in met) + 1
 
 
 def landings(
     repo: Repository,
     target: str,
     questions: Sequence[Question],
-    kept: MutableMapping[str, bytes] | None = None,
+    kept: dict[str, bytes] | None = None,
 ) -> list[Landing]:
     """Returns the landings of packages in the commit `target`; raises GitFailed.
 
@@ -270,35 +251,31 @@ def landings(
     """
     state = _State()
     with suppress(KeyError, ValueError, TypeError):
-        state = _decode_state((kept or {})["state"])
-    before = state
-    if before.tip != target:
-        state = _State(target)
-        with suppress(ThenceError, ValueError):  # the commit before is gone, or the rows are
-            changes = _changes(repo, target, before.tip) if before.tip else []
-            if changes and changes[0].parent == before.tip:  # else it was rewritten
-                stood = before.packages
-                standings = {key: _decode_standing(one.rows) for key, one in stood.items()}
-                follow(standings, changes, {})
-                for key, standing in standings.items():
-                    state.store(key, stood[key].landed, standing)
+        state = decode((kept or {})["state"], type=_State)
+    before, known = state.tip, {key: landed for key, (landed, _) in state.packages.items()}
+    if before != target:
+        changes, standings = list[Change](), {key: one for key, (_, one) in state.packages.items()}
+        with suppress(ThenceError):  # the commit before is gone
+            changes = _changes(repo, target, before) if before else []
+        is_moved_on = changes and changes[0].parent == before  # else it was rewritten
+        follow(standings, changes if is_moved_on else (), {})
+        state = _State(target, state.packages if is_moved_on else {})
     new = {
         one.key: one
         for one in questions
         if one.key not in state.packages and one.key_if_missing not in state.missing
     }
     for key, one in new.items():
-        if one.landed is None and key in before.packages:
-            new[key] = one._replace(landed=before.packages[key].landed)
+        if one.landed is None and key in known:
+            new[key] = one._replace(landed=known[key])
     if new:
-        for key, (landed, standing) in _ask(repo, target, new).items():
-            state.store(key, landed, standing)
+        state.packages |= _ask(repo, target, new)
         state.missing |= {one.key_if_missing for one in questions if one.key not in state.packages}
-    if kept is not None and (new or state is not before):
+    if kept is not None and (new or before != target):
         state.packages = dict([*state.packages.items()][-STANDING_MAX:])
-        kept["state"] = msgspec.msgpack.encode(state)
-    found = (state.packages.get(one.key) for one in questions)
-    return [Landing(one.landed, tuple(one.reverts)) if one else Landing() for one in found]
+        kept["state"] = encode(state)
+    found = (state.packages.get(one.key, (None, Standing({}))) for one in questions)
+    return [Landing(one, tuple(rows.reverts if rows.is_gone else ())) for one, rows in found]
 
 
 def _changes(repo: Repository, target: str, since: str) -> list[Change]:
@@ -333,20 +310,17 @@ def _ask(
         parts[key] = [pair for pair in ends if present.issuperset(pair)] if is_here else []
     hunks = _hunks(repo, {pair for pairs in parts.values() for pair in pairs})
     standings = {key: standing_of([hunks[pair] for pair in parts.get(key, ())]) for key in landed}
-    for key in landed:
-        if questions[key].is_before:
-            before = standing_of(
-                [hunks[pair] for pair in parts.get(key, ()) if pair != codes[key].ends]
-            ).rows
-            rows = standings[key].rows
-            standings[key].rows = {one: rows[one] for one in rows.keys() & before.keys()}
+    for key in (key for key in landed if questions[key].is_before):
+        pairs, rows = parts.get(key, ()), standings[key].rows
+        before = standing_of([hunks[pair] for pair in pairs if pair != codes[key].ends]).rows
+        standings[key].rows = {one: rows[one] for one in rows.keys() & before.keys()}
     brought = {
         key: history.brought[one.commit]
         for key, one in landed.items()
         if one.commit in history.brought
     }
     begins = brought | {  # of a stated commit what it brought counts, whatever was before
-        key: history.beside(pairs[0][1])[1]
+        key: history.begin(pairs[0][1])
         for key, pairs in parts.items()
         if pairs and not (key in brought and landed[key].how == "stated")
     }
@@ -373,14 +347,10 @@ def _hunks(
     repo: Repository, pairs: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], Sequence[Hunk]]:
     """Returns the hunks of changes to the first of two commits, with the rest of their files."""
-    ordered, hunks = [*pairs], dict[tuple[str, str], Sequence[Hunk]]()
-    for start in range(0, len(ordered), COMMITS_AT_ONCE):
-        batch = ordered[start : start + COMMITS_AT_ONCE]
-        stdin = "".join(f"{commit} {base}\n" for commit, base in batch).encode()
-        arguments = ("diff-tree", "-r", "--stdin", "--always", "-U999999", *_ROWS)
-        changes = changes_in(repo.git.run(*arguments, stdin=stdin))
-        hunks |= {pair: change.hunks for pair, change in zip(batch, changes, strict=True)}
-    return hunks
+    stdin = "".join(f"{commit} {base}\n" for commit, base in pairs).encode()
+    arguments = ("diff-tree", "-r", "--stdin", "--always", "-U999999", *_ROWS)
+    changes = changes_in(repo.git.run(*arguments, stdin=stdin) if pairs else b"")
+    return {pair: change.hunks for pair, change in zip(pairs, changes, strict=True)}
 
 
 def _search(
@@ -391,56 +361,60 @@ def _search(
     present: Set[str],
 ) -> dict[str, Landed]:
     """Looks for packages' code in the commit `target`, and returns what landed."""
-    landed, chains = dict[str, Landed](), {key: code.chain for key, code in codes.items()}
+    landed = dict[str, Landed]()
+    chains = {key: chain for key, code in codes.items() if (chain := code.chain)}
     for key, chain in chains.items():
-        if chain and (number := history.brought.get(tip := chain[-1].commit)) is not None:
+        if (number := history.brought.get(tip := chain[-1].commit)) is not None:
             step = history.steps[number]
-            if tip == step or not chain[0].base or not history.is_empty(step):
+            before = [history.trees.get(one) for one in history.parents[step][:1]]
+            if tip == step or not chain[0].base or before != [history.trees[step]]:
                 landed[key] = Landed("ancestor", tip)
-    chains = {key: chain for key, chain in chains.items() if chain and key not in landed}
-    # by the patch-ids of the target's own commits
-    based = {key: chain for key, chain in chains.items() if chain[0].base}
-    commits, spans = dict[str, list[tuple[str, ...]]](), dict[str, list[tuple[str, ...]]]()
+    # by the patches of the target's own commits
+    based = {key: one for key, one in chains.items() if key not in landed and one[0].base}
+    every = [(one, chain[-1].commit) for chain in based.values() for one in chain]
+    changes = dict[tuple[str, ...], None]()
+    changes |= dict.fromkeys((name,) for one, _ in every for name in one.commits)
+    changes |= dict.fromkeys((end, one.base) for one, tip in every for end in (one.commit, tip))
+    known = [change for change in changes if present >= {*change}]
+    own = dict(zip(known, files_of(repo, known), strict=True))
+    places = {  # what is not asked: the commits before a package, and its own
+        key: (
+            history.begin(chain[0].base),
+            history.past(chain[0].base) | history.past(chain[-1].commit),
+        )
+        for key, chain in based.items()
+    }
+    begin = min((begin for begin, _ in places.values()), default=len(history.steps))
+    theirs = [one for one, number in history.brought.items() if number >= begin]
+    by_file, by_patch = defaultdict[object, set[str]](set), defaultdict[str, set[str]](set)
+    touched = {path for files in own.values() for path in files}
+    is_by_path = len(known) == len(changes) and len(touched) <= PATHS_MAX
+    paths = sorted(map(path_of, touched)) if is_by_path else ()
+    asked = files_of(repo, [(one,) for one in theirs], paths)
+    for commit, files in zip(theirs, asked, strict=True):
+        by_patch[patch_id(files)].add(commit)
+        for file in files.items():
+            by_file[file].add(commit)
+
+    def brings(key: str, patch: str, span: tuple[str, str] = ("", "")) -> str | None:
+        """Returns the first commit of the target that makes a change, perhaps with other files."""
+        found = by_patch[patch] if patch else set()
+        if files := own.get(span):
+            found = set.intersection(*(by_file[file] for file in files.items()))
+        begin, past = places[key]
+        found = {one for one in found - past if history.brought[one] >= begin}
+        return min(found, key=history.brought.__getitem__, default=None)
+
     for key, chain in based.items():
-        ends = [(chain[-1].commit, one.base) for one in chain]
-        spans[key] = [span for span in ends if present >= {*span}]
-        commits[key] = [(name,) for one in chain for name in one.commits if name in present]
-    changes = {one: None for every in (commits, spans) for rows in every.values() for one in rows}
-    files = dict(zip(changes, files_of(repo, [*changes]), strict=True))
-    paths, places = dict[str, set[bytes] | None](), dict[str, tuple[set[str], int]]()
-    for key, chain in based.items():
-        before, begin = history.beside(chain[0].base)
-        places[key] = before | history.beside(chain[-1].commit)[0], begin
-        held = {path for change in (*spans[key], *commits[key]) for path in files[change]}
-        paths[key] = held if spans[key] else None
-    begin = min((begin for _, begin in places.values()), default=len(history.steps))
-    asked = [one for one, number in history.brought.items() if number >= begin]
-    touched = {path for held in paths.values() for path in held or ()}
-    is_by_path = None not in paths.values() and len(touched) <= PATHS_MAX
-    restriction = sorted(map(path_of, touched)) if is_by_path else ()
-    theirs = dict(zip(asked, files_of(repo, [(one,) for one in asked], restriction), strict=True))
-    by_path: dict[bytes, set[str]] = defaultdict(set)
-    for commit, changed in theirs.items():
-        for path in changed:
-            by_path[path].add(commit)
-    for key, chain in based.items():
-        ids, own, (excluded, begin) = dict[str, str](), paths[key], places[key]
-        near = {*asked} if own is None else set[str]().union(*(by_path[path] for path in own))
-        for commit in sorted(near - excluded, key=history.brought.__getitem__):
-            if history.brought[commit] >= begin:
-                ids.setdefault(patch_id(theirs[commit], own), commit)
-        way, ways = list[str](), list[list[str]]()
+        way = list[str | None]()
         for one in chain:  # what came alone, and then all the rest at once
-            if (whole := patch_id(files.get((chain[-1].commit, one.base), {}))) in ids and whole:
-                ways.append([*way, whole])
-            alone = [one.patch] if one.patch in ids else [*one.patches]
-            if not alone or not ids.keys() >= {*alone}:
+            if rest := brings(key, "", (chain[-1].commit, one.base)):
+                way.append(rest)
                 break
-            way += alone
-        else:
-            ways.append(way)
-        if ways:
-            names = {ids[patch] for patch in ways[0]}
+            whole = brings(key, one.patch, one.ends)
+            way += [whole] if whole else [brings(key, patch) for patch in one.patches] or [None]
+        names = {one for one in way if one}
+        if names and None not in way:
             how = "patch" if len(names) == 1 else "patches"
             landed[key] = Landed(how, max(names, key=history.brought.__getitem__))
     for key, chain in chains.items():  # by a merge that would change nothing
@@ -470,18 +444,6 @@ def nearest(repo: Repository, target: str, code: Reviewed, since: str | None = N
     return best if best and shared[best] else None
 
 
-def was_in(repo: Repository, refs: Sequence[str], commits: Collection[str]) -> set[str]:
-    """Returns those commits that one of the refs ever had, as far as this clone noted it."""
-    present = {*commits} - absent_of(repo, commits)
-    answer = repo.git.ask("log", "--walk-reflogs", "--format=%H", *refs, "--")
-    tips = dict.fromkeys(answer.out.decode().split()) if refs and answer.status == 0 else {}
-    if not tips or not present:
-        return set()
-    names = "".join(f"{name}\n" for name in (*present, *(f"^{tip}" for tip in tips)))
-    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
-    return present.difference(out.decode().split())
-
-
 def absent_of(repo: Repository, commits: Collection[str]) -> frozenset[str]:
     """Returns the commits that this clone lacks."""
     names = "".join(f"{commit}\n" for commit in commits).encode()
@@ -489,11 +451,62 @@ def absent_of(repo: Repository, commits: Collection[str]) -> frozenset[str]:
     return frozenset(line.split()[0] for line in out.decode().splitlines() if line)
 
 
-def missing_commits(repo: Repository, target: str, commits: Collection[str]) -> frozenset[str]:
-    """Returns the commits that are not in the history of `target`, or not in this clone."""
+def missing_commits(
+    repo: Repository, target: str, commits: Collection[str], *more: str
+) -> frozenset[str]:
+    """Returns the commits that are in no history of `target` and `more`, or not in this clone."""
     if not commits:
         return frozenset()
-    absent = absent_of(repo, commits)
-    names = "".join(f"{name}\n" for name in (f"^{target}", *absent.symmetric_difference(commits)))
-    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
-    return absent.union(out.decode().split()).intersection(commits)
+    tips = (f"^{tip}" for tip in dict.fromkeys((target, *more)))
+    names = "".join(f"{name}\n" for name in (*tips, *commits)).encode()
+    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names)
+    return absent_of(repo, commits).union(out.decode().split()).intersection(commits)
+
+
+def was_in(repo: Repository, refs: Sequence[str], commits: Collection[str]) -> set[str]:
+    """Returns those commits that one of the refs ever had, as far as this clone noted it."""
+    answer = repo.git.ask("log", "--walk-reflogs", "--format=%H", *refs, "--")
+    tips = answer.out.decode().split() if refs and answer.status == 0 else []
+    return {*commits} - missing_commits(repo, tips[0], commits, *tips) if tips else set()
+
+
+class Memo:
+    """Git's answers, plain values by a name and what they hold for; `save` stores new ones.
+
+    `home` is the folder that they are kept in, from one command to the next; they may be lost.
+    """
+
+    def __init__(self, repo: Repository, home: Path) -> None:
+        self._home = home
+        self._repo = repo
+        self._stored = b""
+
+    @cached_property
+    def _kept(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """The answers of each name; the file is read at the first question."""
+        with suppress(OSError, ValueError, RecursionError):
+            self._stored = (self._home / _FILE).read_bytes()
+            return decode(self._stored, type=dict[str, tuple[str, dict[str, Any]]])
+        return {}
+
+    def table(self, name: str, of: str) -> dict[str, Any]:
+        """Returns the answers of a name that hold for `of`, to be added to; the others go."""
+        held = self._kept.get(name)
+        if held is None or held[0] != of:
+            held = self._kept[name] = (of, {})
+        return held[1]
+
+    def last(self, name: str, of: str, ask: Callable[[], _T]) -> _T:
+        """Returns the cached answer, else asks; only that for the last `of` is cached."""
+        table = self.table(name, of)
+        if not table:
+            table["answer"] = ask()
+        answer: _T = table["answer"]
+        return answer
+
+    def save(self) -> None:
+        """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
+        data = encode(self._kept) if "_kept" in vars(self) else self._stored
+        if data != self._stored and not is_shallow(self._repo):
+            with suppress(ThenceError):
+                replace_file(self._home / _FILE, data)

@@ -56,14 +56,13 @@ def take(descriptor: int, path: Path, wait_s: float) -> None:
     """
     until_s = time.monotonic() + wait_s
     while True:
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except BlockingIOError:
-            if time.monotonic() >= until_s:
-                cause = f"another command of thence has held it for {wait_s:g} s"
-                hint = "wait for that command or end it, then try again"
-                raise failure(_TAKING, path, cause, hint, is_retryable=True) from None
+        if time.monotonic() >= until_s:
+            cause = f"another command of thence has held it for {wait_s:g} s"
+            hint = "wait for that command or end it, then try again"
+            raise failure(_TAKING, path, cause, hint, is_retryable=True)
         time.sleep(_PAUSE_S)
 
 
@@ -78,7 +77,7 @@ def naming(
     git is killed, with this process or alone: then the next holder frees the files.
     """
     _free(path, _GIT_WAIT_S)
-    note, was_killed = _note_of(path), False
+    note, was_killed = path.with_suffix(".note"), False
     names: list[str | Path] = [folder, *files, "", *paths]
     with _locked(note, 0.0) as file:
         try:
@@ -129,17 +128,13 @@ def _no_lock(path: Path, error: OSError) -> GitFailed:
     return failure(_TAKING, path, error.strerror or str(error), "make room there, then try again")
 
 
-def _note_of(path: Path) -> Path:
-    return path.with_suffix(".note")
-
-
 def _free(path: Path, wait_s: float) -> None:
     """Removes the lock files that a killed git left, and completes its commit in the index.
 
     Git that is killed right behind a commit leaves an index without it, and the index locked: a
     commit of the user's would revert ours.
     """
-    note = _note_of(path)
+    note = path.with_suffix(".note")
     if not note.exists():
         return
     import shutil  # seldom needed

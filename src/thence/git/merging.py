@@ -25,7 +25,6 @@ from thence.git.repository import (
     git_dir_of,
     is_ancestor,
     operation_under_way,
-    rebase_of,
     tip,
 )
 
@@ -119,10 +118,9 @@ def merge(
     with locked(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             refs = refs_of(repo)
-            tree, rebased = refs.trees.get(target), rebase_of(repo, target)
-            what = "rebase" if rebased else operation_under_way(git_dir_of(tree)) if tree else None
-            if what is not None:
-                cause = f"a {what} is under way in {rebased or tree}"
+            tree = refs.trees.get(target)
+            if tree and (what := operation_under_way(git_dir_of(tree))):
+                cause = f"a {what} is under way in {tree}"
                 hint = "end it (see git status), then try again"
                 raise failure(moving, repo.folder, cause, hint, is_retryable=True)
             commits = {**refs.branches, **(tips or {})}
@@ -137,13 +135,9 @@ def merge(
                 return planned
             if error is not None and at == planned.begin:
                 raise error
-    raise failure(
-        moving,
-        repo.folder,
-        f"someone else moved it {ATTEMPTS_MAX} times in the meantime",
-        "see which program moves it, then try again",
-        is_retryable=True,
-    )
+    cause = f"someone else moved it {ATTEMPTS_MAX} times in the meantime"
+    hint = "see which program moves it, then try again"
+    raise failure(moving, repo.folder, cause, hint, is_retryable=True)
 
 
 def signs_commits(repo: Repository) -> bool:
@@ -179,23 +173,20 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
     if unknown := [name for name, commit in tips.items() if commit is None]:
         cause = f"there is no branch or commit {unknown[0]}"
         raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
-    (first, begin), *others = ((name, commit) for name, commit in tips.items() if commit)
-    for name, commit in others:
-        if is_ancestor(repo, commit, begin):
-            continue
-        if is_ancestor(repo, begin, commit):
-            begin = commit
-            continue
-        tree, conflicts = merged_tree(repo, begin, commit)
-        if conflicts:
-            raise failure(
-                f"could not merge {first} and {name} to begin at in",
-                repo.folder,
-                f"both change {', '.join(conflicts)}",
-                f"merge one into the other, then try again: git merge {name}",
-            )
-        begin = commit_tree(repo, tree, [begin, commit], f"Merge {name} into {first}")
-    return begin
+    commits = {name: commit for name, commit in tips.items() if commit}
+    if len(commits) > 1:  # of those that contain others these alone
+        out = repo.git.run("merge-base", "--independent", *commits.values()).decode().split()
+        commits = {name: commit for name, commit in commits.items() if commit in out}
+    first, *others = commits
+    planned = plan(repo, first, others, commits)
+    if (step := planned.conflict) is not None:
+        raise failure(
+            f"could not merge {first} and {step.branch} to begin at in",
+            repo.folder,
+            f"both change {', '.join(step.files)}",
+            f"merge one into the other, then try again: git merge {step.branch}",
+        )
+    return planned.end
 
 
 def _forward(repo: Repository, tree: Path | None, planned: MergePlan) -> GitFailed | None:

@@ -7,7 +7,6 @@ only this takes. Formats: "Git Objects" in the book Pro Git.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -82,17 +81,15 @@ class Objects:
             return None
         words = header.split() if header.endswith(b"\n") else []
         if len(words) != 3:
-            raise self._broken(self._last_words())
+            raise self._broken()
         data = answers.read(int(words[2]) + 1)
         if len(data) != int(words[2]) + 1:  # half an answer, of a git that was killed
-            raise self._broken(self._last_words())
+            raise self._broken()
         return words[0].decode(), data[:-1]
 
-    def _last_words(self) -> str:
-        assert self._process.stderr is not None
-        return in_one_line(self._process.stderr.read()) or "git cat-file ended"
-
-    def _broken(self, cause: str) -> Exception:
+    def _broken(self, cause: str = "") -> Exception:
+        if not cause and self._process.stderr is not None:
+            cause = in_one_line(self._process.stderr.read()) or "git cat-file ended"
         return failure("could not read objects of", self._repo.folder, cause, "git fsck")
 
 
@@ -114,14 +111,10 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
     git, operation = repo.git, "could not write objects into"
     try:
         with TemporaryDirectory(prefix="thence-") as name:
-            blobs = [Path(name, f"{number}") for number in range(len(files))]
-            for blob, data in zip(blobs, files.values(), strict=True):
-                blob.write_bytes(data)
-            paths = b"".join(b"%b\n" % bytes(blob) for blob in blobs)
-            hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
-            out = git.run(*hashing, stdin=paths, operation=operation)
-            names = zip(out.split(), map(os.fsencode, files), strict=True)
-            entries = b"".join(b"%b %b\t%b\0" % (FILE, oid, path) for oid, path in names)
+            hashing, entries = ("hash-object", "-w", "--no-filters", "--stdin"), b""
+            for path, data in files.items():
+                oid = git.run(*hashing, stdin=data, operation=operation).strip()
+                entries += b"%b %b\t%b\0" % (FILE, oid, os.fsencode(path))
             variables = {"GIT_INDEX_FILE": os.path.join(name, "index")}
             git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
             adding = ("update-index", "-z", "--index-info")

@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 from thence.git.repository import (
     HEADS,
-    REMOTE_HEAD,
     Repository,
-    default_among,
     is_ancestor,
     is_standing,
     run_with_retry,
@@ -21,6 +19,8 @@ from thence.git.repository import (
 
 REMOTES = "refs/remotes/"
 OURS = "refs/thence/"
+_REMOTE_HEAD = f"{REMOTES}origin/HEAD"
+_DEFAULT_NAMES = ("main", "master", "trunk", "develop")
 _FIELDS = ("refname", "objectname", "symref", "upstream", "upstream:remotename", "HEAD")
 _FORM = "%00".join((*(f"%({field})" for field in _FIELDS), "%(worktreepath)", ""))
 
@@ -31,8 +31,8 @@ class Refs(NamedTuple):
     `branches` are the local branches without `refs/heads/`. `upstreams` maps a branch's full ref to
     the ref that it follows, `remotes` a branch to the remote of that ref. `trees` maps a branch to
     the working tree in which it is checked out. `here` is the branch of the main working tree: None
-    if its HEAD is detached, or has no commit. `default` is the repository's default branch, None if
-    it is unknown.
+    if its HEAD is detached, or has no commit. `default` is the target of the remote's HEAD, else
+    the first of main, master, trunk and develop that exists, else the only branch, else `here`.
     """
 
     commits: Mapping[str, str]
@@ -58,8 +58,8 @@ def refs_of(repo: Repository) -> Refs:
     for entry in out.split("\0\n")[:-1]:
         ref, commit, symref, upstream, remote, head, path = entry.split("\0")
         commits[ref] = commit
-        if ref == REMOTE_HEAD:
-            pointed = symref
+        if ref == _REMOTE_HEAD:
+            pointed = symref.removeprefix(f"{REMOTES}origin/")
         if not ref.startswith(HEADS):
             continue
         name = ref.removeprefix(HEADS)
@@ -74,7 +74,8 @@ def refs_of(repo: Repository) -> Refs:
         if path and is_standing(tree):
             trees[name] = tree
     is_main = repo.git_dir == repo.common  # a bare repository has no main working tree
-    default = default_among(list(branches), pointed) or (here if is_main else None)
+    only = next(iter(branches)) if len(branches) == 1 else here if is_main else None
+    default = next((name for name in (pointed, *_DEFAULT_NAMES) if name in branches), only)
     return Refs(commits, branches, upstreams, remotes, trees, here, default)
 
 
@@ -89,10 +90,8 @@ def push_command(refs: Refs, branch: str) -> str | None:
 
 def tip_of(refs: Refs, branch: str) -> str | None:
     """Returns the tip of a package's branch, here or else on a remote."""
-    for ref in (HEADS + branch, *refs.on_remotes(branch)):
-        if ref in refs.commits:
-            return refs.commits[ref]
-    return None
+    places = (HEADS + branch, *refs.on_remotes(branch))
+    return next((refs.commits[ref] for ref in places if ref in refs.commits), None)
 
 
 def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | None:

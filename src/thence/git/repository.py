@@ -4,9 +4,7 @@ All is read only.
 """
 
 import os
-import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +17,6 @@ HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
 _PAUSE_S = 0.01
 _BARE = b"true"
-# configuration entries by which the working tree may be elsewhere, or none
-_UNUSUAL = re.compile(rb"(?im)worktree|(?:^|\])\s*bare\b(?!\s*=\s*false\s*$)")
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
     ("rebase-apply/applying", "am"),
@@ -32,10 +28,6 @@ _OPERATIONS = (
     ("sequencer", "cherry-pick or revert"),
     ("BISECT_LOG", "bisect"),
 )
-# the files in which a rebase records the branches that it will move at its end
-_REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
-REMOTE_HEAD = "refs/remotes/origin/HEAD"
-_DEFAULT_NAMES = ("main", "master", "trunk", "develop")
 
 
 class Repository(NamedTuple):
@@ -80,12 +72,8 @@ class WorktreeInfo(NamedTuple):
 def repository(folder: Path) -> Repository:
     """Returns the repository that contains a folder.
 
-    An ordinary repository is found without asking git. Raises GitFailed with `git init` as its hint
-    if there is none.
+    Raises GitFailed with `git init` as its hint if there is none.
     """
-    plain = _plain(folder)
-    if plain is not None:
-        return plain
     git = Git(folder)
     arguments = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
     answer = git.ask(*arguments, "--git-common-dir", "--git-dir", "--show-toplevel")
@@ -94,12 +82,8 @@ def repository(folder: Path) -> Repository:
         raise git.failed(answer, arguments, operation="found no git repository in", hint="git init")
     common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
     if len(lines) > 5:
-        raise failure(
-            "could not find the repository of",
-            folder,
-            "its path contains a line end, which git puts between its answers",
-            "move the repository to a path without line ends",
-        )
+        cause = "its path contains a line end, which git puts between its answers"
+        raise failure("could not find the repository of", folder, cause, "move it elsewhere")
     top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None
     return Repository(top, common, own, lines[0] == _BARE)
 
@@ -133,26 +117,9 @@ def branch_of(repo: Repository) -> str:
     """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
     branch = current_branch(repo)
     if branch is None:
-        raise failure(
-            "could not find the branch of",
-            repo.folder,
-            "HEAD is detached",
-            "check a branch out: git switch BRANCH",
-        )
+        hint = "check a branch out: git switch BRANCH"
+        raise failure("could not find the branch of", repo.folder, "HEAD is detached", hint)
     return branch
-
-
-def default_among(names: Sequence[str], pointed: str) -> str | None:
-    """Returns the default branch among names; None if it is unknown.
-
-    The default branch is the target `pointed` of the remote's HEAD, else the first of main, master,
-    trunk and develop that exists, else the only branch.
-    """
-    remote = pointed.removeprefix("refs/remotes/origin/")
-    for name in (remote, *_DEFAULT_NAMES):
-        if name in names:
-            return name
-    return names[0] if len(names) == 1 else None
 
 
 def user_of(repo: Repository) -> str:
@@ -188,9 +155,7 @@ def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
         if number == 0 and repo.git_dir == repo.common and repo.top is not None:
             path = repo.top
         elif number == 0 and path == repo.common:  # of a submodule git names the git folder
-            arguments = ("config", "--file", path / "config", "--null", "core.worktree")
-            noted = os.fsdecode(repo.git.ask(*arguments).out).rstrip("\0")
-            path = Path(os.path.normpath(path / noted)) if noted else path
+            path = repository(path).top or path
         branch = lines["branch"].removeprefix(HEADS) if "branch" in lines else None
         commit = head if head.strip("0") else None
         trees.append(WorktreeInfo(path, commit, branch, number == 0, not is_standing(path)))
@@ -203,17 +168,28 @@ def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str)
     Git fails on a worktree whose folder is half made, or half removed. A worktree half made by a
     killed command of thence is removed. Raises GitFailed.
     """
-    for attempt in range(_LISTINGS_MAX):
+    for _ in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
         if answer.status == 0 or "failed to read" not in answer.stderr:
             break
         time.sleep(_PAUSE_S)
-        if attempt:
-            with suppress(GitFailed), locked(repo.common / MAKING, wait_s=0.0):
-                pass  # what a killed command has left there is gone now
+        with suppress(GitFailed), locked(repo.common / MAKING, wait_s=0.0):
+            pass  # what a killed command has left there is gone now
     if answer.status:
         raise repo.git.failed(answer, arguments, operation=operation)
     return answer.out
+
+
+def exclude(repo: Repository, *lines: bytes) -> None:
+    """Makes git ignore what lines of a .gitignore name, in this repository; raises OSError."""
+    path = repo.common / "info/exclude"
+    data = path.read_bytes() if path.exists() else b""
+    held = data.splitlines()
+    if missing := [line for line in lines if line not in held]:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab") as file:
+            end = b"\n" if data and not data.endswith(b"\n") else b""
+            file.write(end + b"".join(b"%b\n" % line for line in missing))
 
 
 def is_standing(tree: Path) -> bool:
@@ -226,55 +202,7 @@ def operation_under_way(git_dir: Path) -> str | None:
 
     One of merge, rebase, am, cherry-pick, revert and bisect, or None.
     """
-    for name, operation in _OPERATIONS:
-        if os.path.exists(git_dir / name):
-            return operation
-    return None
-
-
-def rebase_of(repo: Repository, branch: str) -> Path | None:
-    """Returns the git folder of the working tree in which a branch is being rebased, else None.
-
-    HEAD is detached during a rebase, so that the branch seems free; its ref is moved at the end.
-    """
-    ref = HEADS + branch
-    for folder in (repo.common, *(repo.common / "worktrees").glob("*")):
-        for name in _REBASED:
-            try:
-                lines = os.fsdecode((folder / name).read_bytes())
-            except OSError:
-                continue
-            if ref in lines.splitlines():
-                return folder
-    return None
-
-
-def _plain(folder: Path) -> Repository | None:
-    """Returns the repository of a folder in an ordinary working tree of the user's own.
-
-    None where git has to be asked: for a bare repository, a submodule, a configured working tree,
-    another user's files, a path across file systems or with a line end, or where git is missing.
-    """
-    with suppress(OSError, ValueError, RuntimeError):
-        resolved = folder.resolve(strict=True)
-        has_git = any(os.access(f"{path}/git", os.X_OK) for path in os.get_exec_path())
-        if not has_git or "\n" in str(resolved):
-            return None
-        for top in (resolved, *resolved.parents):
-            if top.stat().st_dev != resolved.stat().st_dev or os.path.lexists(top / "HEAD"):
-                return None
-            if os.path.lexists(top / ".git"):
-                own = git_dir_of(top)
-                link = own / "commondir"
-                noted = os.fsdecode(link.read_bytes()).removesuffix("\n") if link.exists() else "."
-                common = (own / noted).resolve(strict=True)
-                folders = (top, own, common, common / "objects")
-                is_users = all(path.stat().st_uid == os.geteuid() for path in folders)
-                is_usual = not _UNUSUAL.search((common / "config").read_bytes())
-                is_begun = (own / "HEAD").is_file() and "\n" not in str(own)
-                is_plain = is_users and is_usual and is_begun
-                return Repository(top, common, own, is_bare=False) if is_plain else None
-    return None
+    return next((what for name, what in _OPERATIONS if os.path.exists(git_dir / name)), None)
 
 
 def git_dir_of(path: Path) -> Path:

@@ -13,9 +13,9 @@ on.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,12 +25,7 @@ _HEADER = b"\x01"  # before the id of each commit in the output of git
 _INDEX = b"index "  # before the blobs of a file
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
 _FILE, _SPAN = b"diff --git ", b"@@ -"
-_MODES = {
-    b"old mode ": True,
-    b"deleted file mode ": True,
-    b"new mode ": False,
-    b"new file mode ": False,
-}
+_MODES = re.compile(rb"(?:(old|deleted file)|new|new file) mode (\d+)")
 _PLAIN_MODE = b"100644"
 _BLOB, _MODE = b"\0blob ", b"\0mode "
 _KEY_BYTES = 8
@@ -42,7 +37,6 @@ PLAIN = (
     *("--no-prefix", "--diff-merges=first-parent", "--root"),
 )
 _DIFF = ("diff-tree", "-r", "-p", "--stdin", "--always", "--no-renames", "-U3", *PLAIN)
-_K = TypeVar("_K", bound=Hashable)
 Files = Mapping[bytes, bytes]  # by path, the digest of what changes there
 
 
@@ -114,11 +108,9 @@ def changes_in(out: bytes) -> Iterator[Change]:
                 if line.startswith(_INDEX) and not file.hunks:
                     blobs = line.split(b" ")[1].split(b"..")
                     hunks.append(Hunk(*([_BLOB + one] if one.strip(b"0") else [] for one in blobs)))
-                for words, is_old in _MODES.items():
-                    mode = line.removeprefix(words) if line.startswith(words) else _PLAIN_MODE
-                    if mode != _PLAIN_MODE:
-                        row = [b"%b%b %b" % (_MODE, mode, file.path)]
-                        hunks.append(Hunk(row, []) if is_old else Hunk([], row))
+                if (found := _MODES.fullmatch(line)) and found[2] != _PLAIN_MODE:
+                    row = [b"%b%b %b" % (_MODE, found[2], file.path)]
+                    hunks.append(Hunk(row, []) if found[1] else Hunk([], row))
             for rows in file.hunks:
                 sides = ([row[1:] for row in rows if row[:1] == one] for one in (b"-", b"+", b" "))
                 hunks.append(Hunk(*sides))
@@ -130,10 +122,9 @@ def words_of(rows: Iterable[bytes]) -> set[bytes]:
     return {word for row in rows for word in _WORD.findall(row)}
 
 
-def patch_id(files: Files, paths: Collection[bytes] | None = None) -> str:
-    """Returns the SHA-256 of a change, in some paths alone if they are given; "" for none."""
-    parts = [files[path] for path in sorted(files) if paths is None or path in paths]
-    return sha256(b"".join(parts)).hexdigest() if parts else ""
+def patch_id(files: Files) -> str:
+    """Returns the SHA-256 of a change, "" for none."""
+    return sha256(b"".join(files[path] for path in sorted(files))).hexdigest() if files else ""
 
 
 def files_of(
@@ -318,13 +309,13 @@ def standing_of(parts: Sequence[Sequence[Hunk]]) -> Standing:
 
 
 def follow(
-    standings: Mapping[_K, Standing], changes: Iterable[Change], begins: Mapping[_K, int]
+    standings: Mapping[str, Standing], changes: Iterable[Change], begins: Mapping[str, int]
 ) -> None:
     """Follows what stands of packages through commits of a branch, the oldest first.
 
     `begins` are the numbers of the first commits that count for packages, 0 where there is none.
     """
-    by_row: dict[bytes, set[_K]] = defaultdict(set)
+    by_row: dict[bytes, set[str]] = defaultdict(set)
     for name, standing in standings.items():
         for key in standing.rows:
             by_row[key].add(name)
@@ -333,7 +324,7 @@ def follow(
         for is_exact in kinds:
             net = _Net(change.hunks, is_exact)
             touched = [by_row[key] for key in net.counts.keys() & by_row.keys()]
-            for name in set[_K]().union(*touched):
+            for name in set[str]().union(*touched):
                 if standings[name].is_exact == is_exact and begins.get(name, 0) <= number:
                     for key in standings[name].take(change.commit, net):
                         by_row[key].add(name)

@@ -6,7 +6,6 @@ between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,13 +33,6 @@ from thence.git.repository import (
 
 CHANGES_MAX = 20
 SETUP_TIMEOUT_S = 600.0  # for a command in a new worktree
-_REFLOG_BYTES = 65_536  # of which the last lines are looked at
-# old commit, new commit, who, when, and then how; a rebase's start and end make no commit
-_MADE = re.compile(
-    rb"[0-9a-f]+ ([0-9a-f]+) [^\t]*\t"
-    rb"(?:commit\b|cherry-pick|revert|am:"
-    rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
-)
 _SUBMODULE = "160000"  # its mode in a tree
 _STORE = {"HEAD", "objects", "refs"}  # the names in a bare repository
 _MAKING = "could not make a worktree at"
@@ -132,12 +124,9 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
     """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
     commit = tip(repo, branch)
     if commit is not None and not is_ancestor(repo, commit, into):
-        raise failure(
-            _REMOVING,
-            path,
-            f"{branch} has commits that are not in {into}",
-            "merge them first, or remove it yourself: git worktree remove",
-        )
+        cause = f"{branch} has commits that are not in {into}"
+        hint = "merge them first, or remove it yourself: git worktree remove"
+        raise failure(_REMOVING, path, cause, hint)
     state = state_of(repo, branch, path)
     what = {
         "moved": f"its branch is checked out at {state.path}",
@@ -241,21 +230,6 @@ def ignored(path: Path) -> tuple[str, ...]:
     return tuple(os.fsdecode(Git(path).run(*arguments)).split("\0")[:-1])
 
 
-def commits_made(path: Path) -> tuple[str, ...]:
-    """Returns the commits that were made in a worktree, the latest first; empty if git keeps none.
-
-    Only the last 64 KiB of the worktree's reflog are read.
-    """
-    try:
-        with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
-            lines = file.read().splitlines()
-    except OSError:
-        return ()
-    matches = map(_MADE.match, reversed(lines))
-    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
-
-
 def _make_empty(
     repo: Repository,
     branch: str,
@@ -287,8 +261,7 @@ def _make_empty(
             raise failure(_MAKING, path, cause, hint)
     if not _is_free(path):
         cause = f"the path exists, and git does not know it as the worktree of {branch}"
-        hint = f"move it away, then try again; after a move: git worktree repair {path}"
-        raise failure(_MAKING, path, cause, hint)
+        raise failure(_MAKING, path, cause, "move it away, then try again")
     start = base_of(repo, base, tips)
     is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
     if is_new and branch in tips:
@@ -346,7 +319,6 @@ def _add(
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
         files.make_folder(above)
-    _hide(repo, path)
     adding = ("worktree", "add", "--quiet", "--no-checkout", *what)
     with naming(repo.common / MAKING, repo.folder, (*taken, path / ".git")) as note:
         Git(repo.folder, keeps=(note,)).run(*adding, operation=f"{_MAKING} {path} of")
@@ -381,22 +353,6 @@ def _set_up(path: Path, failed: str, *command: str) -> tuple[str, ...]:
     return (f"{failed} in {path}: git {' '.join(command)}: {why}",) if answer.status else ()
 
 
-def _hide(repo: Repository, path: Path) -> None:
-    """Keeps the folder of worktrees out of `git status` and `git add` of the tree around it."""
-    if repo.common.name != ".git" or repo.common.parent not in path.parents:
-        return
-    if repo.common in path.parents:
-        return
-    line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
-    exclude = repo.common / "info/exclude"
-    text = exclude.read_bytes() if exclude.exists() else b""
-    if line != b"/./\n" and line not in text.splitlines(keepends=True):
-        exclude.parent.mkdir(exist_ok=True)
-        with exclude.open("ab") as file:
-            file.write(b"\n" + line if text and not text.endswith(b"\n") else line)
-
-
 def _is_same(path: Path, other: Path) -> bool:
-    if path.name != other.name:
-        return False  # of hundreds of worktrees all but one
-    return path == other or os.path.realpath(path) == os.path.realpath(other)
+    # of hundreds of worktrees all but one have another name
+    return path.name == other.name and os.path.realpath(path) == os.path.realpath(other)

@@ -7,8 +7,8 @@ functions: an append starts without it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from itertools import chain, takewhile
+from contextlib import contextmanager, suppress
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import EventNotFound
 from thence.log.files.disk import Disk, cache_folder, reading, wall_ns
 from thence.log.files.identity import known_node_ids
-from thence.log.files.segment import own_folder, segment_sizes
+from thence.log.files.segment import current_path, own_folder, segment_sizes
 from thence.log.read.opening import known_info
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 # a log of fewer bytes, about 12,000 events, has its index in memory, unless it has one in a file
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
-_REST_EVENTS = 10_000
+# how often a follower looks for more
+POLL_S = 0.03
 # of a walk over pages: the events of the first, the most in memory at once, and their lines' bytes
 FIRST_EVENTS = 32
 HELD_EVENTS_MAX = 1_000
@@ -73,40 +74,33 @@ class Reader:
         notice is first. Bad bytes and an unfinished last line are skipped. Raises
         EventNotFound when `after` is not there (`event_pruned`: any more), `read_failed`.
         """
-        if after is not None or self._has_index():
-            with self._told():
-                yield from chain.from_iterable(takewhile(bool, self._batches(after)))
-        else:
-            from thence.log.read.reader import events
+        if after is None and not self._is_indexed():
+            yield from self.arrived()
+            return
+        with self._told():
+            yield from chain.from_iterable(takewhile(bool, self._batches(after)))
 
-            with reading(self.folder):
-                yield from events(self._disk, self.folder, self.vocabulary, self.last_prune)
-
-    def follow(
-        self, after: After = None, stop: Signal | None = None, *, sync: bool = False
-    ) -> Iterator[Event]:
+    def follow(self, after: After = None, stop: Signal | None = None) -> Iterator[Event]:
         """Yields each event once, in arrival order, and goes on as any process appends more.
 
         It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
-        when `stop` is set. With `sync` an event is on the device when it is yielded, as a
-        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
+        when `stop` is set. An event may not be on the device yet. Raises EventNotFound,
+        `read_failed`.
         """
-        from thence.log.read.reader import Watch
-
-        stop = stop or Signal()
-        watch, batches = Watch(self._disk, self.folder, sync), self._batches(after)
-        with closing(watch), self._told(), reading(self.folder):
+        stop, path = stop or Signal(), str(current_path(self.folder))
+        batches = self._batches(after)
+        with self._told(), reading(self.folder):
             while not stop.is_set():
-                watch.look()
+                state = self._disk.path_state(path)  # what is appended from now on is a change
                 events = next(batches)
-                if events:
-                    watch.sync()
                 for event in events:
                     if stop.is_set():
                         return
                     yield event
-                if not events:
-                    watch.wait(stop)
+                # one stat each time: it works on every filesystem
+                while not events and self._disk.path_state(path) == state:
+                    if stop.wait(POLL_S):
+                        return
 
     def _batches(self, after: After) -> Iterator[Sequence[Event]]:
         """Returns the batches of the events behind `after`; an empty one is the log's end."""
@@ -119,10 +113,10 @@ class Reader:
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""
-        from thence.log.read.reader import all_events
+        from thence.log.read.reader import events
 
         with reading(self.folder):
-            return all_events(self._disk, self.folder, self.vocabulary)
+            return events(self._disk, self.folder, self.vocabulary)
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
@@ -217,29 +211,25 @@ class Reader:
             raise
 
     def with_ids(self, ids: Collection[str]) -> dict[str, Event]:
-        """Returns the events of some ids that the log holds.
-
-        For ULIDs no index is made: a large log without one is looked through.
-        """
-        if self.lacks_index() and all(map(is_ulid, ids)):
-            from thence.log.read.reader import events_with
-
-            with reading(self.folder):
-                return events_with(self._disk, self.folder, self.vocabulary, ids)
+        """Returns the events of some ids that the log holds."""
         events = {}
         for event_id in ids:
             with suppress(EventNotFound):
                 events[event_id] = self.get(event_id)
         return events
 
-    def latest(self, count: int) -> list[Event]:
-        """Returns the last events in the order of their arrival, without an index."""
-        from thence.log.read.reader import Follower
+    def backwards(self) -> Iterator[Event]:
+        """Yields each event once, the last that arrived first, without an index."""
+        from thence.core.codec import parse
+        from thence.log.files.tail import lines_of_the_log
 
-        follower = Follower(self._disk, self.folder, self.vocabulary)
-        with closing(follower), reading(self.folder):
-            follower.skip_to_last(count)
-            return [*follower.events()]
+        served = set[str]()
+        with reading(self.folder):
+            for line in lines_of_the_log(self._disk, self.folder):
+                event = parse(line, self.vocabulary)
+                if isinstance(event, Event) and event.event_id not in served:
+                    served.add(event.event_id)
+                    yield event
 
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""
@@ -344,9 +334,7 @@ class Reader:
 
         It is a file if the log has one, or from 4 MiB on; else it is kept in memory.
         """
-        if False in self._indexes or self._has_index() or self.size() >= INDEXED_BYTES_MIN:
-            return self.indexed()
-        return self._open(is_in_memory=True)
+        return self.indexed() if self._is_indexed() else self._open(is_in_memory=True)
 
     def indexed(self) -> "Index":
         """Returns the index in a file, of a small log too; its first query builds it."""
@@ -448,14 +436,7 @@ class Reader:
         }
         info = known_info(self._disk, self.folder)
         log_id = info.log_id if info else ""
-        page = query.page(self.index(), filter, log_id, **paging)
-        if limit is not None or page.next_cursor is None:
-            return page
-
-        def rest(behind: str) -> "Page":
-            return self.page(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
-
-        return replace(page, rest=rest)
+        return query.page(self.index(), filter, log_id, **paging)
 
     def pages(
         self,
@@ -544,8 +525,13 @@ class Reader:
         """Returns the last events as a table for a notebook."""
         from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
 
-        events = self.latest(EVENTS_SHOWN_MAX)
+        events = [*islice(self.backwards(), EVENTS_SHOWN_MAX)][::-1]
         return events_html(events, len(events), f"last events of {self.folder}")
+
+    def _is_indexed(self) -> bool:
+        """Reports whether the index of queries is one in a file, which may have to be built yet."""
+        is_there = False in self._indexes or self._has_index()
+        return is_there or self.size() >= INDEXED_BYTES_MIN
 
     def _has_index(self) -> bool:
         with reading(self.folder):

@@ -31,15 +31,13 @@ from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.files.disk import DiskError, reading
 from thence.log.files.identity import known_node_id, known_node_ids
+from thence.log.files.segment import PresentSegment, Stale, present_segments
 from thence.log.index.rows import schema_digest, statements
 from thence.log.index.segments import (
     Intake,
     LineReader,
-    PresentSegment,
     SegmentSnapshot,
-    Stale,
     match_segments,
-    present,
     snapshots,
 )
 from thence.log.open import OS_DISK
@@ -328,7 +326,7 @@ class Outbox:
 
     def _read_new(self, pulled: Collection[bytes]) -> None:
         self._present = known_node_id(OS_DISK, self._folder)
-        segments = present(OS_DISK, self._folder)
+        segments = present_segments(OS_DISK, self._folder)
         read = match_segments(OS_DISK, self._folder, snapshots(self._db), segments)
         if read is None:  # redacted, cut or restored
             with self.at_once():

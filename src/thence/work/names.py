@@ -101,8 +101,8 @@ def resolve(name: str, names: Iterable[str]) -> str:
     For `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in upper or
     lower case. Raises Refused (unknown_feature) if no feature or more than one matches.
     """
-    text = _folded(name.strip().rstrip("/"))
-    known = {slug: (_folded(slug), _folded(name_of(slug))) for slug in sorted(set(names))}
+    text = name.strip().rstrip("/").casefold()
+    known = {slug: (slug.casefold(), name_of(slug).casefold()) for slug in sorted(set(names))}
     number = text[:9] if text.isdecimal() and text.isascii() else ""
     rules = (
         [slug for slug, (whole, _) in known.items() if whole == text],
@@ -188,7 +188,3 @@ def planned_in(name: str) -> str | None:
     """Returns the slug of a plan branch; None for another branch."""
     slug = name.removeprefix(_PLAN)
     return slug if slug != name and is_slug(slug) else None
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

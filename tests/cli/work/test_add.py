@@ -6,7 +6,7 @@ from tests.cli.work.projects import FOLDER, done, planned, project, refused
 from tests.git.repositories import commit, content, git, make_repository
 from tests.work.boards import NAMED, bare, clone, on_remote, synced
 
-from thence.work.plan.frontmatter import read
+from thence.work.plan.package_files import read
 
 GENERAL = "kitty-specs/000-general"
 pytestmark = pytest.mark.xdist_group("work_add")

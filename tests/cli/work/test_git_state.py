@@ -97,34 +97,3 @@ def test_nobody_to_commit_as_is_told_before_anything_is_begun(project):
         assert "user.name" in ended.json["error"]["hint"]
     begun = warm("log", "--json", cwd=project).out.removeprefix(events).splitlines()
     assert {json.loads(line)["event_type"] for line in begun} == {"ErrorLogged"}
-
-
-@pytest.mark.parametrize("lane", ["doing", "for_review"])
-def test_branch_that_is_gone_under_its_worktree_is_told_with_what_puts_it_back(project, lane):
-    worktree = Path(done(project, "implement", "WP03")["worktree"])
-    commit(worktree, {"page.py": "a page\n"})
-    if lane == "for_review":
-        done(project, "move-task", "WP03", "--to", lane)
-    branch, tip = f"{SLUG}-WP03", git(worktree, "rev-parse", "HEAD")
-    git(project, "update-ref", "-d", f"refs/heads/{branch}")
-    back = f"git branch {branch} {tip}"
-    ended, told = work(project, "move-task", "WP03", "--to", "for_review")
-    if lane == "doing":
-        error = told["error"]
-        assert (error["guard"], error["cause"]) == (
-            "no_branch",
-            f"{branch} is gone, which its worktree is on",
-        )
-        assert error["hint"] == f"{back} puts it back"
-    for command in ("implement", "merge"):
-        ended, told = work(project, command, "WP03")
-        assert ended.code == 1
-        assert (lane, command) == ("for_review", "implement") or back in told["error"]["hint"]
-    text = warm("work", "status", cwd=project).out
-    assert f"{branch} is gone, which its worktree is on: {back}" in text
-    assert git(worktree, "rev-parse", "--verify", "--quiet", "HEAD", check=False) == ""
-    git(project, *back.split()[1:])
-    assert git(worktree, "status", "--porcelain") == ""
-    if lane == "doing":
-        done(project, "move-task", "WP03", "--to", "for_review")
-    done(project, "merge", "WP03")

@@ -226,22 +226,6 @@ def test_agent_overrules_nothing_and_a_person_does_with_a_reason(project):
     assert here(project) == "missing"
 
 
-@pytest.mark.promise("L15")
-def test_nobody_approves_their_own_work_where_the_team_says_so(project):
-    handed_in(project)
-    done(project, "merge", "WP03")
-    with (project / ".kittify/config.yaml").open("a") as file:
-        file.write("rules: {author_may_approve: false}\n")
-    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
-        refused(project, "author_approves", *command, "--actor", "ada")
-    passed = ("move-task", "WP03", "--gate", "MANUAL_REVIEW=passed", "--actor")
-    refused(project, "author_approves", *passed, "ada")
-    approval = ("add-history", "WP03", "approved", "--type", "review")
-    refused(project, "author_approves", *approval, "--actor", "ada")
-    done(project, *passed, "bob")
-    done(project, "accept", "WP03", "--actor", "bob")
-
-
 def test_approval_of_what_is_not_in_review_says_that_it_does_not_count_yet(project):
     ended, _ = work(project, "add-history", "WP01", "approved", "--type", "review")
     assert ended.code == 0

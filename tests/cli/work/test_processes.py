@@ -53,13 +53,13 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-def test_status_asks_git_twice_while_nothing_has_moved_and_anew_when_something_has(clone):
+def test_status_asks_git_three_times_while_nothing_has_moved_and_anew_when_something_has(clone):
     for wp_id in ("WP01", "WP02"):
         clone.asked("implement", wp_id)
         tree = clone.work_on(wp_id)
         clone.asked("move-task", wp_id, "--to", "for_review")
     told = done(clone.top, "status").out
-    assert len(clone.asked("status")) == 2
+    assert len(clone.asked("status")) == 3
     assert done(clone.top, "status").out == told
     commit(tree, {"more.txt": "1\n"})
     assert done(clone.top, "status").out != told
@@ -67,10 +67,10 @@ def test_status_asks_git_twice_while_nothing_has_moved_and_anew_when_something_h
     done(clone.top, "merge")
     done(clone.top, "accept", "--local")
     assert "2 of 4 done, 0 landed" in done(clone.top, "status").out
-    assert len(clone.asked("status")) == 2
+    assert len(clone.asked("status")) == 3
     git(clone.top, "push", "--quiet", "origin", "main")
     assert "2 of 4 done)" in done(clone.top, "status").out
-    assert len(clone.asked("status")) == 2
+    assert len(clone.asked("status")) == 3
     git(clone.top, "reset", "--quiet", "--hard", "main~2")
     git(clone.top, "push", "--quiet", "--force", "origin", "main")
     assert "2 of 4 done, 0 landed" in done(clone.top, "status").out

@@ -12,10 +12,10 @@ from tests.log.processes import descriptors, in_child
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX
-from thence.log.doctor import condition
-from thence.log.doctor.condition import lock, log_checks, tail
-from thence.log.doctor.health import Check
+from thence.log import doctor
+from thence.log.doctor import lock, log_checks, tail
 from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.health import Check
 from thence.log.files.identity import read_info
 from thence.log.files.sessions import WriterSession
 
@@ -56,7 +56,7 @@ def test_large_plain_log_is_told_of_pruning(tmp_path, monkeypatch):
         thence.open(tmp_path / name, vocabulary=name).close()
         segment(tmp_path / name, line_of())
         assert looked_at(tmp_path / name)["log"].hint == ""
-    monkeypatch.setattr(condition, "LARGE_BYTES", 100)
+    monkeypatch.setattr(doctor, "LARGE_BYTES", 100)
     check = looked_at(tmp_path / "plain")["log"]
     assert check.ok
     assert "thence prune" in check.hint
@@ -95,6 +95,7 @@ def test_endless_line_is_told_from_its_end_alone(tmp_path):
     check = looked_at(tmp_path, disk)["events"]
     assert (check.ok, check.is_damage) == (False, False)
     assert check.detail.endswith("is unfinished, 2,097,152 bytes or more")
+    assert check.hint == appending(tmp_path, "moves it aside and reports it")
     assert disk.read_bytes < 2**24
 
 
@@ -154,24 +155,6 @@ def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_fac
     )
     assert (log.ok, log.is_damage) == (False, False)
     assert log.hint == appending(copied, "takes a node of its own and reports it")
-
-
-@pytest.mark.parametrize(
-    ("length", "told"),
-    [
-        (2 * LINE_BYTES_MAX - 1, "2,097,151 bytes"),
-        (2 * LINE_BYTES_MAX, "2,097,152 bytes or more"),
-        (2 * LINE_BYTES_MAX + 1, "2,097,152 bytes or more"),
-    ],
-)
-def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, length, told):
-    segment(tmp_path, b"x" * length, name="events.jsonl")
-    assert tail(OS_DISK, tmp_path) == Check(
-        "events",
-        False,
-        f"the last line of events.jsonl is unfinished, {told}",
-        appending(tmp_path, "moves it aside and reports it"),
-    )
 
 
 def test_damaged_newest_line_is_told_with_its_code_and_where_to_look_further(tmp_path):

@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.disks import Scripted, answering
+from tests.disks import answering
 from tests.log.processes import descriptors
 
 from thence.errors import NotALog
-from thence.log.doctor.health import (
+from thence.log.files.disk import OS_DISK, DiskError
+from thence.log.files.health import (
     ROOM_BYTES_MIN,
     ROOM_FILES_MIN,
     Check,
     checked,
     disk_check,
 )
-from thence.log.files.disk import OS_DISK, DiskError
 
 
 def found(disk, folder):
@@ -72,18 +72,6 @@ REMOTE = "which is on the network: durability is unproven there"
 LOCAL = "keep the log on a local disk: `df -hlT` lists them"
 
 
-@pytest.mark.parametrize(
-    ("disk", "detail", "hint"),
-    [
-        (told("nfs4"), f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
-        (told("fuse.sshfs"), f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
-    ],
-    ids=["network", "fuse"],
-)
-def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, detail, hint):
-    assert found(disk, tmp_path) == Check("disk", False, detail, hint)
-
-
 def test_filesystem_is_told_where_it_is_known(tmp_path):
     assert [disk_check(told(kind), tmp_path) for kind in ("ext4", "", "tmpfs")] == [
         Check("disk", True, f"{TERABYTE}, on {rest}")
@@ -95,27 +83,22 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
     ]
 
 
-def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
-    blind = Scripted(filesystem=DiskError(errno.EACCES, "as said", "/proc"))
-    assert checked("disk", lambda: disk_check(blind, tmp_path)) == Check(
-        "disk", False, "as said: /proc", readable("/proc")
-    )
-
-
 SCARCE = "make room, `du -sh * | sort -h` helps: 104,857,600 bytes are soon written"
 FEW = "delete some files: see `df -i .`"
 
 
 @pytest.mark.parametrize(
-    ("free", "files", "detail", "hint"),
+    ("kind", "free", "files", "detail", "hint"),
     [
-        (ROOM_BYTES_MIN, None, "104,857,600 bytes free, on ext4", ""),
-        (ROOM_BYTES_MIN, ROOM_FILES_MIN, "104,857,600 bytes free, on ext4", ""),
-        (ROOM_BYTES_MIN - 1, ROOM_FILES_MIN, "104,857,599 bytes free, on ext4", SCARCE),
-        (2**40, ROOM_FILES_MIN - 1, f"{TERABYTE}, on ext4; room for 99 files only", FEW),
+        ("ext4", ROOM_BYTES_MIN, None, "104,857,600 bytes free, on ext4", ""),
+        ("ext4", ROOM_BYTES_MIN, ROOM_FILES_MIN, "104,857,600 bytes free, on ext4", ""),
+        ("ext4", ROOM_BYTES_MIN - 1, ROOM_FILES_MIN, "104,857,599 bytes free, on ext4", SCARCE),
+        ("ext4", 2**40, ROOM_FILES_MIN - 1, f"{TERABYTE}, on ext4; room for 99 files only", FEW),
+        ("nfs4", 2**40, 2**20, f"{TERABYTE}, on nfs4, {REMOTE}", LOCAL),
+        ("fuse.sshfs", 2**40, 2**20, f"{TERABYTE}, on fuse.sshfs, {REMOTE}", LOCAL),
     ],
-    ids=["uncounted", "least", "bytes", "files"],
+    ids=["uncounted", "least", "bytes", "files", "network", "fuse"],
 )
-def test_room_is_enough_from_its_limits_on(tmp_path, free, files, detail, hint):
+def test_what_is_lacking_is_told_with_what_to_do(tmp_path, kind, free, files, detail, hint):
     check = Check("disk", not hint, detail, hint)
-    assert found(told(free=free, files=files), tmp_path) == check
+    assert found(told(kind, free, files), tmp_path) == check

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -108,6 +109,10 @@ def test_empty_log_is_read_on_from_its_start(tmp_path: Path) -> None:
             assert arrivals.after(index, place) == ((), None, False)
 
 
+behind = partial(arrivals.behind, last_prune=lambda: None)
+unread = partial(arrivals.unread, last_prune=lambda: None)
+
+
 def served(batches: Iterator[Sequence[Event]]) -> list[Event]:
     """Returns the events up to the first empty batch, which is the end of what is there."""
     return [event for batch in takewhile(bool, batches) for event in batch]
@@ -143,20 +148,16 @@ def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, 
                     rotate(folder, number)
                 events = list(reader.events(OS_DISK, folder, PLAIN))
                 where = OS_DISK, folder, PLAIN
-                assert served(arrivals.behind(index, None)) == events
+                assert served(behind(index, None)) == events
                 for event in events:
                     after = event.event_id
                     if "\ud83e" not in after:
-                        assert served(arrivals.behind(index, after)) == list(
-                            events_after(*where, after)
-                        )
+                        assert served(behind(index, after)) == list(events_after(*where, after))
                 some = data.draw(st.lists(st.sampled_from(events))) if events else []
                 whole = plain_order.position(*where)
                 assert arrivals.position(index, frozenset) == of_what_is_served(whole, events)
                 for position in (whole, Position(), Position().after(some)):
-                    assert served(arrivals.unread(index, position)) == list(
-                        events_after(*where, position)
-                    )
+                    assert served(unread(index, position)) == list(events_after(*where, position))
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def test_follower_goes_on_from_the_index_with_what_comes(tmp_path, by_event):
     with thence.open(tmp_path) as log:
         events = log.append_many([{"event_type": "a"}] * 3)
         after = events[0] if by_event else Position().after(events[:1])
-        with closing(log.follow(after=after, sync=True)) as following:
+        with closing(log.follow(after=after)) as following:
             assert [next(following), next(following)] == events[1:3]
             new = log.append("b")
             assert next(following) == new
@@ -237,6 +238,6 @@ def test_lines_that_stand_twice_are_served_once_behind_a_cursor(tmp_path):
     line = line_of(seq=1, lamport_clock=1)
     add(tmp_path, [line, line_of(seq=2, lamport_clock=2), line])
     with index_of(tmp_path) as index:
-        assert [event.seq for event in served(arrivals.behind(index, None))] == [1, 2]
-        first = served(arrivals.behind(index, None))[0].event_id
-        assert [event.seq for event in served(arrivals.behind(index, first))] == [2]
+        assert [event.seq for event in served(behind(index, None))] == [1, 2]
+        first = served(behind(index, None))[0].event_id
+        assert [event.seq for event in served(behind(index, first))] == [2]

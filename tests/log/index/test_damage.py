@@ -47,7 +47,7 @@ QUESTIONS: dict[str, Question] = {
     "prefix": lambda index, event_id: lookup.find(index, event_id[:20]),
     "cone": lambda index, event_id: causality.why(index, event_id, PLAIN),
     "position": lambda index, _: arrivals.position(index, frozenset),
-    "arrivals": lambda index, _: next(arrivals.behind(index, None)),
+    "arrivals": lambda index, _: next(arrivals.behind(index, None, lambda: None)),
     "steps": lambda index, _: overview.latest_steps(index, Filter(), 5),
     "end": lambda index, _: overview.log_end(index),
 }

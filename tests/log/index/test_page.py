@@ -62,16 +62,6 @@ def test_page_is_iterated_over_its_events(many):
     assert not many.query(type="gone")
 
 
-@pytest.mark.parametrize("is_indexed", [False, True])
-def test_frame_of_a_query_without_a_limit_holds_all_that_match(many, is_indexed):
-    if is_indexed:
-        many.rebuild()
-    numbers = [payload["n"] for payload in many.query(where="n < 2400").df().payload]
-    assert numbers == list(range(2_400))
-    falling = many.query(where="n < 2400", offset=10, descending=True).df()
-    assert [payload["n"] for payload in falling.payload] == numbers[:-10][::-1]
-
-
 def test_frame_of_a_page_says_that_there_is_more(many):
     with pytest.warns(UserWarning, match=r"2,000 of 2,500 events"):
         assert len(many.query(limit=2_000).df()) == 2_000

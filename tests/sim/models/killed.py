@@ -1,19 +1,15 @@
 """Runs of model agents killed amid their calls and resumed: one history, hardly a call paid twice.
 
-`python -m tests.sim.models.killed KILLS [SEED]` kills that many runs with SIGKILL, each at a random
-call, and resumes them. Content hash and events must be those of a run that nobody killed; no
-answer that was recorded is asked for again, so that at most the calls in flight are paid twice.
-It prints each fault with its seed; the exit code is 1 if there was one.
+Each is killed with SIGKILL at a random call. Content hash and events must be those of a run that
+nobody killed; no answer that was recorded is asked for again, so that at most the calls in flight
+are paid twice.
 """
 
 import json
 import os
 import random
 import signal
-import sys
-import tempfile
 import threading
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -159,22 +155,3 @@ def _unlike(expected: list[Any], resumed: list[Any]) -> list[str]:
     if len(expected) != len(resumed):
         differences.append(f"{len(resumed)} events, not {len(expected)}")
     return differences
-
-
-def main(arguments: list[str]) -> int:
-    """Kills so many runs, from a seed on; prints what was broken, and what all came to."""
-    count = int(arguments[0]) if arguments else 100
-    first = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().getrandbits(32)
-    print(f"{count} kills, seeds from {first} on", flush=True)
-    start_s, broken, seen = time.monotonic(), 0, Counter[str]()
-    for seed in range(first, first + count):
-        with tempfile.TemporaryDirectory() as root:
-            for fault in faults(seed, Path(root), seen):
-                broken += 1
-                print(f"seed {seed}, {fault:.400}", flush=True)
-    print(f"{broken} faults, {time.monotonic() - start_s:.0f} s", dict(seen))
-    return 1 if broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

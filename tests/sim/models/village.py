@@ -77,3 +77,12 @@ def generous(body) -> str:
     to = {"ann": "ben", "ben": "cleo", "cleo": "ann"}[name]
     amount = (int(money) + len(name)) % 4
     return act("give", to=to, amount=amount) if amount else act()
+
+
+def choices(endpoint, who: str, turn: int, action: str, field: str) -> list[str]:
+    """Returns what a field of an action may be by an agent's request; [] without the action."""
+    start = f"You are {who}. It is turn {turn}."
+    body = next(one.body for one in endpoint.requests if user(one.body).startswith(start))
+    kinds = body["response_format"]["json_schema"]["schema"]["properties"]["action"]["anyOf"]
+    fields = {kind["properties"]["do"]["enum"][0]: kind["properties"] for kind in kinds}
+    return sorted(fields[action][field]["enum"]) if action in fields else []

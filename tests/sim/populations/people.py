@@ -48,7 +48,7 @@ class Herd(Population):
         rows.set("age", rows.integers("age", 0, 8))
 
     def decide(self, rows):
-        grass = rows.world["grass"]
+        grass = rows.observation.world["grass"]
         rows.add("age", 1)
         rows.add("weight", 0.5 * grass)
         rows.set("alive", False, where=rows["age"] >= 8)
@@ -70,8 +70,8 @@ class Leaning(Givers):
         money = rows["money"]
         leanings = {
             "mean": lambda: money > money.mean(),
-            "order": lambda: np.argsort(np.argsort(money)) > len(rows) // 2,
-            "place": lambda: np.arange(len(rows)) % 2 == 0,
+            "order": lambda: np.argsort(np.argsort(money)) > len(rows.ids) // 2,
+            "place": lambda: np.arange(len(rows.ids)) % 2 == 0,
             "all": lambda: money > rows.all("money").mean(),
             "length": lambda: np.arange(50) % 2 == 0,
         }

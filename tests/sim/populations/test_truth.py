@@ -42,10 +42,10 @@ class Friends(Population):
 
 def reached(played, turn, row):
     """Returns, by column, the rows whose values the decision of one row may have changed."""
-    after = played.columns(turn)
+    after = played.turn(turn).after
     masks = {name: np.zeros(len(column.values), bool) for name, column in after.items()}
     for later in range(turn, played.turns + 1):
-        rows = played.rows(later)
+        rows = played.turn(later).rows
         deciding = np.zeros(len(next(iter(masks.values()))), bool)
         deciding[row] = later == turn
         for name, of in rows.reads:
@@ -69,7 +69,7 @@ def test_decision_of_a_row_changes_only_values_that_rest_on_it(tmp_path, kind):
     changed = outside = 0
     with open_run(result.output_dir) as run:
         played = PlayedRows(run, "people", parts)
-        final = {name: column.values for name, column in played.columns(TURNS).items()}
+        final = {name: column.values for name, column in played.turn(TURNS).after.items()}
         size = len(final[next(iter(final))])
         for _ in range(ALTERATIONS):
             turn, row = rng.randrange(1, TURNS + 1), rng.randrange(size)

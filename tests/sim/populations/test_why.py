@@ -42,18 +42,14 @@ class People(Population):
 """
 
 
-def _project(tmp_path):
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a run of a scenario with a population."""
     (tmp_path / "people.py").write_text(PEOPLE)
     (tmp_path / "flu.yaml").write_text(SCENARIO)
     ran = warm("sim", "run", tmp_path / "flu.yaml", "--run-id", "flu", cwd=tmp_path)
     assert ran.code == 0, ran.err
     return tmp_path
-
-
-@pytest.fixture
-def project(tmp_path):
-    """A folder with a run of a scenario with a population."""
-    return _project(tmp_path)
 
 
 @pytest.mark.parametrize("interval", [0, 1, 4])
@@ -187,18 +183,8 @@ def test_measured_decisions_are_those_that_change_the_value(project):
 
 
 def test_sweep_of_a_population_has_its_sums(project):
-    swept = warm(
-        "sim",
-        "sweep",
-        "flu.yaml",
-        "--seeds",
-        "1-2",
-        "--set",
-        "agents.people.odds=0.1,0.9",
-        "--output",
-        "swept",
-        cwd=project,
-    )
+    words = ("--seeds", "1-2", "--set", "agents.people.odds=0.1,0.9", "--output", "swept")
+    swept = warm("sim", "sweep", "flu.yaml", *words, cwd=project)
     assert swept.code == 0, swept.err
     written = warm("sim", "table", "swept", "--output", "t.csv", cwd=project)
     assert written.code == 0, written.err

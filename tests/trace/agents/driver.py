@@ -1,10 +1,9 @@
-"""Six sessions of agents at once in a real repository, with a person and a bot between them.
+"""Six sessions of agents at once in a real repository, with a person between them.
 
 Each session is a process of its own, which fires the real program of the hooks and runs git, but
 for two windows of Codex, which share one; its hooks' JSON is that of `corpus`. Subagents commit at
 once, and so do shells that their agent has left behind. The driver knows who wrote each line and
-made each commit, by tokens in them, and asks the log. Beside it stands what the nearest event
-before a commit tells.
+made each commit, by tokens in them, and asks the log.
 """
 
 import contextlib
@@ -30,7 +29,6 @@ from tests.trace.agents.played import hunks
 import thence
 from thence.git.blame import BlamedLine, blame
 from thence.git.repository import repository
-from thence.trace.agents.history import CommitHistory
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.ownership import Owner, Ownership
 
@@ -72,12 +70,10 @@ class Score(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The scores of one play: by the log, and by time."""
+    """The scores of one play."""
 
     commits: Score
     lines: Score
-    commits_by_time: Score
-    lines_by_time: Score
 
 
 class World:
@@ -95,9 +91,9 @@ class World:
         self.rounds_done = threading.Semaphore(0)
         self.git("init", "-q", "-b", "main", self.top, cwd=folder)
 
-    def git(self, *words: object, cwd: Path | None = None, **variables: str) -> str:
+    def git(self, *words: object, cwd: Path | None = None) -> str:
         """Run git as a person does."""
-        return run_git(*words, cwd=cwd or self.top, env={**self.env, **variables})
+        return run_git(*words, cwd=cwd or self.top, env=self.env)
 
     def token(self, session: str, kind: str | None = None) -> str:
         """Return a new word by which a line is known to be somebody's."""
@@ -106,23 +102,21 @@ class World:
             self.truth[token] = (session, kind)
             return token
 
-    def title(self, owner: str, words: str = "work") -> str:
+    def title(self, owner: str) -> str:
         """Return a new message by which a commit is known to be somebody's."""
         with self.lock:
-            title = f"c{next(self._titles)} {words}"
+            title = f"c{next(self._titles)}"
             self.made[title] = (owner, None)
             return title
 
-    def commit(self, owner: str, files: Mapping[str, str], *words: str, cwd: Path) -> str:
-        """Commit files as a person, or with an author's name as a bot."""
+    def commit(self, owner: str, files: Mapping[str, str]) -> None:
+        """Commit files as a person."""
         with self.lock:
             for name, text in files.items():
-                (cwd / name).parent.mkdir(parents=True, exist_ok=True)
-                (cwd / name).write_text(text)
-            self.git("add", "--", *files, cwd=cwd)
-            title = self.title(owner)
-            self.git("commit", "-q", "-m", title, *words, "--", *files, cwd=cwd)
-            return title
+                (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.top / name).write_text(text)
+            self.git("add", "--", *files)
+            self.git("commit", "-q", "-m", self.title(owner), "--", *files)
 
 
 class Agent:
@@ -245,20 +239,19 @@ class Agent:
         exported = " ".join(f"{name}={value}" for name, value in variables.items())
         return lambda: self.order(f"export {exported}; {command}")
 
-    def committing(self, *paths: str, words: str = "work") -> tuple[str, str]:
+    def committing(self, *paths: str) -> tuple[str, str]:
         """Return the title of a new commit, and the command that makes it."""
-        title = self.world.title(self.name, words)
+        title = self.world.title(self.name)
         names = shlex.join(paths)
         return title, f"git add {names} && git commit -q -m '{title}' -- {names}"
 
-    def commit(self, *paths: str, words: str = "work", **agent: str) -> str:
-        title, command = self.committing(*paths, words=words)
+    def commit(self, *paths: str, **agent: str) -> None:
+        _, command = self.committing(*paths)
         if self.number in WINDOWS:  # by a script, of whose name nothing is told
             script = self.world.folder / f"save-{self.number}.sh"
             script.write_text(command)
             command = f"sh {script}"
         self.shell(command, **agent)
-        return title
 
     def commit_detached(self, *paths: str) -> None:
         """Commit by a shell that goes on when its call has ended, under no process of ours.
@@ -360,11 +353,6 @@ def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Score
             works.append(pool.submit(by_hand, world))
             for future in works:
                 future.result()
-        if is_one_worktree:
-            amend(agents[0], world.top)
-        else:
-            rewrite(world, agents)
-            bring_together(world)
     finally:
         for agent in reversed(agents):
             agent.end()
@@ -389,79 +377,24 @@ def begin(world: World) -> None:
         lines = (f"x = 0  # {world.token('unknown')}\n" for _ in range(8))
         parts.append(f"# place {number}\n{''.join(lines)}")
     world.truth["place"] = ("unknown", None)
-    world.commit("unknown", {SHARED: "".join(parts)}, cwd=world.top)
+    world.commit("unknown", {SHARED: "".join(parts)})
     words = [sys.executable, "-m", "thence", "hook", "install", "git"]
     subprocess.run(words, cwd=world.top, env=world.env, check=True, capture_output=True)
 
 
 def by_hand(world: World) -> None:
-    """Commit as a person and as a bot while the sessions go on."""
+    """Commit as a person while the sessions go on."""
     path = world.top / SHARED
     for number in range(6):
         for _ in range(3):
             world.rounds_done.acquire(timeout=ANSWER_S)
-        owner = "bot" if number % 3 == 2 else "person"
-        token = world.token(owner)
-        if owner == "bot":
-            words = ("--author", "dependabot[bot] <49+dependabot[bot]@users.noreply.github.com>")
-            world.commit(owner, {"lock.txt": f"a==2  # {token}\n"}, *words, cwd=world.top)
-        elif world.has_one:
-            files = {f"by_hand_{number}.py": BLOCK.format(token=token)}
-            world.commit(owner, files, cwd=world.top)
+        token = world.token("person")
+        if world.has_one:
+            world.commit("person", {f"by_hand_{number}.py": BLOCK.format(token=token)})
         else:
             place = f"# place {SESSIONS}\n"
             text = path.read_text().replace(place, place + BLOCK.format(token=token))
-            world.commit(owner, {SHARED: text}, cwd=world.top)
-
-
-def amend(agent: Agent, root: Path) -> None:
-    """Amend the last commit with another line."""
-    agent.ask("Amend it")
-    agent.add_block(agent.own_file)
-    title = agent.commit(agent.own_file, words="to be amended")
-    agent.add_block(agent.own_file)
-    agent.shell(f"git commit -q --amend -m '{title}' -- {agent.own_file}")
-
-
-def rewrite(world: World, agents: Sequence[Agent]) -> None:
-    """Have each session rewrite something: amend, rebase, fix up, pick."""
-    first, second, third, last = agents[: WINDOWS[0]]
-    first.ask("Write something new")
-    first.add_block("src/new.py")
-    first.commit("src/new.py", words="new")
-    amend(first, first.root)
-    second.ask("Rebase on main")
-    second.shell("git rebase -q main")
-    third.ask("Fix it up")
-    token = third.add_block(third.own_file)
-    title = third.commit(third.own_file, words="to be fixed")
-    third.add_block(third.own_file)
-    third.commit(third.own_file, words="other")
-    third.change(third.own_file, token)
-    third.shell(f"git commit -q -m 'fixup! {title}' -- {third.own_file}")
-    third.shell("git -c sequence.editor=true rebase -q -i --autosquash HEAD~3")
-    last.ask("Pick what the first one did, and what the person did")
-    last.shell("git cherry-pick b0~1")
-    hand = next(title for title, truth in world.made.items() if truth[0] == "bot")
-    sha = world.git("log", "main", "--format=%H", "-1", "--grep", f"^{hand}$")
-    last.shell(f"git cherry-pick {sha}")
-    world.git("branch", "kept", "b3")
-
-
-def bring_together(world: World) -> None:
-    """Bring the branches to main: squashed by a forge and by a person, merged, rebased."""
-    forge = world.folder / "forge"
-    world.git("clone", "-q", world.top, forge, cwd=world.folder)
-    title = world.title("session-1", "(#1)")
-    world.git("merge", "-q", "--squash", "origin/b1", cwd=forge)
-    name = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"}
-    world.git("commit", "-q", "-m", title, cwd=forge, **name)
-    world.git("pull", "-q", "--ff-only", forge, "main")
-    world.git("merge", "-q", "--squash", "b2")
-    world.git("commit", "-q", "-m", world.title("session-2", "squashed"))
-    world.git("merge", "-q", "--no-ff", "-m", world.title("person", "merge"), "b0")
-    world.git("rebase", "-q", "main", cwd=world.folder / "tree-3")
-    world.git("merge", "-q", "--ff-only", "b3")
+            world.commit("person", {SHARED: text})
 
 
 def judge(world: World, chance: random.Random) -> Scores:
@@ -469,24 +402,20 @@ def judge(world: World, chance: random.Random) -> Scores:
     folder = log_in(world.top)
     take_in(folder)
     with thence.open(folder) as log:
-        by_time = ByTime(list(log.read()))
-        repo = repository(world.top)
-        ownership, history = Ownership(log, repo), CommitHistory(repo)
+        ownership = Ownership(log, repository(world.top))
         listed = world.git("log", "--all", "--format=%H %s").splitlines()
         commits = [(line[:40], world.made[line[41:]]) for line in listed]
         commits = chance.sample(commits, min(COMMITS, len(commits)))
         told = [(sha, truth, said_of(ownership.of_commit(sha))) for sha, truth in commits]
-        nearest = [(sha, truth, by_time.of(sha, history)) for sha, truth in commits]
         lines = [*_lines(world)]
         lines = chance.sample(lines, min(LINES, len(lines)))
-        by_log, by_nearest = [], []
+        by_log = []
         answers: dict[Path, Ownership] = {}
         for root, blamed, at, truth in lines:
             own = answers.setdefault(root, Ownership(log, repository(root)))
             what = f"{root.name} {blamed[at].paths} {blamed[at]!r}"
             by_log.append((what, truth, said_of(own.of_line(blamed, at))))
-            by_nearest.append((what, (truth[0], None), by_time.of(blamed[at].commit, history)))
-    return Scores(*map(Score.of, (told, by_log, nearest, by_nearest)))
+    return Scores(Score.of(told), Score.of(by_log))
 
 
 def said_of(owner: Owner) -> Truth:
@@ -501,7 +430,7 @@ def _lines(world: World) -> Iterator[tuple[Path, list[BlamedLine], int, Truth]]:
     """Yield all lines of all working trees that somebody's word stands in, or above."""
     roots = [world.top] if world.has_one else [*world.folder.glob("tree-*"), world.top]
     for root in sorted(roots):
-        names = world.git("ls-files", "src", "*.py", "lock.txt", cwd=root).splitlines()
+        names = world.git("ls-files", "src", "*.py", cwd=root).splitlines()
         for name in dict.fromkeys(names):
             blamed = blame(repository(root), name)
             truth: Truth = ("unknown", None)
@@ -514,31 +443,6 @@ def _lines(world: World) -> Iterator[tuple[Path, list[BlamedLine], int, Truth]]:
                     truth = own
                 if line.text.strip():  # of empty lines git can't tell which of two are new
                     yield root, blamed, at, own
-
-
-class ByTime:
-    """What others do: a commit is that session's whose event is the nearest before it."""
-
-    def __init__(self, events: Sequence[thence.Event]) -> None:
-        self._latest: list[tuple[str, str]] = []
-        self._commits: dict[str, str] = {}
-        for event in events:
-            if event.event_type == "commit":
-                self._commits[event.payload["commit"]] = event.timestamp
-            elif event.event_type != "rewrite" and event.stream:
-                self._latest.append((event.timestamp, event.stream))
-        self._latest.sort()
-
-    def of(self, sha: str, history: CommitHistory) -> Truth:
-        """Return the session; the hook's time is finer than git's."""
-        from datetime import UTC, datetime
-
-        info = history.info(sha)
-        assert info is not None
-        moment = datetime.fromtimestamp(info.committer_time + 1, UTC).isoformat()
-        at = self._commits.get(sha) or moment.replace("+00:00", "Z")
-        before = [session for time, session in self._latest if time <= at]
-        return (before[-1] if before else "unknown"), None
 
 
 def main(folder: Path) -> Iterator[tuple[str, Scores]]:

@@ -17,7 +17,7 @@ ASK = "Add VAT to all prices.\nIt is 19 %.\n" + "More of it.\n" * 20
 
 @pytest.fixture
 def played(tmp_path: Path) -> PlayedRepository:
-    """A line of a subagent, one of a person, one of a bot."""
+    """A line of a subagent, one of a person, one that says a bot."""
     files = {"src/pay.py": "def pay(total):\n    return total\n", "logo.png": b"\x89PNG\0\n"}
     played = PlayedRepository(tmp_path / "shop", files)
     played.person(played.top, {"hand.py": "by_hand = 1\n"}, "By hand", name="Eve")
@@ -64,7 +64,7 @@ def test_why_of_a_commit_says_whose_it_is(played):
     for sha, words in zip(
         shas,
         (
-            "is by dependabot[bot], a bot: no one owns it",
+            "is of an unknown owner: the commit says a bot",
             "is by claude-code in session s1",
             "is by Eve, a person",
         ),
@@ -154,7 +154,9 @@ def test_blame_has_each_lines_owner_session_and_ask(played):
     assert "Add VAT to all prices" in second
     assert second.endswith("2      return total * 1.19")
     told = warm("blame", "lock.txt", "--json", cwd=played.top).json
-    assert [(line["kind"], line["name"]) for line in told["lines"]] == [("bot", "dependabot[bot]")]
+    assert [(line["kind"], line["name"]) for line in told["lines"]] == [
+        ("unknown", "dependabot[bot]")
+    ]
 
 
 def test_why_of_a_persons_line_says_so_once(played):
@@ -192,7 +194,7 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     says = "(git author: Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
     for name in ("new.py:1", "commit/HEAD"):
         text = " ".join(warm("why", name, cwd=played.top).out.split())
-        assert "is of an unknown owner: it was made here, and the git hook did not" in text
+        assert "is of an unknown owner: no git hook here recorded it" in text
         assert says in text
         told = warm("why", name, "--json", cwd=played.top).json
         assert (told["kind"], told["name"], len(told["co_authors"])) == ("unknown", "Ada", 2)
@@ -200,7 +202,7 @@ def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(play
     assert row.startswith("unknown, in git Ada  ")
     (line,) = warm("blame", "new.py", "--json", cwd=played.top).json["lines"]
     assert (line["kind"], line["name"]) == ("unknown", "Ada")
-    assert "did not record it" in line["reason"]
+    assert "no git hook here recorded it" in line["reason"]
 
 
 def test_link_is_answered_for_by_its_target(played):

@@ -49,7 +49,8 @@ def keep(shop: Shop, bridge: str, session: str, members: dict[str, Any]) -> None
     """Leaves a file in the spool as the fired program does."""
     name = {"sessionContext": {"rootSessionId": session}} if bridge == "cline" else {}
     data = json.dumps({**members, "session_id": session, **name}).encode()
-    content = fired.record(bridge, str(shop.top), str(shop.top), data)
+    head = fired.head_of(bridge, str(shop.top), str(shop.top), data)
+    content = fired.record(head, data)
     name = f"{next(_NUMBERS):020d}-1-000000.json"
     fired.keep(str(shop.log / fired.SPOOL), name, content)
 

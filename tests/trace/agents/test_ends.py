@@ -51,16 +51,6 @@ def test_call_that_never_ran_is_in_the_log_with_its_input(heard: Heard) -> None:
     assert "files" not in event.payload
 
 
-def test_batch_adds_nothing_to_calls_that_have_their_answer(heard: Heard) -> None:
-    begin(heard)
-    call(heard)
-    heard.hook("PostToolUse", "s", tool_name="Bash", tool_use_id="t-1", tool_response="done")
-    one = {"tool_name": "Bash", "tool_use_id": "t-1", "tool_response": "done"}
-    assert heard.hook("PostToolBatch", "s", tool_calls=[one, "garbage", {}]) != [one]
-    assert [event.event_type for event in heard.events].count("tool.failed") <= 1
-    assert heard.unfinished() == ["session/s"]
-
-
 @pytest.mark.promise("A5a")
 @pytest.mark.parametrize(
     "name", ["UserPromptSubmit", "Stop", "StopFailure", "Interrupt", "SessionEnd"]

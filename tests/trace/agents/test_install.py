@@ -115,21 +115,6 @@ def test_what_only_looks_like_a_hook_of_ours_stays(shop: Shop, content: str) -> 
     assert settings_of(shop.top) == expected
 
 
-def test_hooks_are_not_installed_for_project_and_user_both(shop: Shop) -> None:
-    shop.hook("install", "claude-code", "--user")
-    ended = shop.hook("install", "claude-code", "--json")
-    assert ended.json["hooks"][0]["state"] == "unchanged"
-    assert not (shop.top / ".claude").exists()
-    assert (Path(shop.env["HOME"]) / ".claude" / "settings.json").exists()
-    states = {
-        (change["tool"], Path(change["path"]).name): change["state"]
-        for change in shop.hook("status", "--json").json["hooks"]
-    }
-    assert states["claude-code", "settings.json"] == "installed"
-    assert states["claude-code", "settings.local.json"] == "absent"
-    assert states["git", "post-commit"] == "absent"
-
-
 def test_settings_that_a_clone_links_elsewhere_are_not_written(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (shop.top / ".claude").symlink_to(tmp_path / "elsewhere")
@@ -206,7 +191,7 @@ def test_hooks_of_git_run_before_those_that_stand_there(shop, tmp_path, hooks_pa
         shop.git("config", "core.hooksPath", hooks_path)
     for name in ("post-commit", "post-rewrite"):
         (folder / name).write_text(EXISTING)
-        (folder / name).chmod(0o755)
+        (folder / name).chmod(0o700)
     out = tmp_path / "out"
     shop.env["OUT"] = str(out)
     shop.hook("install", "git")
@@ -226,21 +211,8 @@ def test_hooks_of_git_run_before_those_that_stand_there(shop, tmp_path, hooks_pa
     assert out.read_text() == f"ran\nran\n{old} {new}\nran\n"
     shop.hook("uninstall", "git")
     assert (folder / "post-commit").read_text() == EXISTING
+    assert (folder / "post-commit").stat().st_mode & 0o777 == 0o700
     assert not (folder / "post-merge").exists()
-
-
-def test_merge_is_recorded_where_it_made_a_commit(shop: Shop) -> None:
-    shop.hook("install", "git")
-    shop.git("checkout", "-q", "-b", "side")
-    shop.git("commit", "-q", "--allow-empty", "-m", "Side")
-    shop.git("checkout", "-q", "main")
-    shop.git("merge", "-q", "--no-ff", "-m", "Merge", "side")
-    merge = shop.git("rev-parse", "HEAD")
-    shop.git("checkout", "-q", "side")
-    shop.git("merge", "-q", "main")  # moves the branch only
-    subjects = [event.subject for event in shop.events()]
-    assert len(subjects) == 2
-    assert subjects[1] == f"commit/{merge}"
 
 
 @pytest.mark.parametrize(
@@ -358,16 +330,6 @@ def test_managed_settings_that_let_no_hook_of_ours_run_are_told(shop, tmp_path, 
     assert installed.switched_off("claude-code") == ""
 
 
-def test_uninstall_leaves_the_mode_of_a_hook_as_it_was(shop: Shop) -> None:
-    own = shop.top / ".git/hooks/post-commit"
-    own.write_text("#!/bin/sh\ntrue\n")
-    own.chmod(0o700)
-    before = own.read_bytes(), own.stat().st_mode
-    for step in ("install", "uninstall"):
-        shop.hook(step, "git")
-    assert (own.read_bytes(), own.stat().st_mode) == before
-
-
 def test_hooks_of_git_that_are_gone_are_told(shop: Shop) -> None:
     shop.hook("install", "claude-code")
     assert "gone" not in shop.hook("status").out
@@ -411,14 +373,6 @@ def test_users_settings_run_the_script_of_the_state_folder(shop: Shop, tmp_path:
         assert (states[-1]["tool"], states[-1]["state"]) == (tool, "never fired")
         shop.hook("uninstall", tool, "--user", env=own)
     assert not (shop.log / "hook.sh").exists()
-
-
-def test_install_ends_with_a_next_step(shop: Shop) -> None:
-    assert "thence hook install git" in shop.hook("install", "claude-code").err
-    for tool in ("git", "claude-code"):
-        told = shop.hook("install", tool).err
-        assert told.startswith("next: ")
-        assert "thence why FILE:LINE" in told
 
 
 # as husky's own: it runs the file beside its folder, of which there need be none
@@ -471,6 +425,8 @@ def test_amend_rebase_and_merge_are_recorded_also_beside_a_manager(shop: Shop) -
     shop.git("rebase", "-q", "main")
     shop.git("checkout", "-q", "main")
     shop.git("merge", "-q", "--no-ff", "-m", "m", "side")
+    shop.git("checkout", "-q", "side")
+    shop.git("merge", "-q", "main")  # moves the branch only
     log = shop.events()
     assert [event.payload["by"] for event in log if event.event_type == "rewrite"] == [
         "amend",

@@ -36,17 +36,6 @@ def agents_file(played: PlayedRepository, path: str, text: str, root: Path | Non
     Session(played, "s1", root, ask="Write it").write(path, text)
 
 
-def test_lines_that_a_formatter_changed_stay_the_agents_and_say_so(played):
-    agents_file(played, "big.py", BIG)
-    formatted = BIG.replace("order.", "order .").replace("[", "[ ")
-    played.person(played.top, {"big.py": formatted}, "Formatted", name="Bob")
-    lines = owners(played, "big.py")
-    own = [owner for owner in lines if owner.kind == "agent"]
-    assert len(own) >= 16
-    assert "person" not in {owner.kind for owner in lines}
-    assert any("formatted since" in text for owner in own for text in owner.via)
-
-
 def test_file_that_a_clean_filter_changes_is_read_as_git_has_it(played):
     played.person(
         played.top, {"big.py": "RATES = 8\n", ".gitattributes": "*.py filter=tabs\n"}, "Tabs"
@@ -88,26 +77,23 @@ def test_lines_that_were_carried_to_another_tree_stay_the_agents(played):
     assert owners(played, "big.py", two)[0].via == ("written in another working tree",)
 
 
-@pytest.mark.parametrize("is_rewritten", [False, True])
-def test_forges_squash_with_one_suggestion_loses_that_line_alone(played, tmp_path, is_rewritten):
+def test_forges_squash_of_an_amended_commit_with_a_suggestion_loses_that_line_alone(
+    played, tmp_path
+):
     git(tmp_path, "clone", "-q", played.top, "forge")
     tree, forge = played.worktree("a"), tmp_path / "forge"
     session = Session(played, "s1", tree, ask="Write it")
     session.write("big.py", BIG)
     old = session.commit("Big")
-    if is_rewritten:
-        session.edit("big.py", "step_1(", "step_one(")
-        new = session.run(lambda: commit_amended(tree), "git commit --amend")
-        played.rewritten(old, new, "amend")
+    session.edit("big.py", "step_1(", "step_one(")
+    words = ("commit", "-qa", "--amend", "--no-edit")
+    new = session.run(lambda: git(tree, *words), "git commit --amend")
+    played.rewritten(old, new, "amend")
     text = (tree / "big.py").read_text().replace("rates[7]", "rates[-1]")
     write(forge, {"big.py": text})
     commit(forge, "Big (#1)", name="Eve")
     git(played.top, "pull", "-q", "--ff-only", str(forge), "main")
     assert worded(played, "big.py") == [*["s1"] * 15, "unknown Eve"]
-
-
-def commit_amended(tree: Path) -> None:
-    git(tree, "commit", "-qa", "--amend", "--no-edit")
 
 
 def test_line_that_a_revert_brings_back_is_its_former_owners(played):
@@ -126,21 +112,6 @@ def test_message_that_takes_back_no_commit_disturbs_no_answer(played, digits):
     message = f"Big\n\nThis reverts commit {'a' * digits}."
     played.person(played.top, {}, message, name="Bob")
     assert set(worded(played, "big.py")) == {"s1"}
-
-
-@pytest.mark.parametrize("count", [2, 1])
-def test_lines_that_are_moved_within_their_file_keep_their_owner_if_they_are_enough(played, count):
-    agents_file(played, "big.py", BIG)
-    played.person(played.top, {}, "Committed", name="Ada")
-    parts = BIG.split("\n\n\n")[:-1]
-    moved = "\n\n\n".join([*parts[count:], *parts[:count], ""])
-    played.person(played.top, {"big.py": moved}, "Moved", name="Bob")
-    last = owners(played, "big.py")[-4]  # "def" of the last one
-    if count == 2:
-        assert (told(last), last.via, last.reason) == ("s1", (), "")
-    else:
-        assert (told(last), told(last.maybe)) == ("unknown Bob", "s1")
-        assert "and it was moved since" in last.reason
 
 
 def test_no_edit_after_a_commit_owns_a_line_of_it(played):

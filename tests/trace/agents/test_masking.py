@@ -1,10 +1,8 @@
 """No event of agents is in the log before its masking settings are, whatever kills or fills."""
 
 import errno
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ from tests.trace.agents.firing import Shop, events, hook
 
 import thence
 from thence.trace.agents.fired import SPOOL
-from thence.trace.agents.intake import is_waiting, make_log, take_in
+from thence.trace.agents.intake import make_log, take_in
 
 SECRET = "AKIA" + "IOSFODNN7EXAMPLE"
 AUDITED = ("os.mkdir", "os.rename", "os.remove", "os.truncate", "os.link")
@@ -138,82 +136,19 @@ def test_doctor_and_status_say_whether_masking_is_on(shop: Shop) -> None:
         (folder / ".thence" / "settings.toml").unlink(missing_ok=True)
 
 
-# drafts of hooks that were killed
-
-
-def draft_of(folder: Path, name: str, data: bytes, age_s: float) -> Path:
-    path = folder / SPOOL / f".{name}.part"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    time_s = path.stat().st_mtime - age_s
-    os.utime(path, (time_s, time_s))
-    return path
-
-
-@pytest.mark.promise("A5a")
-@pytest.mark.parametrize("cut", [0, 1, 40])
-def test_draft_of_a_killed_hook_is_taken_in_if_whole_else_removed_and_told(
-    tmp_path: Path, spooled: tuple[str, bytes], env: dict[str, str], cut: int
-) -> None:
-    name, data = spooled
-    folder = tmp_path / "thence" / "agents"
-    path = draft_of(folder, name, data[: len(data) - cut], 600)
-    take_in(folder)
-    assert not path.exists()
-    assert not [file for file in folder.rglob("*") if holds(file, SECRET.encode())]
-    errors = folder / SPOOL / "errors.log"
-    if cut < 40:  # what stands behind the input says nothing
-        assert len(events(folder)) == 1
-        assert not errors.exists()
-    else:
-        assert "was killed" in errors.read_text()
-
-
-def test_draft_of_a_hook_that_may_still_write_stays(tmp_path, spooled, env):
-    folder = tmp_path / "thence" / "agents"
-    for age_s in (0, 30):
-        path = draft_of(folder, spooled[0], spooled[1], age_s)
-        assert take_in(folder) == 0
-        assert path.exists()
-
-
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(tmp_path, spooled, env, kind):
-    folder = tmp_path / "thence" / "agents"
-    path = draft_of(folder, spooled[0], b"", 600)
-    path.unlink()
-    target = tmp_path / "target"
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "new"])
+def test_draft_of_a_killed_hook_is_removed_with_its_secret(shop, spooled, tmp_path, kind):
+    draft, target = shop.log / SPOOL / f".{spooled[0]}.part", tmp_path / "target"
     target.write_bytes(spooled[1])
     {
-        "link": lambda: path.symlink_to(target),
-        "pipe": lambda: os.mkfifo(path),
-        "folder": path.mkdir,
-    }[kind]()
-    os.utime(path, (1, 1), follow_symlinks=False)
-    assert take_in(folder) == 0
+        "link": lambda: draft.symlink_to(target),
+        "folder": draft.mkdir,
+    }.get(kind, lambda: draft.write_bytes(spooled[1]))()
+    if kind != "new":  # which its hook may still write
+        os.utime(draft, (1, 1), follow_symlinks=False)
+    assert take_in(shop.log) == 1
+    assert os.path.lexists(draft) == (kind in ("folder", "new"))
     assert target.read_bytes() == spooled[1]
-    assert not is_waiting(folder)
-
-
-def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(shop: Shop) -> None:
-    """The real program, killed at its first sync, when all is written."""
-    script = (
-        "import os, runpy, signal, sys\n"
-        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sys.argv = ['fired.py', 'claude-code']\n"
-        "from thence.trace.agents import fired\n"
-        "fired.sync_folder = lambda folder: None\n"
-        "fired.main()\n"
-    )
-    data = json.dumps(hook("UserPromptSubmit", prompt=f"use {SECRET}")).encode()
-    argv = [sys.executable, "-c", script]
-    done = subprocess.run(argv, input=data, cwd=shop.top, env=shop.env, check=False)
-    assert done.returncode == -signal.SIGKILL
-    (path,) = (shop.log / SPOOL).glob(".*.part")
-    os.utime(path, (1, 1))
-    (event,) = shop.events()
-    assert event.payload["prompt"].startswith("use [redacted: ")
-    assert not path.exists()
 
 
 @pytest.mark.promise("A5a")

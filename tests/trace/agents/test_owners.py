@@ -14,6 +14,3 @@ def test_of_40_commits_and_200_lines_none_is_wrong_and_few_unknown(tmp_path, is_
     assert (lines.right + lines.unknown, lines.wrong) == (driver.LINES, 0), lines.faults
     # two who write alike at once are not always told apart
     assert lines.unknown <= driver.LINES // 12, lines.faults
-    # what stands beside it is measured on the same: most of it is wrong
-    assert scores.commits_by_time.wrong > driver.COMMITS // 4
-    assert scores.lines_by_time.wrong > driver.LINES // 4

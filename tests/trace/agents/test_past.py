@@ -179,20 +179,6 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(day: Day) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.parametrize("tree", ["other", "worktree"])
-def test_a_session_that_edited_here_is_taken_in_wherever_it_worked(day, env, tree):
-    other = day.top.with_name("other")
-    git("clone", "-q", day.top, other, cwd=day.home, env=env)
-    git("worktree", "add", "-q", "--detach", "../worktree", cwd=other, env=env)
-    path = day.transcript_of("SCRIPT:c5 Do it")
-    path.write_text(path.read_text().replace(f"{day.top}/src", f"{other.with_name(tree)}/src"))
-    counts = take_in_past(log_in(other)).counts
-    assert (counts["sessions"], counts["edits"]) == (1, 2)
-    answer = run("why", "src/g.py:2", cwd=other)
-    assert "claude-code" in answer.out
-    assert 'the user asked: "SCRIPT:c5 Do it"' in answer.out
-
-
 def test_the_command_tells_what_it_took_in(day: Day) -> None:
     offered = run("hook", "install", "claude-code", cwd=day.top)
     assert "thence hook past" in offered.err

@@ -39,16 +39,6 @@ def place(tmp_path: Path) -> Place:
     return place
 
 
-def test_clone_knows_nothing_of_what_came_with_it(place: Place) -> None:
-    commit, mate = place.acts(), place.folder / "mate"
-    place.types()
-    place.ada.git("clone", "-q", place.top, mate)
-    assert warm("hook", "install", "git", cwd=mate, env=place.env).code == 0
-    place.types("own.py", mate)
-    named = (commit, "agent.py:1", "hand.py:1", "own.py:1")
-    assert {place.owner(what, mate) for what in named} == {"unknown"}
-
-
 def test_mail_that_git_applies_is_of_whom_its_commit_was_or_unknown(place: Place) -> None:
     """git calls no post-commit for `git am`."""
     git, far, mail = place.ada.git, place.folder / "far", place.folder / "mail"
@@ -66,18 +56,6 @@ def test_mail_that_git_applies_is_of_whom_its_commit_was_or_unknown(place: Place
     assert place.owner("agent.py:1") == "agent s-1"
     assert (place.owner("commit/HEAD~1"), place.owner("commit/HEAD")) == ("agent s-1", "unknown")
     assert place.owner("far.py:1") == "unknown"
-
-
-def test_worktrees_have_one_log_and_each_line_its_session(place: Place) -> None:
-    other = place.worktree("side")
-    place.acts("s-1")
-    place.acts("s-2", other)
-    place.types()
-    owners = place.owner("agent.py:1"), place.owner("agent.py:1", other)
-    assert owners == ("agent s-1", "agent s-2")
-    assert place.owner("hand.py:1") == "person"
-    place.ada.git("merge", "-q", "-s", "ours", "--no-edit", "side")
-    assert place.owner("agent.py:1") == "agent s-1"
 
 
 def test_trailer_names_the_session_in_a_commit_and_in_its_squash(place: Place) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 
 import pytest
@@ -47,20 +47,6 @@ def test_inner_block_replaces_the_causes_of_the_outer_one(log):
 def test_same_cause_is_named_once(log):
     with thence.because(A):
         assert log.append("t", caused_by=[B, A, B]).caused_by == (B, A)
-
-
-def test_tasks_begun_inside_the_block_carry_it(log):
-    async def work(cause):
-        with thence.because(cause):
-            await asyncio.sleep(0)
-            return log.append("t").caused_by
-
-    async def both():
-        with thence.because(A):
-            inherited = asyncio.create_task(asyncio.to_thread(lambda: log.append("t").caused_by))
-        return await asyncio.gather(work(A), work(B), inherited)
-
-    assert asyncio.run(both()) == [(A,), (B,), (A,)]
 
 
 def test_threads_carry_it_when_they_are_given_the_context(log):
@@ -147,24 +133,6 @@ async def tokens_async(log, entered):
 def entered_since(before):
     """Return the blocks that are not left, but for those of garbage that other tests made."""
     return set(current_blocks()) - set(before)
-
-
-@pytest.mark.promise("P1", "O6")
-@pytest.mark.parametrize("kind", ["because", "step"])
-def test_abandoned_generator_leaves_no_false_cause(kind, log):
-    before = current_blocks()
-    block = {"because": lambda: thence.because(A), "step": lambda: thence.step("stream", log=log)}
-    stream = tokens(log, block[kind])
-    assert next(stream) == "one"
-    assert log.append("after").caused_by == ()
-    with thence.because(B):
-        assert log.append("beside").caused_by == (B,)
-    assert next(stream) == "two"
-    begun = by_type(log)["stream.begun"].event_id if kind == "step" else A
-    assert by_type(log)["two"].caused_by == (begun,)
-    stream.close()
-    assert log.append("closed").caused_by == ()
-    assert not entered_since(before)
 
 
 @pytest.mark.promise("P1", "O6")
@@ -345,54 +313,6 @@ def test_generator_that_is_dropped_keeps_nothing(log, is_closed):
     gc.collect()
     assert gone() is None
     assert log.append("t").caused_by == ()
-
-
-def test_steps_inside_an_async_generator_nest(log):
-    async def stream():
-        async with thence.step("outer", log=log), thence.step("inner"):
-            yield log.append("noted")
-
-    async def consume():
-        return [event async for event in stream()]
-
-    (noted,) = asyncio.run(consume())
-    found = by_type(log)
-    assert found["inner.begun"].caused_by == (found["outer.begun"].event_id,)
-    assert noted.caused_by == (found["inner.begun"].event_id,)
-    assert found["inner.ended"].event_id in found["outer.ended"].caused_by
-
-
-@pytest.mark.promise("P1", "O6")
-def test_context_managers_made_of_generators_name_causes(log):
-    @contextmanager
-    def caused():
-        with thence.because(A):
-            yield
-
-    @asynccontextmanager
-    async def caused_async():
-        async with AsyncExitStack() as stack:
-            stack.enter_context(thence.because(A))
-            yield
-
-    def stream():
-        with ExitStack() as stack:
-            stack.enter_context(caused())
-            yield log.append("inside").caused_by
-
-    async def inside_async():
-        async with caused_async():
-            return log.append("t").caused_by
-
-    with caused():
-        assert log.append("t").caused_by == (A,)
-        assert asyncio.run(inside_async()) == (A,)
-    assert log.append("t").caused_by == ()
-    kept = stream()
-    assert next(kept) == (A,)
-    assert log.append("t").caused_by == ()
-    assert asyncio.run(inside_async()) == (A,)
-    kept.close()
 
 
 def test_very_many_abandoned_generators_are_pruned_when_they_end(log):

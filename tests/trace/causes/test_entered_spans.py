@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import subprocess
 import sys
 import types
 
@@ -12,8 +11,6 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util._decorator import _agnosticcontextmanager
-from tests.cli.installed import environment
-from tests.log.faults import WAIT_S
 from tests.trace.causes.test_span_causes import causes
 
 import thence
@@ -178,50 +175,6 @@ def test_failure_that_leaves_it_is_a_cause_of_what_handles_the_error(log, tracer
 
     asyncio.run(main())
     assert causes(log)["outer.failed"] == ["outer.begun", "way.failed"]
-
-
-FIXTURES = """
-import pytest, thence
-from opentelemetry.sdk.trace import TracerProvider
-from thence.otel import SpanProcessor
-
-log = thence.open("log")
-provider = TracerProvider()
-provider.add_span_processor(SpanProcessor(log))
-tracer = provider.get_tracer("fixtures")
-
-@pytest.fixture
-def plain():
-    with tracer.start_as_current_span("plain"):
-        yield
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-@pytest.fixture
-async def awaited(anyio_backend):
-    with tracer.start_as_current_span("awaited"):
-        yield
-
-def test_plain(plain):
-    log.append("in plain")
-
-@pytest.mark.anyio
-async def test_awaited(awaited):
-    log.append("in awaited")
-"""
-
-
-def test_span_of_a_pytest_fixture_counts_in_its_test(tmp_path):
-    (tmp_path / "test_it.py").write_text(FIXTURES)
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
-    options = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S, "check": True}
-    subprocess.run(run, **options, stdout=subprocess.DEVNULL)
-    with thence.open(tmp_path / "log") as log:
-        named = causes(log)
-    assert named["in plain"] == ["plain.begun"]
-    assert named["in awaited"] == ["awaited.begun"]
 
 
 def test_current_span_of_langchain_counts_unless_another_was_begun_inside(log, tracer, monkeypatch):

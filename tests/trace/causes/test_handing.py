@@ -1,9 +1,6 @@
 """Causes across processes: handed on by a variable, durable before, witnessed after."""
 
-import asyncio
 import copy
-import json
-import os
 import pickle
 import subprocess
 import sys
@@ -286,26 +283,6 @@ def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding,
     holder = holding(log)
     with pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"):
         by(holder)
-
-
-def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):
-    code = "import sys, thence; print(thence.open(sys.argv[1]).append('t').event_id)"
-
-    async def work(number):
-        async with thence.step("work", log=log, n=number) as begun:
-            env = {**os.environ, **await asyncio.to_thread(log.environment, begun)}
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", code, str(log.folder), env=env, stdout=subprocess.PIPE
-            )
-            out, _ = await process.communicate()
-            return begun.event_id, out.decode().strip()
-
-    async def both():
-        return await asyncio.gather(work(1), work(2))
-
-    for begun, inside in asyncio.run(both()):
-        assert log.get(inside).caused_by == (begun,)
-    assert json.loads((log.folder / ".thence" / "log.json").read_text())["log_id"] == log.log_id
 
 
 def test_other_tools_can_not_spoil_a_log_with_causes_elsewhere(log):

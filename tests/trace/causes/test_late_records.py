@@ -144,38 +144,6 @@ def test_queue_with_its_listener_names_the_step_of_each_task(log, handler):
     assert times(log).keys() == recorded(log).keys()
 
 
-def test_queue_of_dict_config_names_the_step(log):
-    records = queue.Queue()
-    first = {"class": "logging.handlers.QueueHandler", "queue": records}
-    if sys.version_info >= (3, 12):
-        first |= {"handlers": ["thence"], "listener": logging.handlers.QueueListener}
-    before, handlers = logging.getLogRecordFactory(), []
-
-    def handler(log):
-        handlers.append(thence.LogHandler(log))
-        return handlers[-1]
-
-    config = {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "handlers": {"thence": {"()": handler, "log": log}, "queue": first},
-        "loggers": {"shop": {"level": "INFO", "handlers": ["queue"], "propagate": False}},
-    }
-    for _ in range(2):  # the second time closes the handlers of the first
-        logging.config.dictConfig(config)
-    (queued,) = SHOP.handlers
-    listener = getattr(queued, "listener", None)
-    if listener is None:  # Python 3.11 makes none
-        listener = logging.handlers.QueueListener(records, handlers[-1])
-    listener.start()
-    with thence.step("pay", log=log):
-        TILL.info("of the step")
-    listener.stop()
-    assert recorded(log) == {"of the step": ["pay.begun"]}
-    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
-    assert logging.getLogRecordFactory() is before
-
-
 def test_record_of_another_thread_or_generator_has_the_cause_there(log, handler):
     first = memory(handler)
 

@@ -8,7 +8,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import anyio
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
@@ -215,30 +214,6 @@ def test_tasks_have_the_span_in_which_they_were_begun_each_its_own(log, tracer):
     assert named["when it has ended"] == []
 
 
-@pytest.mark.parametrize("backend", ["asyncio"])
-def test_groups_of_anyio_and_its_threads_have_the_span_too(log, tracer, backend):
-    def in_thread(number):
-        with tracer.start_as_current_span(f"thread {number}"):
-            log.append(f"t{number}")
-
-    async def work(number):
-        with tracer.start_as_current_span(f"task {number}"):
-            await anyio.to_thread.run_sync(in_thread, number)
-
-    async def main():
-        with tracer.start_as_current_span("all"):
-            async with anyio.create_task_group() as group:
-                for number in range(4):
-                    group.start_soon(work, number)
-
-    anyio.run(main, backend=backend)
-    named = causes(log)
-    for number in range(4):
-        assert named[f"task {number}.begun"] == ["all.begun"]
-        assert named[f"thread {number}.begun"] == [f"task {number}.begun"]
-        assert named[f"t{number}"] == [f"thread {number}.begun"]
-
-
 def test_thread_has_the_span_where_its_context_came_along(log, tracer):
     def work(name):
         log.append(name)
@@ -283,29 +258,6 @@ def test_span_of_a_generator_counts_while_it_runs(log, tracer):
     assert named["between 0"] == named["between 1"] == named["behind"] == ["reader.begun"]
     assert named["outside"] == []
     assert "stream.cancelled" in named, "the generator was closed before its end"
-
-
-def test_stream_that_a_task_drops_is_around_nothing(log, tracer):
-    async def items():
-        with tracer.start_as_current_span("stream"):
-            yield 1
-            yield 2
-
-    async def main():
-        dropped = items()
-        await anext(dropped)
-        log.append("behind")
-        with thence.step("s", log=log):
-            log.append("in a step")
-        with tracer.start_as_current_span("next"):
-            log.append("in a span")
-        return dropped
-
-    asyncio.run(main())
-    named = causes(log)
-    assert named["behind"] == named["s.begun"] == []
-    assert named["in a step"] == ["s.begun"]
-    assert named["in a span"] == ["next.begun"]
 
 
 def test_begin_in_another_log_is_an_external_cause(log, tracer, tmp_path):

@@ -96,13 +96,6 @@ def test_steps_nest_in_the_log_of_the_one_around(log):
     assert by_type["order.ended"].caused_by == (order.event_id, *ends)
 
 
-def test_why_a_step_failed_leads_to_the_step_inside_it_that_failed(log):
-    with pytest.raises(ZeroDivisionError), thence.step("order", log=log), thence.step("pay"):
-        _ = 1 / 0
-    told = [event.event_type for event in log.why(log.resolve("@last-error")).chain]
-    assert told == ["order.begun", "pay.begun", "pay.failed", "order.failed"]
-
-
 def test_end_names_the_last_of_very_many_steps_inside(log):
     with thence.step("order", log=log) as begun:
         for _ in range(CAUSES_MAX + 5):

@@ -1,16 +1,11 @@
 """Hostile spans and log records from a seed: none raises, no end is lost, drops are counted.
 
-`python -m tests.trace.frameworks.hostile [COUNT] [SEED]` gives 1,000 to an open log, and further
-ones to a closed log: durable, queued, and in a running event loop. It needs the SDK alone, and ends
-with 1 on a fault.
+They are given to an open log, and further ones to a closed log. It needs the SDK alone.
 """
 
-import asyncio
 import logging
 import math
 import random
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +18,6 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 import thence
 from thence.otel import SpanProcessor
 
-SPANS = 1_000
 LATE = 20  # of each kind, after close
 LARGE_BYTES = 5_000_000
 LARGE_MAX = 8  # of the values of 5 MB in a run
@@ -277,24 +271,3 @@ def _missing(
     kept = sum(one.event_type.startswith("record.") for one in events)
     if kept + handled != records:
         yield f"of {records} records {kept} are in the log, and {handled} counted as dropped"
-
-
-def main(words: list[str]) -> int:
-    """Attacks in each way; returns the exit code."""
-    count, seed = (*(int(word) for word in words), *(SPANS, 56)[len(words) :])
-    faults: list[str] = []
-    for word, durable in {"durable": True, "queued": False, "in a loop": None}.items():
-        with tempfile.TemporaryDirectory(prefix="hostile-") as place:
-            folder = Path(place, "log")
-            if durable is None:
-                own = asyncio.run(attacked_in_a_loop(folder, count, seed))
-            else:
-                own = attacked(folder, count, seed, durable)
-        print(f"{count} spans and {count} records, {word}: {len(own)} faults")
-        faults += own
-    print(*faults[:20], sep="\n")
-    return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -101,7 +101,7 @@ def demo_command() -> None:
         try:
             if agent.stdout.readline().strip() != WAITING:
                 cause = agent.stderr.read().strip()[-600:]
-                raise ThenceError("could not play the agent", cause=cause)
+                raise ThenceError("could not run the agent", cause=cause)
         finally:
             agent.kill()
     _git(folder, "switch", "--quiet", "main")

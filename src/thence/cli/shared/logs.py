@@ -30,8 +30,7 @@ from thence.core.ids import is_ulid
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
 from thence.errors import EventNotFound, SuppressCodes, ThenceError
-from thence.log.files.disk import OS_DISK, wall_ns
-from thence.log.files.segment import strays
+from thence.log.files.disk import wall_ns
 from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import Log, open_log
 
@@ -288,9 +287,8 @@ def names_event(text: str) -> Has | None:
     """Returns whether a log has the event that a text names; None for a text such as @last."""
 
     def has(log: Log) -> bool:
-        is_large = log.lacks_index()
-        if is_ulid(text) and (is_large or log.with_ids([text])):
-            return bool(log.with_ids([text]))
+        if is_ulid(text) and log.lacks_index():
+            return bool(log.lines_of(text))
         with SuppressCodes("event_not_found"):
             with SuppressCodes("ambiguous_id"):
                 log.resolve(text)
@@ -374,5 +372,3 @@ def _note_passed_over(out: Output, log: Log, log_name: str | None) -> None:
         out.notice(f"{damaged} damaged {verb} skipped; see `{command('verify', log_name)}`")
     if torn:
         out.notice("the last line is unfinished and skipped")
-    for path in strays(OS_DISK, log.folder):
-        out.notice(f"{path.name} is not a segment's name: the file is skipped")

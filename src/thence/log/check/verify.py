@@ -5,7 +5,7 @@ two contents, numbers given twice, clocks that go back. *lost*: a hole in the nu
 log's own nodes. Both make the log not ok. *torn*: an unfinished last line, which the next
 append quarantines, and damage recorded by a notice of this log, with the numbers missing there.
 *absent*: a hole in another node's numbers. *noted*: causes that are not in this log and that no
-event places in another; files that look like segments but are not.
+event places in another.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,6 @@ from thence.log.blobs.blob_check import NamedBody, body_findings
 from thence.log.files.disk import Disk
 from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.files.identity import known_node_id, known_node_ids
-from thence.log.files.segment import strays
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.recovery.damage import DamageRecord
 
@@ -99,9 +98,7 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
             check.compare(line)
     verification = check.result()
     of_bodies = body_findings(disk, folder, check.named)  # written before the lines
-    reason = "it is named like a segment, but not exactly: nothing in it is read"
-    of_files = [Finding("passed_over", reason, path.name) for path in strays(disk, folder)]
-    return replace(verification, findings=(*verification.findings, *of_bodies, *of_files))
+    return replace(verification, findings=(*verification.findings, *of_bodies))
 
 
 class _Check:

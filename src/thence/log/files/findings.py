@@ -24,7 +24,6 @@ SEVERITIES: Mapping[str, Severity] = {
     "events_absent": "absent",
     "pruned": "noted",
     "cause_missing": "noted",
-    "passed_over": "noted",
 }
 # beyond this many findings, those of one code in one segment become one finding with a count
 FINDINGS_MAX = 10_000

@@ -1,9 +1,8 @@
 """The files of a log: their names, their order, their folders.
 
-The current segment is `events.jsonl`; older ones are
-`events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the UTC time of their rotation, never earlier than
-the newest name there is. Other writers of this form left the microseconds out, which count as none.
-Arrival order is: older segments by name, then the current one.
+The current segment is `events.jsonl`; older ones are `events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the
+UTC time of their rotation, never earlier than the newest name there is. Arrival order is: older
+segments by name, then the current one.
 """
 
 import re
@@ -18,6 +17,8 @@ from thence.log.files.disk import (
     AppendLock,
     Disk,
     DiskError,
+    FileId,
+    FileState,
     copy_range,
     new_file,
     noise_bits,
@@ -33,11 +34,12 @@ SUSPECT = "_suspect"
 _DRAFT = ".repair"
 FILE_BYTES_MAX = 500 * 1024 * 1024
 _MOMENT = "%Y-%m-%d_%H-%M-%S-%f"
+_LISTINGS_MAX = 100
 _STEP = timedelta(microseconds=1)
 _SUFFIX = ".jsonl"
 _OLDER = {
     name: re.compile(
-        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{{6}})?"
+        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{{6}}"
         rf"(?:{SUSPECT if name == BODIES else ''})?\.jsonl"
     )
     for name in (CURRENT, BODIES)
@@ -61,31 +63,91 @@ def mirror_path(folder: Path) -> Path:
 
 def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
     """Lists the names of the rotated segments of a family, oldest first."""
-    names = [name for name in disk.names(folder) if _OLDER[current].fullmatch(name)]
-    return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
+    return [name for name in disk.names(folder) if _OLDER[current].fullmatch(name)]
 
 
 def segment_sizes(disk: Disk, folder: Path) -> list[int]:
     """Returns the size of each segment in bytes."""
-    path_ids = (disk.path_id(str(path)) for path in segments(disk, folder))
-    return [path_id[1] for path_id in path_ids if path_id is not None]
-
-
-def strays(disk: Disk, folder: Path) -> list[Path]:
-    """Lists the files that look like segments but are not, and are never read."""
-    names = disk.names(folder)
-    older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
-    others = [name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)]
-    return [folder / name for name in others]
+    return [segment.state.size for segment in present_segments(disk, folder)]
 
 
 def segments(disk: Disk, folder: Path) -> list[Path]:
     """Lists the segments of a log in arrival order."""
-    paths = [folder / name for name in older_names(disk, folder)]
-    current = current_path(folder)
-    if disk.path_id(str(current)) is not None:
-        paths.append(current)
-    return paths
+    return [folder / segment.name for segment in present_segments(disk, folder)]
+
+
+class Stale(Exception):
+    """A segment, or an index, is not what it was taken for; never raised outside of this room."""
+
+
+class PresentSegment(NamedTuple):
+    """A segment that exists now."""
+
+    name: str
+    state: FileState
+
+
+def present_segments(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
+    """Returns the present segments, in arrival order.
+
+    The current one is checked before and after the older ones are listed, so that a rotation
+    in between leaves none out and returns none twice.
+    """
+    path = str(folder / CURRENT)
+    for _ in range(_LISTINGS_MAX):
+        before = disk.path_state(path)
+        listed = [
+            PresentSegment(name, state)
+            for name in older_names(disk, folder)
+            if (state := disk.path_state(str(folder / name))) is not None
+        ]
+        current = disk.path_state(path)
+        if (before and before.file) == (current and current.file):
+            break
+    if current is not None and all(other.state.file != current.file for other in listed):
+        listed.append(PresentSegment(CURRENT, current))
+    return tuple(listed)
+
+
+def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str, int]:
+    """Opens a segment, under another name if it was rotated; returns its name and descriptor.
+
+    Raises Stale if the file is gone.
+    """
+    candidates = [name]
+    for candidate in candidates:
+        descriptor = disk.open_existing(folder / candidate)
+        if descriptor is not None:
+            is_it = False
+            try:
+                is_it = disk.file_id(descriptor)[0] == file
+            finally:
+                if not is_it:
+                    disk.close_quietly(descriptor)
+            if is_it:
+                return candidate, descriptor
+        if len(candidates) == 1:  # only now: it had been renamed by then
+            candidates += reversed(older_names(disk, folder))
+    raise Stale("a segment is gone")
+
+
+def opened_segments(
+    disk: Disk, folder: Path, *, is_backwards: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Yields the name and a descriptor of each present segment, whatever its name is by then.
+
+    One that a prune takes in between is left out.
+    """
+    listed = present_segments(disk, folder)
+    for segment in reversed(listed) if is_backwards else listed:
+        try:
+            name, descriptor = open_segment(disk, folder, segment.name, segment.state.file)
+        except Stale:
+            continue
+        try:
+            yield name, descriptor
+        finally:
+            disk.close_quietly(descriptor)
 
 
 def has_bodies(disk: Disk, folder: Path) -> bool:
@@ -162,10 +224,8 @@ def moment_in(name: str) -> datetime:
     in the child.
     """
     _, day, time, *_ = re.split(r"[_.]", name)
-    hour, minute, second, *microseconds = time.split("-")
-    return datetime.fromisoformat(
-        f"{day}T{hour}:{minute}:{second}.{''.join(microseconds) or '000000'}+00:00"
-    )
+    hour, minute, second, microsecond = time.split("-")
+    return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}.{microsecond}+00:00")
 
 
 @contextmanager

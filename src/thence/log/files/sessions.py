@@ -171,14 +171,6 @@ class WriterSession:
         self._is_saved = False
         self.save()
 
-    def durable_offset(self, file: FileId) -> int:
-        """Returns the offset up to which this session has itself synced a segment, 0 if none.
-
-        Records of other sessions are not used: once a sync has failed, a later success may be
-        false.
-        """
-        return self._durable[1] if self._durable[0] == file else 0
-
     def save(self) -> None:
         """Writes what has changed to the file, but for the mark."""
         if self._descriptor is not None and not self._is_saved:

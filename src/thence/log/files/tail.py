@@ -16,7 +16,7 @@ from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.files.disk import Disk, DiskError, copy_range, half_line_error, new_file
 from thence.log.files.process_state import new_id
-from thence.log.files.segment import own_folder
+from thence.log.files.segment import CURRENT, opened_segments, own_folder
 
 _BLOCK_BYTES = 256 * 1024
 _UNREPORTED = re.compile(r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}\.torn\.untold")
@@ -44,6 +44,18 @@ def lines_backwards(
             parts.append(first)
         end = offset
     yield _joined(b"", parts, length, bytes_max)
+
+
+def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[bytes]:
+    """Yields the complete lines of a log, the last first; no lock is needed.
+
+    The last line of an older segment is complete without a newline.
+    """
+    for name, descriptor in opened_segments(disk, folder, is_backwards=True):
+        _, size = disk.file_id(descriptor)
+        for index, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
+            if line and (index or name != CURRENT):
+                yield line
 
 
 def _joined(first: bytes, parts: list[bytes], length: int, bytes_max: int | None) -> bytes:

@@ -18,7 +18,9 @@ from thence.log.index.lookup import arrival_of, event_at, event_count, events_at
 from thence.log.index.rows import TOTAL_ORDER_DESCENDING
 from thence.log.index.segments import Extent
 from thence.log.index.zones import zone_arrivals, zone_of, zones_of_numbers
-from thence.log.read.reader import LastPrune, never_pruned
+
+# returns the last notice of a prune that the log wrote itself
+LastPrune = Callable[[], Event | None]
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
@@ -75,9 +77,7 @@ def after(index: Index, connection: Connection, place: str | int | None) -> Arri
     return Arrived(events, last_id, first + len(events) < last)
 
 
-def behind(
-    index: Index, event_id: str | None, last_prune: LastPrune = never_pruned
-) -> Iterator[Sequence[Event]]:
+def behind(index: Index, event_id: str | None, last_prune: LastPrune) -> Iterator[Sequence[Event]]:
     """Yields batches of the events that arrived behind one, all for None, without end.
 
     Where a prune took the last of a batch its notice comes, then all that is left: it arrived
@@ -102,9 +102,7 @@ def behind(
             yield fresh
 
 
-def unread(
-    index: Index, position: Position, last_prune: LastPrune = never_pruned
-) -> Iterator[Sequence[Event]]:
+def unread(index: Index, position: Position, last_prune: LastPrune) -> Iterator[Sequence[Event]]:
     """Yields batches of the events behind a position, in arrival order, as `behind` does.
 
     The notice of a prune that took some of them comes first. Only zones that may hold numbers

@@ -18,6 +18,7 @@ from thence.core.new_event import joined_ranges
 from thence.core.redaction import claim_order
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId
+from thence.log.files.segment import PresentSegment, present_segments
 from thence.log.index.rows import (
     ACTOR,
     COLUMNS,
@@ -39,9 +40,7 @@ from thence.log.index.rows import (
 from thence.log.index.segments import (
     Intake,
     LineReader,
-    PresentSegment,
     SegmentSnapshot,
-    present,
 )
 from thence.log.index.zones import zone_arrivals, zone_of
 
@@ -135,7 +134,7 @@ class Builder:
             self._db.execute(statement)
         self._db.execute("INSERT INTO meta VALUES ('events', 0)")
         read_bytes = 0
-        for read_bytes in self.catch_up(present(self._disk, self._folder), {}):
+        for read_bytes in self.catch_up(present_segments(self._disk, self._folder), {}):
             if on_read is not None:
                 on_read(read_bytes)
         self._db.execute("BEGIN")

@@ -38,18 +38,10 @@ from thence.log.files.disk import (
     reading,
 )
 from thence.log.files.identity import read_info
-from thence.log.files.segment import own_folder
+from thence.log.files.segment import PresentSegment, Stale, own_folder, present_segments
 from thence.log.index.builder import Builder
 from thence.log.index.rows import schema_digest
-from thence.log.index.segments import (
-    Extent,
-    LineReader,
-    PresentSegment,
-    Stale,
-    match_segments,
-    present,
-    snapshots,
-)
+from thence.log.index.segments import Extent, LineReader, match_segments, snapshots
 
 _WAIT_S = 10.0
 _BUSY_S = 2.0
@@ -138,7 +130,7 @@ class Index:
         """
         with self._lock, reading(self.folder):
             is_fresh = self._seen is not None and self._file_now() == self._file
-            if is_fresh and present(self._disk, self.folder) == self._seen:
+            if is_fresh and present_segments(self._disk, self.folder) == self._seen:
                 return
             if self._places is None:
                 info = read_info(self._disk, self.folder)
@@ -377,16 +369,19 @@ class Index:
         has_failed = False
         for _ in range(_ATTEMPTS_MAX):
             try:
-                if self._is_distrusted or not self._fits():
+                is_new = self._is_distrusted or not self._fits()
+                if is_new:
                     self._build(on_read)
                     self._is_distrusted = False
-                segments = present(self._disk, self.folder)
+                segments = present_segments(self._disk, self.folder)
                 assert self._builder is not None
                 indexed = snapshots(self._builder.connection)
                 matched = match_segments(self._disk, self.folder, indexed, segments)
                 read_bytes = sum(snapshot.read_bytes for snapshot in indexed)
                 unread_bytes = sum(segment.state.size for segment in segments) - read_bytes
-                if matched is None or unread_bytes > max(_GROWTH_BYTES, read_bytes):
+                # an unfinished line of any length may be left unread by a build
+                has_grown = not is_new and unread_bytes > max(_GROWTH_BYTES, read_bytes)
+                if matched is None or has_grown:
                     self._is_distrusted = True
                     continue
                 self._seen = None

@@ -279,8 +279,6 @@ class EventMoment(msgspec.Struct, frozen=True):
 class LogFacts(msgspec.Struct, frozen=True):
     """The summary of a log. `damaged_lines` counts all bad lines, `damage` lists the first 100.
 
-    A file that looks like a segment and is none counts as one bad line.
-
     `start_time` is the earliest time of an event, `first` and `last` are by the total order,
     `turns` is the largest turn number.
     """

@@ -7,7 +7,7 @@ event is gone.
 """
 
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict, Unpack
 from zlib import crc32
@@ -155,34 +155,23 @@ class PageQuery(Keys, PageBounds, total=False):
     last: int
 
 
-class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
+class Page(msgspec.Struct, frozen=True, weakref=True):
     """Events that match a filter, in total order: `for event in page`, `len(page)`.
 
     `total` counts all that match, before paging, as of the first page. `next_cursor` asks
-    for the page after this one; it is None on the last. `rest` gives the page of a cursor
-    where the caller left out the limit.
+    for the page after this one; it is None on the last.
     """
 
     events: tuple[Event, ...]
     total: int
     has_more: bool
     next_cursor: str | None
-    rest: "Callable[[str], Page] | None" = None
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
 
     def __len__(self) -> int:
         return len(self.events)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Page) and self._value() == other._value()
-
-    def __hash__(self) -> int:
-        return hash(self._value())
-
-    def _value(self) -> tuple[object, ...]:
-        return self.events, self.total, self.has_more, self.next_cursor
 
     def _repr_html_(self) -> str:
         from thence.core.notebook import events_html
@@ -193,23 +182,16 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         """Returns the events as a pandas DataFrame, a row each; its columns are those of an export.
 
         `columns` are keys of the payload that get a column each, NA where an event has none;
-        customer.id is a key in a map.
-        Without a limit in the query, it holds all events that match, also those of the pages
-        after this one; otherwise those of this page, with a UserWarning if there are more. Times
-        are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas, which
-        `pip install 'thence[pandas]'` installs.
+        customer.id is a key in a map. If more events match than the page holds, that is a
+        UserWarning. Times are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas,
+        which `pip install 'thence[pandas]'` installs.
         """
-
-        events, page = list(self.events), self
-        while page.next_cursor is not None and self.rest is not None:
-            page = self.rest(page.next_cursor)
-            events += page.events
-        if page.next_cursor is not None:
+        if self.has_more:
             import warnings
 
-            text = f"the frame holds {len(events):,} of {self.total:,} events that match; leave"
-            warnings.warn(f"{text} limit out of the query for all of them", stacklevel=2)
-        return frame(events, columns)
+            text = f"the frame holds {len(self):,} of {self.total:,} events that match; ask for"
+            warnings.warn(f"{text} more with a larger limit", stacklevel=2)
+        return frame(self.events, columns)
 
 
 class PageOfLines(NamedTuple):

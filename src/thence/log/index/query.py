@@ -19,11 +19,11 @@ from thence.core.event import Event, EventHeader, decoded
 from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Comparison
 from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.log.files.segment import Stale
 from thence.log.index.connection import Index, answered
 from thence.log.index.lookup import event_count, events_at, lines_at
 from thence.log.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
 from thence.log.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
-from thence.log.index.segments import Stale
 from thence.log.index.spending import calls_of, said
 from thence.log.index.zones import Bounds, bounds_of
 

@@ -13,8 +13,8 @@ from thence.core.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk, FileId, FileState
-from thence.log.files.segment import CURRENT, older_names
-from thence.log.read.reader import Block, Cursor
+from thence.log.files.segment import CURRENT, PresentSegment, Stale, open_segment
+from thence.log.read.reader import Block, blocks_in
 
 # segment, offset, length of an event as in the rows of the index; an event_id after them is
 # compared
@@ -22,24 +22,12 @@ Extent = tuple[int, int, int] | tuple[int, int, int, str]
 
 DAMAGE_KEPT_MAX = 1_000
 _LAST_BYTES = 64
-_ATTEMPTS_MAX = 100
 # gaps up to this size are read along with the lines around them: copying costs less than a
 # second read
 _GAP_BYTES = 32_768
 _READ_BYTES_MAX = 256 * 1024
 _ID_CHARACTERS = 26
 _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
-
-
-class Stale(Exception):
-    """The index does not fit its log, or not any more; never raised outside of this room."""
-
-
-class PresentSegment(NamedTuple):
-    """A segment that exists now."""
-
-    name: str
-    state: FileState
 
 
 class SegmentSnapshot(NamedTuple):
@@ -51,48 +39,6 @@ class SegmentSnapshot(NamedTuple):
     read_bytes: int
     last_bytes: bytes
     bad_lines: int
-
-
-def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
-    """Returns the present segments, in arrival order.
-
-    The current one is checked before and after the older ones are listed, so that a rotation
-    in between leaves none out and returns none twice.
-    """
-    current_path = str(folder / CURRENT)
-    for _ in range(_ATTEMPTS_MAX):
-        before = disk.path_state(current_path)
-        segments = [
-            PresentSegment(name, state)
-            for name in older_names(disk, folder)
-            if (state := disk.path_state(str(folder / name))) is not None
-        ]
-        current = disk.path_state(current_path)
-        if (before and before.file) == (current and current.file):
-            break
-    if current is not None and all(other.state.file != current.file for other in segments):
-        segments.append(PresentSegment(CURRENT, current))
-    return tuple(segments)
-
-
-def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str, int]:
-    """Opens a segment, under another name if it was rotated; returns its name and descriptor.
-
-    Raises Stale if the file is gone.
-    """
-    for candidate in (name, *reversed(older_names(disk, folder)), CURRENT):
-        descriptor = disk.open_existing(folder / candidate)
-        if descriptor is None:
-            continue
-        is_it = False
-        try:
-            is_it = disk.file_id(descriptor)[0] == file
-        finally:
-            if not is_it:
-                disk.close_quietly(descriptor)
-        if is_it:
-            return candidate, descriptor
-    raise Stale("a segment is gone")
 
 
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
@@ -169,7 +115,6 @@ class Intake:
         self._bad_lines = snapshot.bad_lines if snapshot else 0
         self._is_over = False
         try:
-            self._cursor = Cursor(disk, name, self._descriptor, self.read_bytes)
             (last_id,) = connection.execute("SELECT ifnull(max(id), 0) FROM segments").fetchone()
             self.id: int = snapshot.id if snapshot else last_id + 1
             if snapshot is None:
@@ -180,11 +125,9 @@ class Intake:
 
     def blocks(self) -> Iterator[Block]:
         """Yields the unread lines by block; call `save` after a block is in the tables."""
-        for block in self._cursor.blocks():
-            self._note(block)
-            yield block
-        for block in self._cursor.rest():
-            if self._segment.name != CURRENT:  # an older segment never grows: it is a line
+        name = self._segment.name
+        for block in blocks_in(self._disk, name, self._descriptor, self.read_bytes):
+            if block.is_whole or name != CURRENT:  # an older segment never grows
                 self._note(block)
                 yield block
         self._is_over = True
@@ -235,7 +178,7 @@ class Intake:
 
     def close(self) -> None:
         """Closes the segment."""
-        self._cursor.close()
+        self._disk.close_quietly(self._descriptor)
 
     def _note(self, block: Block) -> None:
         end = block.offset + (block.length or len(block.data))

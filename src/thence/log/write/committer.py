@@ -370,17 +370,19 @@ class Committer:
         if self._queue:
             self._run()
 
-    def _sync_written(self) -> bool:
-        """Syncs what was only written, while others write more; False if that failed."""
-        pause(_GATHER_S)
+    def _sync(self) -> None:
+        """Syncs all that is in the file; none of it is only written then."""
+        self._writer.sync()
+        self._written = []
 
-        written, count = self._commits.run(lambda: (self._written, len(self._written)))
+    def _sync_written(self) -> bool:
+        """Syncs what was only written; False if that failed."""
+        pause(_GATHER_S)
         try:
-            self._writer.sync_beside(self._commits.run)
+            self._commits.run(self._sync)
         except ThenceError as error:
             self._tell_unsynced(error)
             return False
-        del written[:count]  # of a list that is another now if all was synced meanwhile
         return True
 
     def _commit_queue(
@@ -430,8 +432,7 @@ class Committer:
         unknown = None
         if has_unsynced and waiting != [unsynced]:
             try:
-                self._writer.sync()
-                self._written = []
+                self._sync()
             except OutcomeUnknown as failure:
                 unknown = failure
         elif not outcomes:

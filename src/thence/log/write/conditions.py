@@ -5,7 +5,7 @@ chose is not appended again when the log holds it. The log is read backwards fro
 as far as necessary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,9 +13,8 @@ from thence.core.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
-from thence.log.files.disk import Disk, opened
-from thence.log.files.segment import segments
-from thence.log.files.tail import lines_backwards
+from thence.log.files.disk import Disk
+from thence.log.files.tail import lines_of_the_log
 
 if TYPE_CHECKING:
     from thence.core.new_event import Unchanged
@@ -177,16 +176,3 @@ class _Judge:
             cause=f"the id {event.event_id} belongs to an event with other content",
             hint="leave event_id out for a new event, or pass the same content for a retry",
         )
-
-
-def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[bytes]:
-    """Yields the complete lines of a log, the last first.
-
-    Call it under the append lock, when the log ends in a newline.
-    """
-    for path in reversed(segments(disk, folder)):
-        with opened(disk, path) as descriptor:
-            _, size = disk.file_id(descriptor)
-            for index, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
-                if index and line:
-                    yield line

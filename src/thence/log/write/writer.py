@@ -242,9 +242,6 @@ class SegmentWriter:
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._bodies = BodyWriter(disk, folder, self.session, file_bytes_max)
         self._descriptor = CLOSED
-        # for syncs beside appends: of two syncs by one open file the system tells a failed write to
-        # one alone, and a file that is opened later is told nothing
-        self._second = CLOSED
         self._file = NOWHERE
         self._size = 0
         self._is_whole = False
@@ -326,44 +323,6 @@ class SegmentWriter:
                 return
         self._mend()
 
-    def sync_beside(self, in_turn: Callable[[Callable[[], None]], None]) -> None:
-        """Does what `sync` does while others write more; `in_turn` runs a function amid them.
-
-        Where no second descriptor was free, all is synced in one turn.
-        """
-
-        def begin() -> None:
-            if self._second == CLOSED or self._unsynced.error is not None:
-                self.sync()
-            elif self.session.is_unsynced:
-                count, numbers = len(self._unsynced.lines), self.numbers
-                last = (numbers.node_id, numbers.seq)
-                begun.append((self._second, self._file, self._size, count, last))
-
-        def end() -> None:
-            # another file means that the segment was synced as a whole, or written again
-            is_same, unsynced = self._file == file, self._unsynced
-            if is_same and error is not None:
-                self._fail(error)
-            if unsynced.error is not None:
-                self._mend()
-            elif is_same and self.session.durable_offset(file) < size:
-                del unsynced.lines[:count]
-                unsynced.size, unsynced.offset = sum(map(len, unsynced.lines)), size
-                self.session.durable(node_id, seq, file, size, descriptor)
-                self.session.is_unsynced = self._size > size
-
-        begun: list[tuple[int, FileId, int, int, tuple[str, int]]] = []
-        error: DiskError | None = None
-        in_turn(begin)
-        if begun:
-            descriptor, file, size, count, (node_id, seq) = begun[0]
-            try:
-                self._disk.sync_data(descriptor)
-            except DiskError as failure:
-                error = failure
-            in_turn(end)
-
     def rely_on(self, lines: Iterable[bytes]) -> None:
         """Takes lines of the log, found after it was prepared, for what the next sync is about.
 
@@ -383,8 +342,6 @@ class SegmentWriter:
 
     def _close_segment(self) -> None:
         descriptor, self._descriptor = self._descriptor, CLOSED
-        self._disk.close_quietly(descriptor)
-        descriptor, self._second = self._second, CLOSED
         self._disk.close_quietly(descriptor)
 
     def after_fork(self) -> None:
@@ -470,7 +427,6 @@ class SegmentWriter:
             self._pending_reports += warnings(self._disk, self.folder)
         self._identity = identity_file(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
-        self._open_second()
         self.session.begin(may_wait=False)
         self._is_whole = self._has_reported_recoveries = False
         if self._disk.file_id(self._descriptor)[1] == 0:
@@ -481,12 +437,6 @@ class SegmentWriter:
             self.numbers.previous_node = ""
         if not self._unsynced.size:
             self._unsynced.clear(self._file, self._size)
-
-    def _open_second(self) -> None:
-        descriptor, self._second = self._second, CLOSED
-        self._disk.close_quietly(descriptor)
-        with suppress(DiskError):  # no descriptor is free
-            self._second = self._disk.open_read(self._path)
 
     def _catch_up(self, offset: int) -> None:
         """Takes over the numbers of the lines after an offset, 0 for the whole log."""
@@ -588,7 +538,6 @@ class SegmentWriter:
         descriptor = self._descriptor
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
         self._disk.close_quietly(descriptor)
-        self._open_second()
         self._file, self._size = self._disk.file_id(self._descriptor)
         self._unsynced.clear(self._file, self._size)
         self._pending_reports.append(("rotated", {"file": name}))
@@ -657,7 +606,6 @@ class SegmentWriter:
         self._file, self._size = self._disk.file_id(descriptor)
         unsynced.clear(self._file, self._size)
         self.numbers.count(notices)
-        self._open_second()
         self.session.durable(
             self.numbers.node_id, self.numbers.seq, self._file, self._size, descriptor
         )

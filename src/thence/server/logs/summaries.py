@@ -5,8 +5,7 @@ inode. The totals of these logs are returned from memory, without disk access.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from itertools import chain
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple
@@ -19,7 +18,7 @@ from thence.core.ready import ready
 from thence.core.vocabulary import WORK, Vocabulary
 from thence.errors import SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, reading
-from thence.log.files.segment import CURRENT, current_path, mirror_path, segments, strays
+from thence.log.files.segment import CURRENT, current_path, mirror_path, segments
 from thence.log.index.overview import (
     DAMAGE_LISTED_MAX,
     BadBytes,
@@ -28,7 +27,7 @@ from thence.log.index.overview import (
     figures,
     overview,
 )
-from thence.log.read.reader import Cursor, lines_of
+from thence.log.read.reader import blocks_of, lines_of
 from thence.log.recovery.writers import RunStatus, outcome, run_status
 from thence.server.logs.root import (
     SWEEP_MARK,
@@ -181,17 +180,10 @@ def summarize(log: OpenLog) -> LogFacts:
     with reading(log.folder):
         facts, read_bytes = overview(log.index)
         tail = list(_tail(log.folder, log.vocabulary, read_bytes.get(CURRENT, 0)))
-        # files that look like segments and are none, as `verify` reports them
-        stray_files = []
-        for path in strays(OS_DISK, log.folder):
-            status = OS_DISK.path_id(str(path))
-            reason = "its name is not a segment's: nothing in it is read"
-            bad = BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
-            stray_files.append(bad)
     return structs.replace(
         facts,
-        damaged_lines=facts.damaged_lines + len(tail) + len(stray_files),
-        damage=(*stray_files, *facts.damage, *tail)[:DAMAGE_LISTED_MAX],
+        damaged_lines=facts.damaged_lines + len(tail),
+        damage=(*facts.damage, *tail)[:DAMAGE_LISTED_MAX],
     )
 
 
@@ -200,10 +192,8 @@ def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadByte
     path = current_path(folder)
     if OS_DISK.path_id(str(path)) is None:
         return
-    with closing(Cursor(OS_DISK, path.name, OS_DISK.open_read(path), offset)) as cursor:
-        for _ in cursor.blocks():  # the lines since the index was built
-            pass
-        for line in chain.from_iterable(lines_of(rest, vocabulary) for rest in cursor.rest()):
+    for block in blocks_of(OS_DISK, path, offset):
+        for line in () if block.is_whole else lines_of(block, vocabulary):
             if isinstance(line.content, BadLine):
                 yield BadBytes(line.file, line.offset, line.length, *line.content)
 

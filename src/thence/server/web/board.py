@@ -223,7 +223,7 @@ def _card(look: _Look, feature: FeatureState, package: PackageState) -> Html:
     if waits:
         facts.append(words(f"after {', '.join(waits)}"))
     if package.workspace:
-        facts.append(words(f"branch {package.workspace.branch}"))
+        facts.append(words(f"branch {package.workspace}"))
     if package.reviewed:
         facts.append(f"commit {package.reviewed.commit[:SHORT]}")
     if package.landed:

@@ -76,11 +76,6 @@ def file_page(log: FoundLog, repo: Repository, name: str, stop: Signal) -> Respo
 
     Raises HTTPException for what git does not list, or can't be shown, Stopped after the signal.
     """
-
-    def check() -> None:
-        if stop.is_set():
-            raise Stopped
-
     if not is_utf8(name) or "\0" in name or _listed(repo, name) != [name]:
         raise HTTPException(404, "git lists no such file")
     count = _lines_in(os.path.join(os.path.realpath(repo.folder), name))
@@ -88,10 +83,11 @@ def file_page(log: FoundLog, repo: Repository, name: str, stop: Signal) -> Respo
     rows: list[Sequence[Child]] = []
     previous: object = None
     with open_log(log.folder, create=False) as opened:
-        ownership = Ownership(opened, repo, check)
+        ownership = Ownership(opened, repo)
         texts = coloured(name, [line.text for line in lines])
         for at, line in enumerate(lines):
-            check()
+            if stop.is_set():
+                raise Stopped
             owner = ownership.of_line(lines, at)
             key = (owner.key, line.commit, owner.chain[:1], owner.reason)
             cells = _row(log, ownership, line, owner, key != previous)
@@ -138,8 +134,6 @@ def _row(
         who = [words(owner.maybe.name, 60), f"?, session {session}"]
     elif owner.kind == "unknown":
         who = ["unknown", *((", in git ", words(owner.name, 60)) if owner.name else ())]
-    elif owner.kind == "bot":
-        who.append(", a bot")
     elif owner.session:
         who.append(f", session {owner.session[:_SESSION_CHARACTERS]}")
     info = ownership.history.info(line.commit) if line.commit else None

@@ -117,8 +117,8 @@ def _world(scenario: object) -> _World | None:
     names = [place.name for place in spatial.places]
     edges = [road.between for road in spatial.roads]
     if isinstance(shape, Graph):
-        names, near = [*shape.places], {} if shape.changes else shape.edges
-        edges = [(a, b) for a in near for b in near[a]]
+        names = [*shape.places]
+        edges = [(a, b) for a in shape.edges for b in shape.edges[a]]
     # in a network of agents each of them is a place
     if not 0 < len(names) <= PLACES_MAX or (network and network.nodes == "agents"):
         return None

@@ -8,6 +8,7 @@ out.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack, cast
@@ -27,7 +28,7 @@ from thence.sim.again.replay_input import (
     changed_files,
     is_of_an_end,
 )
-from thence.sim.populations.hooks import own_variables, row_named
+from thence.sim.populations.hooks import row_named, table_of
 from thence.sim.record.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.record.events import level_of
 from thence.sim.record.loggers import logger
@@ -187,8 +188,7 @@ def _last_states(
     states: dict[int, dict[str, Any]] = {}
     if (newest := next(read_checkpoints(run.folder), None)) is not None:
         of_scopes = states.setdefault(newest.turn, {})
-        agents = components.agents
-        table = config.table([agent.name for agent in agents], own_variables(agents))
+        table = table_of(config, components.agents)
         for variable, value in zip(table, newest.values, strict=False):
             of_scopes.setdefault(variable.scope, {})[variable.declaration.name] = value
     result = run.result
@@ -283,8 +283,7 @@ def recorded_config(
     except (ValueError, TypeError) as error:
         hint = "only runs with an intact config.json can be replayed"
         raise ThenceError(what, place=config_file, cause=error, hint=hint) from error
-    recorded = run.config.get("given_as_objects")
-    kinds = recorded if isinstance(recorded, list) else []
+    kinds = run.config.get("given_as_objects", ())
     components = ("agents", "engine", "validator")
     missing = [kind for kind in components if kind in kinds and parts.get(kind) is None]
     if missing:
@@ -345,8 +344,15 @@ def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -
         hint = "add get_state and set_state, or remembers = False"
         logger().warning("resume_begins_at_turn_0", folder=str(folder), cause=cause, hint=hint)
         return None
+    return newest_checkpoint(folder, events)
+
+
+def newest_checkpoint(
+    folder: Path, events: Iterable[Event], before: float = inf
+) -> Checkpoint | None:
+    """Returns the newest checkpoint of a turn before one whose turn_end is among the events."""
     ids = {event.event_id for event in events if _milestone(event) == "turn_end"}
-    checkpoints = read_checkpoints(folder)
+    checkpoints = read_checkpoints(folder, before)
     return next((newest for newest in checkpoints if newest.event_id in ids), None)
 
 
@@ -377,7 +383,7 @@ def _changes(
 ) -> dict[str, Any]:
     """Returns the changes of a branch by step; raises ThenceError for one that can't be."""
     agents = components.agents
-    table = config.table([agent.name for agent in agents], own_variables(agents))
+    table = table_of(config, agents)
     changes: dict[str, Any] = {}
     for subject, value in set.items():
         scope, slash, name = subject.rpartition("/")

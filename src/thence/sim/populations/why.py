@@ -8,26 +8,26 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Unpack
+from types import MappingProxyType
+from typing import Any, NamedTuple, Unpack
 
 import msgspec
 
-from thence.errors import ThenceError, needs_extra
-from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
+from thence.errors import ThenceError
+from thence.sim.again.replay import (
+    again_in_memory,
+    complete_turns,
+    newest_checkpoint,
+    recorded_config,
+)
 from thence.sim.populations.hooks import populations
 from thence.sim.populations.population import NO_ROW, Column, Population, Rows
-from thence.sim.record.checkpoints import read_checkpoints
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts
-
-with needs_extra("populations", "numpy"):
-    import numpy as np
 
 CHAIN_MAX = 64
 # of the rows that wrote one value in a turn, those whose reads are listed
 WRITERS_MAX = 100
-# a row's value, and the turn that wrote it: (turn, row, column)
-Place = tuple[int, int, str]
 
 
 class RowRead(msgspec.Struct, frozen=True):
@@ -81,6 +81,14 @@ class RowWeight(msgspec.Struct, frozen=True):
     value: Any
 
 
+class PlayedTurn(NamedTuple):
+    """The rows as they decided in a turn, None if they did not, and the columns around it."""
+
+    rows: Rows | None
+    before: Mapping[str, Column]
+    after: Mapping[str, Column]
+
+
 class PlayedRows:
     """The turns of a run, played again from the checkpoint before one that is asked for.
 
@@ -94,36 +102,30 @@ class PlayedRows:
         self._config, self._events = recorded_config(run, parts), list(run.log.read())
         self.turns, self.turns_played = complete_turns(self._events), 0
         self._ids = {event.step: event.event_id for event in self._events}
-        self._decided: dict[int, Rows | None] = {}
-        self._after: dict[int, Mapping[str, Column]] = {}
+        self._played: dict[int, PlayedTurn] = {}
         if not self.turns:
             cause, hint = "the run has no complete turn", "resume it first"
             raise ThenceError("could not explain", place=name, cause=cause, hint=hint)
-        self.columns(self.turns)
+        self.turn(self.turns)
 
-    def rows(self, turn: int) -> Rows | None:
-        """Returns the rows as they decided in a turn; raises RunDiverged unless the log says so."""
-        if turn not in self._decided:
-            self._decided, self._after = {}, {}
-            self._play(turn, {})
-        return self._decided[turn]
-
-    def columns(self, turn: int) -> Mapping[str, Column]:
-        """Returns the columns after a turn; else as `rows`."""
-        if turn not in self._after:
-            self.rows(turn)
-        return self._after[turn]
+    def turn(self, turn: int) -> PlayedTurn:
+        """Returns a turn as it was played; raises RunDiverged unless the log says so."""
+        if turn not in self._played:
+            self._played = {}
+            self._play(turn, turn)
+            self.turns_played += len(self._played)
+        return self._played[turn]
 
     def without(self, step: str) -> Mapping[str, Column]:
         """Returns the columns after the last turn, where the decision at a step is left out."""
-        self._play(self.turns, {step: None})
+        self._play(int(step.partition(".")[0]), self.turns, {step: None})
         return self.own.columns
 
-    def _play(self, last: int, alter: Mapping[str, None]) -> None:
-        first = min([last, *(int(step.partition(".")[0]) for step in alter)])
-        ends = {self._ids.get(f"{turn}.turn_end.-.0") for turn in range(first)}
-        checkpoints = read_checkpoints(self._run.folder, before=first)
-        checkpoint = next((one for one in checkpoints if one.event_id in ends), None)
+    def _play(
+        self, first: int, last: int, alter: Mapping[str, None] = MappingProxyType({})
+    ) -> None:
+        """Plays up to a turn from the newest checkpoint before another."""
+        checkpoint = newest_checkpoint(self._run.folder, self._events, before=first)
         past = -1 if checkpoint is None else checkpoint.turn
         events = [event for event in self._events if past < (event.turn_number or 0) <= last]
         simulation, _ = again_in_memory(self._run, self._config, self._parts, events, alter)
@@ -134,80 +136,77 @@ class PlayedRows:
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
         self.own = own[0]
 
-        def keep(turn: int, _: int) -> None:
-            if not alter:
-                self._decided[turn], self._after[turn] = self.own.decided, self.own.columns
-                self.turns_played += 1
-            self.own.decided = None
-
         async def play() -> None:
             if checkpoint is not None:
                 await simulation.restore(checkpoint)
             else:
                 await simulation.observation(self._name)  # which makes the rows
-                self._decided[0] = None
-            if not alter:
-                self._after[max(past, 0)] = self.own.columns
+            before = self.own.columns
+
+            def keep(turn: int, _: int) -> None:
+                nonlocal before
+                if not alter:
+                    self._played[turn] = PlayedTurn(self.own.decided, before, self.own.columns)
+                before, self.own.decided = self.own.columns, None
+
             await simulation.run(last, keep)
 
         asyncio.run(play())
 
-    def change(self, place: Place) -> RowChange:
-        """Returns the change of a row's value in the turn that wrote it."""
-        turn, row, column = place
-        rows, before, after = self.rows(turn), self.columns(turn - 1), self.columns(turn)
-        last = int(after[column].writers[row])
-        by: dict[int, None] = {}
-        reads: dict[RowRead, None] = {}
-
-        def read(name: str, at: int) -> None:
-            written = int(before[name].turns[at])
-            reads[RowRead(self._subject(at, name), before[name].of_row(at), written)] = None
-
-        if rows is not None and last != NO_ROW:
-            by[last] = None
-            for kind, values, where, of in rows.writes:
-                if column in values and kind != "append":
-                    hits = np.flatnonzero(where & (of == row)).tolist()
-                    by |= dict.fromkeys(hits)
-                    if hits and kind == "add":  # to what was there
-                        read(column, row)
-            for name, others in rows.reads:
-                if others is None:
-                    reads[RowRead(self._subject("*", name), None, 0)] = None
-                    continue
-                for writer in [*by][:WRITERS_MAX]:
-                    read(name, int(others[writer]))
-        steps = [f"{turn}.act.{self._name}.0", f"{turn}.decide.{self._name}.0"]
-        steps = [step for step in steps if step in self._ids] or [f"{turn}.turn_end.-.0"]
-        return RowChange(
-            subject=self._subject(row, column),
-            turn=turn,
-            old=before[column].of_row(row),
-            new=after[column].of_row(row),
-            by=tuple([f"{self._name}/{writer}" for writer in by]),
-            reads=tuple(reads),
-            event_id=self._ids[steps[0]],
-        )
-
-    def changes(self, place: tuple[int, str], *, all_reads: bool) -> Iterator[RowChange]:
+    def changes(self, row: int, column: str, *, all_reads: bool) -> Iterator[RowChange]:
         """Yields the last change of a row's value and those behind it, the latest first.
 
         Of what a change has read it follows the value that was written last, or all values.
         """
-        row, column = place
-        pending = {(int(self.columns(self.turns)[column].turns[row]), row, column)}
+        pending = {(int(self.turn(self.turns).after[column].turns[row]), row, column)}
         while pending and max(pending)[0]:
             pending.remove(latest := max(pending))
-            yield (change := self.change(latest))
+            yield (change := self.change(*latest))
             latest_read = max(change.reads, key=lambda read: read.turn, default=None)
             for read in change.reads if all_reads else filter(None, (latest_read,)):
                 _, number, name = read.subject.split("/")
                 if read.turn:
                     pending.add((read.turn, int(number), name))
 
-    def _subject(self, row: object, column: str) -> str:
-        return f"{self._name}/{row}/{column}"
+    def change(self, turn: int, row: int, column: str) -> RowChange:
+        """Returns the change of a row's value in the turn that wrote it."""
+        rows, before, after = self.turn(turn)
+        last = int(after[column].writers[row])
+        by: dict[int, None] = {}
+        reads: dict[RowRead, None] = {}
+
+        def read(name: str, at: int) -> None:
+            value, written = before[name].of_row(at), int(before[name].turns[at])
+            reads[RowRead(f"{self._name}/{at}/{name}", value, written)] = None
+
+        if rows is not None and last != NO_ROW:
+            by[last] = None
+            for kind, values, where, of in rows.writes:
+                if column in values and kind != "append":
+                    hits = (where & (of == row)).nonzero()[0].tolist()
+                    by |= dict.fromkeys(hits)
+                    if hits and kind == "add":  # to what was there
+                        read(column, row)
+            for name, others in rows.reads:
+                if others is None:
+                    reads[RowRead(f"{self._name}/*/{name}", None, 0)] = None
+                    continue
+                for writer in [*by][:WRITERS_MAX]:
+                    read(name, int(others[writer]))
+        steps = (
+            f"{turn}.act.{self._name}.0",
+            f"{turn}.decide.{self._name}.0",
+            f"{turn}.turn_end.-.0",
+        )
+        return RowChange(
+            subject=f"{self._name}/{row}/{column}",
+            turn=turn,
+            old=before[column].of_row(row),
+            new=after[column].of_row(row),
+            by=tuple([f"{self._name}/{writer}" for writer in by]),
+            reads=tuple(reads),
+            event_id=next(self._ids[step] for step in steps if step in self._ids),
+        )
 
 
 def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowWhy:
@@ -221,7 +220,7 @@ def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowW
         played = PlayedRows(run, subject.partition("/")[0], parts)
         row, column = played.own.row_of(subject)
         value = played.own.columns[column].of_row(row)
-        chain = tuple(islice(played.changes((row, column), all_reads=False), CHAIN_MAX))
+        chain = tuple(islice(played.changes(row, column, all_reads=False), CHAIN_MAX))
     return RowWhy(subject, played.turns, value, chain, played.turns_played)
 
 
@@ -236,8 +235,9 @@ def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any
         own = [subject for subject in courses if subject.startswith(f"{name}/")]
         places = {subject: played.own.row_of(subject) for subject in own}
         for turn in range(played.turns, -1, -1):  # those since a checkpoint are played at once
+            columns = played.turn(turn).after if turn else played.turn(1).before
             for subject, (row, column) in places.items():
-                courses[subject].insert(0, played.columns(turn)[column].of_row(row))
+                courses[subject].insert(0, columns[column].of_row(row))
     return courses
 
 
@@ -259,7 +259,7 @@ def measure_row(
         row, column = played.own.row_of(subject)
         value = played.own.columns[column].of_row(row)
         steps: dict[str, None] = {}
-        for change in played.changes((row, column), all_reads=True):
+        for change in played.changes(row, column, all_reads=True):
             steps |= dict.fromkeys(f"{change.turn}.decide.{by}.0" for by in change.by)
             if len(steps) >= runs:
                 break

@@ -430,9 +430,10 @@ class RunRecorder:
         count = self._steps[step] = self._steps.get(step, 0) + 1
         return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
 
-    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
+    def set_value(self, variable: Variable, old: object, new: object, subject: str = "") -> Ids:
         """Records a value that was set from outside, at every verbosity; returns the cause."""
-        step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
+        step = self._step("set", NOBODY, subject or variable.subject)
+        causes = (self.turn_id or self.start_id,)
         return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
 
     def detail(

@@ -14,13 +14,7 @@ import msgspec
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD, NEIGHBOURS, talk_reach
-from thence.sim.populations.hooks import (
-    digests,
-    own_variables,
-    populations,
-    set_rows,
-    summaries,
-)
+from thence.sim.populations.hooks import populations, row_named, table_of
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -302,7 +296,7 @@ class Simulation:
                 self.models.seed = seed
         self.recorder.begin_turn(self._reads)
         world, table = self._ledger.world, self._ledger.table
-        if self._near is not None and world is not None and world.may_change:
+        if self._near is not None and world is not None and world.moves:
             # what "neighbours" reach depends on who is where, which is a cause of all reached
             self._near = RecordedState(self._ledger, self.recorder.turn)
             await self.caller.beside(self._roster.renew_reach)
@@ -311,8 +305,7 @@ class Simulation:
         state = await self.components.engine.run_turn(self._turn.play)
         if self._set_values():
             state = self._ledger.state(self.recorder.turn)
-        values = self._ledger.values
-        self.recorder.end_turn(digests(self._populations, table, values))
+        self.recorder.end_turn({one.name: one.digest for one in self._populations})
         self.history.append(state)
         if self._stored is not None:
             self._stored.check_state(self.recorder.turn, state.as_dict)
@@ -408,8 +401,12 @@ class Simulation:
         recorder, table = self.recorder, self._ledger.table
         if not (values := recorder.alterations.values_to_set(f"{recorder.turn}.set.-.")):
             return False
-        for variable, new in set_rows(self._populations, table, values, recorder.turn):
-            self._trace.set_value(variable, new)
+        for subject, value in values.items():
+            if row := row_named(self._populations, subject):
+                population, place, column = row
+                summary = population.set_row(place, column, value, recorder.turn)
+                variable = table[table.index(f"agent/{population.name}", column)]
+                self._trace.set_value(variable, summary, subject)
         for variable in table:
             if variable.subject in values:
                 new = variable.converted(values[variable.subject])
@@ -424,11 +421,10 @@ class Simulation:
 
     async def _start(self) -> None:
         agents, seed = self.components.agents, self.config.simulation.seed
-        table = self.config.table([agent.name for agent in agents], own_variables(agents))
         for population in self._populations:
             population.begin(seed, self.recorder.alterations)
-        first_values = {**self.config.initial_values(), **summaries(self._populations)}
-        initial = State(table, table.defaults()).replace(first_values)
+        table = table_of(self.config, agents)
+        initial = State(table, table.defaults()).replace(self.config.initial_values())
         world = World(self.config.spatial, table) if self.config.spatial.has_world else None
         if world is not None:
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))

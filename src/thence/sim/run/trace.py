@@ -393,10 +393,10 @@ class Trace:
         causes = self._recorder.provenance(view.causes)
         self._recorder.add_causes(self._ledger.provenance, indices, causes)
 
-    def set_value(self, variable: Variable, new: object) -> None:
-        """Sets a value that `alter` sets at the end of this turn."""
+    def set_value(self, variable: Variable, new: object, subject: str = "") -> None:
+        """Sets a value that `alter` sets at the end of this turn, under another subject maybe."""
         ledger, index = self._ledger, variable.index
-        cause = self._recorder.set_value(variable, ledger.values[index], new)
+        cause = self._recorder.set_value(variable, ledger.values[index], new, subject)
         ledger.values[index] = new
         ledger.provenance[index] = cause if self._is_written else ()
         ledger.follow((index,), self._recorder.add_causes)

@@ -136,8 +136,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
         `own_vars` are those of agents that have others than the scenario declares.
         """
-        declared, of_world = self.state_variables, declared_by(self.spatial)
-        agent_vars = (*declared.agent_vars, *of_world["agent_vars"])
+        declared = self.state_variables
+        agent_vars = (*declared.agent_vars, *declared_by(self.spatial))
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world:
             places = shape_of(self.spatial).places
@@ -145,7 +145,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
             agent_vars += (Declaration(name=HEARD, kind="list", sight="internal"),)
         return VariableTable(
             global_vars=declared.global_vars,
-            place_vars=(*declared.place_vars, *of_world["place_vars"]),
+            place_vars=declared.place_vars,
             agent_vars=agent_vars,
             places=places,
             agents=agents,
@@ -438,14 +438,14 @@ class _Reader:
 
     def _check_world(self, spatial: SpatialSettings) -> None:
         folder = self._file.parent if self._file else Path()
-        declared = {*self._declarations("agent_vars"), *self._declarations("place_vars")}
+        declared = self._declarations("agent_vars")
         self._spatial, faults = with_edges(spatial, folder, self._agents)
         for path, message, hint in faults:
             self._problems.add(("spatial", *path), message, hint)
-        for section, declarations in declared_by(self._spatial).items():
-            for name in declared.intersection(variable.name for variable in declarations):
-                message = f"the world declares {name} itself"
-                self._problems.add(("state_variables", section), message, "leave it out")
+        for variable in declared_by(self._spatial):
+            if variable.name in declared:
+                message = f"the world declares {variable.name} itself"
+                self._problems.add(("state_variables", "agent_vars"), message, "leave it out")
         self._location = POSITION if spatial.has_world else self._location
 
     def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
@@ -488,7 +488,7 @@ class _Reader:
             for path, declaration in self._shapes.fitting(Declaration)
             if path[1] == section
         }
-        of_world = declared_by(self._spatial).get(section, ())
+        of_world = declared_by(self._spatial) if section == "agent_vars" else ()
         return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:

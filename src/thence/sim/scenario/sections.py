@@ -107,7 +107,6 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     file: str | None = None
     directed: bool = False
     nodes: Literal["places", "agents"] = "places"
-    changes: bool = False
 
 
 class SpatialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

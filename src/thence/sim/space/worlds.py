@@ -1,8 +1,7 @@
 """The world of a run: a grid or a network, and who is where on it.
 
 A cell of a grid is named "column,row", from "0,0" on; the places of a network are those of the
-scenario, or the agents themselves. Positions are the agents' variable `position`. A network that
-changes holds its edges in variables too, `links`; else they are facts.
+scenario, or the agents themselves. Positions are the agents' variable `position`; edges are facts.
 
 A question reads what its answer depends on. Who is at a place depends on the positions of those who
 are there, and of those who went from there last; and on all others, who did not come: the variable
@@ -29,7 +28,7 @@ from thence.sim.scenario.sections import (
 )
 from thence.sim.scenario.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
 
-POSITION, LINKS = "position", "links"
+POSITION = "position"
 Read = Callable[[int], Any]
 Fault = tuple[tuple[str | int, ...], str, str]
 
@@ -69,36 +68,20 @@ class Graph:
     def __init__(
         self, spatial: SpatialSettings, network: NetworkSettings, table: VariableTable | None = None
     ) -> None:
-        self.changes, self._is_directed = network.changes, network.directed
-        self.owner = "agent" if network.nodes == "agents" else "place"
         self._table = table
         self.places: dict[str, Any] = dict.fromkeys(place.name for place in spatial.places)
         self.edges: dict[str, dict[str, Any]] = {}
         for edge in network.edges:
-            for start, goal in self.directions(*edge.ends):
-                self.edges.setdefault(start, {})[goal] = edge.attributes
+            start, goal = edge.ends
+            self.edges.setdefault(start, {})[goal] = edge.attributes
+            if not network.directed:
+                self.edges.setdefault(goal, {})[start] = edge.attributes
             self.places.update(dict.fromkeys(edge.ends))
         self.gone: Mapping[str, str] = {}  # agents that were removed, whom no edge leads to
 
-    def directions(self, start: str, goal: str) -> list[tuple[str, str]]:
-        """Returns an edge in each direction that it has."""
-        return [(start, goal)] if self._is_directed else [(start, goal), (goal, start)]
-
-    def variable(self, place: str) -> int:
-        """Returns the index of the variable with the edges of a place."""
-        assert self._table is not None, "a run has a table"
-        return self._table.index(f"{self.owner}/{place}", LINKS)
-
-    def links(self, place: str, read: Read) -> dict[str, Any]:
-        """Returns the attributes of a place's edges, by the place they lead to."""
-        if self.changes:
-            links: dict[str, Any] = read(self.variable(place))
-            return links
-        return self.edges.get(place, {})
-
     def near(self, place: str, read: Read) -> Sequence[str]:
         """Returns the places that an edge leads to."""
-        names = [*self.links(place, read)]
+        names = [*self.edges.get(place, {})]
         if self._table is None or self.gone.keys().isdisjoint(names):
             return names
         read(self._table.index(MAP, WHEREABOUTS))
@@ -118,7 +101,6 @@ class World:
         self.shape = shape_of(spatial, table)
         self.is_of_agents = network is not None and network.nodes == "agents"
         self.moves = spatial.moves and not self.is_of_agents
-        self.may_change = self.moves or (network is not None and network.changes)
         self.whereabouts = table.index(MAP, WHEREABOUTS)
         self.positions: dict[int, str] = {}
         self.gone: dict[str, str] = {}
@@ -141,15 +123,12 @@ class World:
                 raise _map_error("place", place, cause, f"the nearest is {near[0]}" if near else "")
 
     def placed(self, state: State, chance: Callable[[str], random.Random]) -> State:
-        """Returns the first state: with the edges, and agents without a position placed by chance.
+        """Returns the first state, with agents without a position placed by chance.
 
         `chance` returns the random stream of an agent.
         """
         first: dict[tuple[str, str], object] = {}
-        shape, places = self.shape, list(self.shape.places)
-        if isinstance(shape, Graph) and shape.changes:
-            for place, links in shape.edges.items():
-                first[f"{shape.owner}/{place}", LINKS] = links
+        places = list(self.shape.places)
         for agent in () if self.is_of_agents or not places else _agents(self.table):
             if state.agent(agent).get(POSITION) == "":  # a population is nowhere
                 first[f"agent/{agent}", POSITION] = chance(agent).choice(places)
@@ -291,7 +270,7 @@ class WorldMap:
         self._world.check(start, goal)
         if isinstance(self._shape, Grid):
             return None
-        return self._shape.links(start, self._view.value).get(goal)
+        return self._shape.edges.get(start, {}).get(goal)
 
     def position(self, agent: str) -> str:
         """Returns the place of an agent, "" if it is nowhere, as who was removed."""
@@ -357,28 +336,9 @@ class WorldMap:
         self._world.check(*[place] if place else ())
         self._view.put(self._world.table.index(f"agent/{agent}", POSITION), place)
 
-    def link(self, start: str, goal: str, **attributes: Any) -> None:
-        """Adds an edge to a network that changes, or gives it other attributes, as `move` does."""
-        self._edit(start, goal, attributes)
-
-    def unlink(self, start: str, goal: str) -> None:
-        """Takes an edge away, if there is one, as `move` does."""
-        self._edit(start, goal, None)
-
     def _sees(self, agent: str) -> bool:
         """Reports whether the view sees where an agent is; all see the nodes of a network."""
         return self._world.is_of_agents or self._view.sees(f"agent/{agent}", POSITION)
-
-    def _edit(self, start: str, goal: str, edge: Mapping[str, Any] | None) -> None:
-        self._world.check(start, goal)
-        shape = self._shape
-        if isinstance(shape, Grid) or not shape.changes:
-            hint = "write a network with changes: true in spatial"
-            raise _map_error("edge", f"{start} to {goal}", "no edge of this world changes", hint)
-        for a, b in shape.directions(start, goal):
-            links = shape.links(a, self._view.value)
-            links.pop(b, None)
-            self._view.put(shape.variable(a), links | ({} if edge is None else {b: edge}))
 
     def _search(
         self, start: str, *, steps: float = float("inf"), goal: str = ""
@@ -408,14 +368,12 @@ def shape_of(spatial: SpatialSettings, table: VariableTable | None = None) -> Gr
     return Graph(spatial, spatial.network, table)
 
 
-def declared_by(spatial: SpatialSettings) -> dict[str, tuple[Declaration, ...]]:
-    """Returns the variables that a world declares itself, for each agent and each place."""
+def declared_by(spatial: SpatialSettings) -> tuple[Declaration, ...]:
+    """Returns the variables that a world declares itself, for each agent."""
     network = spatial.network
-    links = (Declaration(name=LINKS, kind="dict"),) if network and network.changes else ()
-    if network and network.nodes == "agents":
-        return {"agent_vars": links, "place_vars": ()}
-    position = (Declaration(name=POSITION, kind="str"),) if spatial.has_world else ()
-    return {"agent_vars": position, "place_vars": links}
+    if not spatial.has_world or (network and network.nodes == "agents"):
+        return ()
+    return (Declaration(name=POSITION, kind="str"),)
 
 
 def with_edges(

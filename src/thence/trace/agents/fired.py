@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORM = 1
 LOG = "thence/agents"
 SPOOL = "spool"
+FIRED = ".fired-"  # and the name of a tool
 ERRORS = "errors.log"
 ERRORS_BYTES_MAX = 256 * 1024
 INPUT_BYTES_MAX = 16 * 1024 * 1024
@@ -236,16 +237,12 @@ def _give_up(*_: object) -> "NoReturn":
     raise TimeoutError
 
 
-def record(bridge: str, cwd: str, root: "str | None", data: bytes) -> bytes:
+def record(head: "dict[str, object]", data: bytes) -> bytes:
     """Returns the content of a spool file; the input stands in it as it came, from line 2 on."""
-    return _content_of(_head(bridge, cwd, root, data), data)
-
-
-def _content_of(head: "dict[str, object]", data: bytes) -> bytes:
     return b'%b,"input":\n%b\n}' % (_written(head)[:-1], data.strip() or b"null")
 
 
-def _head(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str, Any]":
+def head_of(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str, Any]":
     """Returns what a spool file has beside the input."""
     chain = ancestors(os.getppid())
     agent = next((process for process in chain if not _is_shell_of_hook(process[0])), None)
@@ -413,19 +410,32 @@ def fire(arguments: "list[str]") -> None:
         note_error(folders, f"{bridge}: lost the input of a hook: it has {size} bytes")
         return
     name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(3).hex()}.json"
-    head = _head(bridge, cwd, root, data)
+    head = head_of(bridge, cwd, root, data)
     edits_in, failures = head.pop("edits_in", ()), []
-    content = _content_of(head, data)
+    content = record(head, data)
     for folder in folders:
         try:
             keep(folder, name, content)
+            if "runner" not in head:
+                _note_firing(folder, bridge, head["time_ns"])
             break
         except OSError as error:
             failures.append(f"{folder}: {error.strerror or error}")
     else:
         note_error(folders, f"{bridge}: lost the input of a hook: {'; '.join(failures)}")
     for other in _others(os.path.realpath(log), head.get("session", ""), edits_in):
-        keep(os.path.join(other, SPOOL), name, _content_of({**head, "log": log}, data))
+        keep(os.path.join(other, SPOOL), name, record({**head, "log": log}, data))
+
+
+def _note_firing(folder: str, bridge: str, time_ns: int) -> None:
+    """Gives a file of a tool in a spool the time at which its hook fired last."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        mark = os.open(os.path.join(folder, f"{FIRED}{bridge}"), flags, 0o600)
+        os.utime(mark, ns=(time_ns, time_ns))
+        os.close(mark)
+    except OSError:  # as where somebody's name of an agent is no name of a file
+        pass
 
 
 def _others(log: str, session: str, edits_in: "Iterable[str]") -> "list[str]":

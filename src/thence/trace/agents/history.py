@@ -29,6 +29,7 @@ _DIFF = (
     *("-r", "-p", "-M", "-U3", "--inter-hunk-context=0", "--full-index", "--submodule=short"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
 )
+_SIGNS = (b" ", b"+", b"-", b"\\")
 COMMITS_AT_ONCE = 50  # their diffs are in memory together
 _SESSION = re.compile(rf"^{TRAILER}: *(\S+)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
@@ -63,12 +64,6 @@ class CommitInfo(NamedTuple):
         return [one for one in _REVERTS.findall(self.body) if len(one) == len(self.commit)]
 
     @property
-    def is_by_bot(self) -> bool:
-        """True if the author's name or mail says that it is a bot."""
-        mailbox = self.author_email.partition("@")[0]
-        return self.author.endswith("[bot]") or mailbox.endswith("[bot]")
-
-    @property
     def authorship(self) -> tuple[str, str, int]:
         """What git keeps of the author when a commit is rewritten or picked."""
         return self.author, self.author_email, self.author_time
@@ -94,8 +89,17 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     """Yields the hunks of each commit that git writes, "" if it names none."""
     commit, hunks = "", list[Hunk]()
     old_path = path = b""
-    rest = iter(lines)
-    for line in rest:
+    rows: list[tuple[str, str]] | None = None  # of a hunk whose lines follow
+    width = 1  # a sign for each parent
+    for line in lines:
+        if rows is not None and line.startswith(_SIGNS):
+            signs, text = line[:width], text_of_line(line[width:])
+            is_gone = b"-" in signs
+            # the last is a remark on a line without its end
+            if not (is_gone and width > 1) and not signs.startswith(b"\\"):
+                rows.append(("-" if is_gone else " " if b" " in signs else "+", text))
+            continue
+        rows = None
         if _ID.fullmatch(line):
             if commit:
                 yield commit, tuple(hunks)
@@ -105,24 +109,10 @@ def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
         elif line.startswith(b"+++ "):
             path = line[4:].removesuffix(b"\t")
         elif span := _SPAN.match(line):
-            starts = [tuple(map(int, one[1:].split(b","))) for one in span[2].split()]
-            remaining, width = [(*one, 1)[1] for one in starts], len(span[1]) - 1
-            texts = list[tuple[str, str]]()
-            while any(remaining):
-                row = next(rest)
-                signs, text = row[:width], text_of_line(row[width:])
-                if signs.startswith(b"\\"):  # a remark on a last line without its end
-                    continue
-                is_gone = b"-" in signs
-                sign = "-" if is_gone else " " if b" " in signs else "+"
-                for parent, one in enumerate(signs):
-                    remaining[parent] -= (one == ord("-")) if is_gone else (one == ord(" "))
-                remaining[-1] -= not is_gone
-                if not is_gone or width == 1:
-                    texts.append((sign, text))
+            starts = [int(one[1:].partition(b",")[0]) for one in span[2].split()]
             paths = [path_of(name) for name in (path, old_path) if name != b"/dev/null"]
-            starting = starts[-1][0], starts[0][0]
-            hunks.append(Hunk(paths[0], paths[-1], *starting, tuple(texts), commit))
+            rows, width = [], len(span[1]) - 1
+            hunks.append(Hunk(paths[0], paths[-1], starts[-1], starts[0], rows, commit))
     yield commit, tuple(hunks)
 
 
@@ -142,19 +132,12 @@ class CommitHistory:
             return frozenset()
 
     @cached_property
-    def made_here(self) -> dict[str, bool]:
-        """The commits that reflogs note as made in this clone, and if in this working tree.
-
-        Their entries are kept for 90 days.
-        """
-        form = "--format=%H%x1f%gd%x1f%gs"
-        answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        commits: dict[str, bool] = {}
-        for entry in answer.out.decode("utf-8", "replace").split("\0"):
-            commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
-            if _MADE.match(words) and not _MOVED.match(words):
-                commits[commit] = commits.get(commit, False) or selector.startswith("HEAD@")
-        return commits
+    def made_here(self) -> set[str]:
+        """The commits that git notes as made in this working tree, for 90 days."""
+        answer = self.repo.git.ask("log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--")
+        text = answer.out.decode("utf-8", "replace")
+        entries = (line.partition(" ") for line in text.split("\n"))
+        return {one for one, _, how in entries if _MADE.match(how) and not _MOVED.match(how)}
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

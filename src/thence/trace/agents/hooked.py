@@ -9,9 +9,8 @@ cline 3.0.65 were read as they send, opencode 1.18.33 through its plugin.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -29,7 +28,6 @@ from thence.trace.agents.fired import (
     PATH_MEMBERS,
     Process,
     repository,
-    users_folder,
 )
 from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
 from thence.trace.agents.sessions import (
@@ -44,10 +42,7 @@ from thence.trace.agents.sessions import (
 )
 
 NAME_CHARACTERS_MAX = 200
-# so much of so many transcripts is read to find the session that was forked
-_BEGINNING_BYTES = 4 * 1024 * 1024
-_FORKS_MAX = 100
-_LINE_ID = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
+_BEGINNING_BYTES = 64 * 1024
 _ANSWER_CHARACTERS_MAX = 10_000
 # the first so many edits of a call are told apart; its input has all
 FILES_MAX = 1_000
@@ -59,6 +54,10 @@ _NS_MAX = 7_258_118_400 * 10**9
 _COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
 _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
 _SHARED = ("session_id", "prompt_id", *_COMMON)
+_FACTS = {name: name for name in ("source", "model", "reason", "trigger", "prompt", "message")}
+_FACTS |= {name: name for name in ("error", "is_interrupt")}
+_FACTS |= {"tool_name": "tool", "tool_input": "input", "tool_response": "answer"}
+_FACTS |= {"last_assistant_message": "message"}
 # hooks behind which the calls before them get no answer any more
 _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop", "sessionend"}
 # what an agent sends to itself in the place of a user's words, with the call that it is about
@@ -103,10 +102,6 @@ _INNER = ("tool_call", "tool_result")
 _CALL_AS_TEXTS = ("pre_tool_use", "post_tool_use")
 _CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
-# so much of a session of cline is read to find what its user asked
-_MESSAGES_BYTES_MAX = 64 * 1024 * 1024
-_SESSION_NAME = re.compile(r"[\w-]{1,200}")
-_USER_INPUT = re.compile(r"<user_input[^>]*>(.*)</user_input>", re.DOTALL)
 _OLD = ("old_string", "oldString", "old_text")
 _SEVERAL = ("edits", "replacements")
 _ORIGINAL = ("originalFile", "original_file", "originalContent")
@@ -179,15 +174,10 @@ def new_event(
     return event
 
 
-def events_of(
-    spooled: Spooled,
-    table: SessionTable,
-    text_before: Callable[[str], object] = lambda begin: None,
-) -> list[HostEvent]:
+def events_of(spooled: Spooled, table: SessionTable) -> list[HostEvent]:
     """Returns the events of a file, and notes them in the table; raises Unreadable.
 
-    `text_before` returns what the event of a call's begin has of the file. None at all stand for
-    what the log has already: a hook that is installed twice fires twice.
+    None at all stand for what the log has already: a hook that is installed twice fires twice.
     """
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
@@ -196,13 +186,7 @@ def events_of(
     if not name:
         raise Unreadable("it names no hook")
     call = _Call(spooled, table)
-    call.text_before = text_before
-    events = [*_before(call, name), _event(call, name)]
-    is_clines = name == "sessionstart" and spooled.bridge == "cline"
-    if is_clines and (text := asked_of_cline(call.input)):
-        facts = {"prompt": text, "process": spooled.process}
-        events.append(call.other("prompt", {}).event("prompt", facts, certain(call.session.begin)))
-    return [event for event in events if event]
+    return [event for event in (*_before(call, name), _event(call, name)) if event]
 
 
 class _Call:
@@ -211,8 +195,6 @@ class _Call:
     `says_its_end` of agents whose hooks tell that a session was left. Codex keeps those of its
     terminal in a daemon: what is unfinished there is a call.
     """
-
-    text_before: Callable[[str], object]
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
@@ -228,17 +210,12 @@ class _Call:
         value = text_of(self.input, name)
         return value[:NAME_CHARACTERS_MAX] if value else None
 
-    def take(self, name: str) -> Any:
-        """Returns a member, which is then not among `more`."""
-        self._used.add(name)
-        return self.input.get(name)
-
     def use_id(self) -> str:
         """Returns the id of the tool call; of an agent that gives none, one by what it calls.
 
         The first call of several that are alike has no answer yet.
         """
-        self.take("tool_use_id")
+        self._used.add("tool_use_id")
         if own := self.text("tool_use_id"):
             return own
         words = [self.name, self.input.get("tool_name"), self.input.get("tool_input")]
@@ -286,12 +263,19 @@ class _Call:
         subject: str | None = None,
         **members: Any,
     ) -> HostEvent:
-        """Returns an event, of the session and by who asked for it unless others are named."""
-        spooled = self.spooled
-        common = {new: self.input[old] for old, new in _COMMON.items() if self.input.get(old)}
-        facts = {**facts, "session": self.name, "cwd": spooled.cwd, **common}
+        """Returns an event, of the session and by who asked for it unless others are named.
+
+        It has what its hook was given and besides, or in its place, `facts`.
+        """
+        spooled, given = self.spooled, self.input
+        own = given.keys() & _FACTS.keys()
+        names = {old: new for old, new in _FACTS.items() if old == new or new not in own}
+        common = {new: given[old] for old, new in _COMMON.items() if given.get(old)}
+        facts = {**{new: given.get(old) for old, new in names.items()}, **facts}
+        facts |= {"session": self.name, "cwd": spooled.cwd, "process": spooled.process, **common}
         facts |= {"prompt_id": self.prompt_id, "root": self.root()}
-        facts["more"] = {k: v for k, v in self.input.items() if k not in self._used} or None
+        used = self._used | names.keys()
+        facts["more"] = {name: value for name, value in given.items() if name not in used} or None
         if causes is None:
             causes = self.session.asked_by(self.agent, self.prompt_id)
         actor = f"{spooled.actor}/{self.agent_type or self.agent}" if self.agent else None
@@ -302,36 +286,29 @@ class _Call:
 
 def _event(call: _Call, hook: str) -> HostEvent | None:
     """Returns the event of a hook, None for one that the log has."""
-    session, agent, take = call.session, call.agent, call.take
-    process = call.spooled.process
+    session, agent = call.session, call.agent
     match hook:
         case "sessionstart":
             # one that is open was resumed, or its conversation compacted
             earlier = session.begin if session.is_open else None
-            facts = {"source": take("source"), "model": take("model"), "process": process}
             causes = certain(earlier or session.last_turn)
-            if facts["source"] == "fork" and earlier is None and (old := _origin(call)):
-                facts["forked_from"], causes = old, certain(call.table.of(old).begin)
             begins = earlier is None and call.says_its_end
-            return call.event("session.begun", facts, causes, begins=begins)
+            return call.event("session.begun", {}, causes, begins=begins)
         case "sessionend":
             ends = session.begin if session.is_open and call.says_its_end else None
-            facts = {"reason": take("reason")}
-            return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
+            return call.event("session.ended", {}, certain(session.last_turn), ends=ends)
         case "userpromptsubmit" if agent is not None:  # what another agent wrote to it
-            facts = {"prompt": take("prompt"), "process": process}
-            return call.event("task", facts, subject=f"agent/{agent}")
+            return call.event("task", {}, subject=f"agent/{agent}")
         case "userpromptsubmit" if session.prompt_of(call.prompt_id) is not None:
             return None
         case "userpromptsubmit":
-            text = take("prompt")
+            text = call.input.get("prompt")
             if isinstance(text, str) and _NO_WORDS.match(text):  # a machine's
                 named = _USE_ID.search(text)
                 begin = session.use_ids.get(named[1]) if named else None
                 causes = certain(begin) if begin else session.asked_by(None, None)
-                return call.event("woken", {"text": text, "process": process}, causes)
-            facts = {"prompt": text, "process": process}
-            return call.event("prompt", facts, certain(session.begin))
+                return call.event("woken", {"text": text, "prompt": None}, causes)
+            return call.event("prompt", {}, certain(session.begin))
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
             return _tool_event(call, hook)
         case "subagentstart" if agent is not None:
@@ -339,19 +316,15 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             words = call.caller(agent), f"agent/{agent}"
             return call.event("subagent.begun", {}, *words, begins=True) if is_new else None
         case "subagentstop" if agent in session.subagents:
-            facts = {"message": take("last_assistant_message")}
             subagent = session.subagents[agent]
             words = certain(session.answers.get(agent)), f"agent/{agent}"
             ends = subagent.event_id if subagent.is_open else None
-            return call.event("subagent.ended", facts, *words, ends=ends)
+            return call.event("subagent.ended", {}, *words, ends=ends)
         case "stop" | "stopfailure" | "interrupt":
-            facts = {"message": take("last_assistant_message"), "error": take("error")}
-            return call.event("turn.ended", {**facts, "is_interrupt": hook == "interrupt" or None})
+            return call.event("turn.ended", {"is_interrupt": True} if hook == "interrupt" else {})
         case "posttoolbatch":
             return None  # its calls are taken one by one
-    facts = {name: take(name) for name in ("message", "trigger", "reason")}
-    facts |= {"name": take("hook_event_name"), "tool": take("tool_name")}
-    return call.event("notice", {**facts, "input": take("tool_input")})
+    return call.event("notice", {"name": call.input.get("hook_event_name")})
 
 
 def _tool_event(call: _Call, hook: str) -> HostEvent | None:
@@ -359,16 +332,14 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     begin = session.use_ids.get(use_id)
     if use_id in session.answered or (begin and hook == "pretooluse"):
         return None
-    subject, value = f"tool/{use_id}", call.take("tool_input")
-    facts = {"tool": call.take("tool_name")}
+    subject, value = f"tool/{use_id}", call.input.get("tool_input")
+    answer: Any = call.input.get("tool_response")
     is_shell = call.text("tool_name") in SHELLS
     runs = next(iter(call.spooled.chain), None) if is_shell else None
     if hook == "pretooluse":
-        facts |= {"input": value, "process": call.spooled.process, "hook": runs}
-        facts["before"] = call.spooled.before
-        return call.event("tool.begun", facts, subject=subject, begins=True)
-    answer = call.take("tool_response")
-    facts |= {"answer": answer, "input": None if begin else value}
+        noted = {"hook": runs, "before": call.spooled.before}
+        return call.event("tool.begun", noted, subject=subject, begins=True)
+    facts: dict[str, Any] = {"input": None} if begin else {}
     if call.text("tool_name") in CALLERS:  # the answer names the subagent that the call has begun
         told = answer
         with suppress(TypeError, LookupError, ValueError, RecursionError):
@@ -378,13 +349,10 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     ends = begin if use_id in session.calls else None
     causes = Causes() if ends else certain(begin) if begin else None
     if hook == "posttoolusefailure":
-        facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
         return call.event("tool.failed", facts, causes, subject, ends=ends)
     is_background = isinstance(answer, Mapping) and answer.get("backgroundTaskId")
     facts |= {"hook": runs if is_background else None}
-    before = call.text_before(begin) if begin else None
-    edits = edits_in(value, answer, before if isinstance(before, str) else None)
-    files, omitted = placed(edits, call.root(), call.spooled)
+    files, omitted = placed(edits_in(value, answer), call.root(), call.spooled)
     facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
@@ -396,7 +364,7 @@ def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
     that an agent went on without an answer: the call was refused, or interrupted.
     """
     if hook == "posttoolbatch":
-        calls = call.take("tool_calls")
+        calls = call.input.get("tool_calls")
         for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
             if isinstance(one, Mapping):
                 members = {**one, "error": one.get("tool_response"), "tool_response": None}
@@ -410,21 +378,6 @@ def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
         for kind, subject, one in call.session.abandoned(call.agent, has_ended=has_ended):
             own = call.other(subject, {"agent_id": one.agent})
             yield own.event(kind, facts, Causes(), subject, actor=one.actor, ends=one.event_id)
-
-
-def _origin(call: _Call) -> str | None:
-    """Returns the session whose conversation a fork of Claude Code repeats, None if unknown.
-
-    2.1.332 names it nowhere: the transcript of the fork begins with the other's lines. Of several
-    it is the one with which it shares most.
-    """
-    path = text_of(call.input, "transcript_path") or ""
-    names = [name for name in call.table.sessions if name != call.name and "/" not in name]
-    near = {name: f"{os.path.dirname(path)}/{name}.jsonl" for name in names[-_FORKS_MAX:]}
-    own = {*_LINE_ID.findall(_beginning(path))}
-    shared = {name: len(own & {*_LINE_ID.findall(_beginning(near[name]))}) for name in near}
-    best = [name for name, count in shared.items() if count and count == max(shared.values())]
-    return best[0] if len(best) == 1 else None
 
 
 def _beginning(path: str) -> bytes:
@@ -531,36 +484,17 @@ def event_name(form: Mapping[str, Any]) -> str:
     return "posttoolusefailure" if name == "posttooluse" and has_failed else name
 
 
-def asked_of_cline(members: Mapping[str, Any]) -> str | None:
-    """Returns what a user asked of cline before a task began; None where it can't be told.
-
-    No hook of 3.0.65 has it. It is in the file of the session's messages.
-    """
-    name = text_of(members, "session_id") or ""
-    path = users_folder("", ".cline/data/sessions", f"{name}/{name}.messages.json")
-    if not _SESSION_NAME.fullmatch(name):
-        return None
-    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-        began_ms = datetime.fromisoformat(members["timestamp"]).timestamp() * 1000
-        with open(path, "rb") as file:
-            messages = json.loads(file.read(_MESSAGES_BYTES_MAX))["messages"]
-        asked = [one for one in messages if one["role"] == "user" and one["ts"] <= began_ms]
-        texts = [part["text"] for one in asked for part in one["content"] if part["type"] == "text"]
-        return str(_USER_INPUT.findall(texts[-1])[0])
-    return None
-
-
-def edits_in(value: object, answer: object, before: str | None) -> Iterator[dict[str, Any]]:
+def edits_in(value: object, answer: object) -> Iterator[dict[str, Any]]:
     """Yields what a tool wrote into files: `path` as it was told, `added`, `removed`.
 
     `is_hunk` have whole lines. Of a file that is written whole `removed` is what it had before, as
-    the answer has it or else the hook saw it; both are missing where nobody knows.
+    the answer has it, else missing: `before` of the call's begin is what the hook saw.
     """
     told, said = map_of(value), map_of(answer)
     said = {**said, **map_of(said.get("returnDisplay"))}
     is_new = said.get("type") == "create" or said.get("isNewFile") is True
     texts = [said[name] for name in _ORIGINAL if name in said]
-    old = "" if is_new else next((text for text in texts if isinstance(text, str)), before)
+    old = "" if is_new else next((text for text in texts if isinstance(text, str)), None)
     counts = map_of(said.get("diffStat"))  # gemini-cli and qwen-code count what their user changed
     is_users = said.get("userModified") is True or told.get("modified_by_user") is True
     is_users |= any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))

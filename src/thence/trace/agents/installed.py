@@ -149,10 +149,7 @@ def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[Ho
     """
     places = [*_places(tool, is_users)]
     places = [place for place in places if has_trailer or place.path.name != _TRAILER_HOOK]
-    has_both = tool != "git" and fired.repository(str(Path.cwd()))
-    others = [*_places(tool, not is_users)] if has_both else []
-    is_others = any(_state(place)[0] == "installed" for place in others)
-    helper = (others if is_others else places)[0].helper
+    helper = places[0].helper
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
     text = _SCRIPT.read_text().replace("PYTHON", python, 1).replace("PROGRAM", program, 1)
@@ -160,10 +157,6 @@ def install(tool: str, is_users: bool, has_trailer: bool = False) -> Iterator[Ho
     if tool == "git":
         (helper.parent / _GIT_MARK).touch()
     for place in places:
-        if is_others:
-            note = f"{others[0].path} has them already, and both would run"
-            yield HookFile(tool, place.path, "unchanged", note)
-            continue
         change, note = _changed(place), ""
         if tool == "git" and not place.path.is_relative_to(helper.parents[2]):
             note = "it is in the working tree: the added lines do nothing in other clones"

@@ -2,8 +2,8 @@
 
 Whoever opens the log next does it, before reading. An event's id follows from its file's name, so
 that a file which outlives its event is not taken in twice. A file that stands for no event is moved
-to `refused` in the spool, with a line in `errors.log`. The draft of a hook that was killed is taken
-in too if it is whole, else removed.
+to `refused` in the spool, with a line in `errors.log`. The draft of a hook that was killed, which
+was never acknowledged, is removed.
 
 Nothing is appended before the settings that mask secrets are on the device. A file in the spool
 says that they were made: a user who removes them afterwards turns masking off.
@@ -33,24 +33,25 @@ from thence.log.files.disk import OS_DISK
 from thence.log.masking import read_redact_settings
 from thence.log.open import Log, LogSettings, open_log
 from thence.log.read.opening import opened_vocabulary
-from thence.trace.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
+from thence.trace.agents.fired import ERRORS, FIRED, FORM, SPOOL, note_error, spools, sync_folder
 from thence.trace.agents.hooked import Spooled, Unreadable, events_of, in_claudes_form
-from thence.trace.agents.known_agents import AGENTS
 from thence.trace.agents.sessions import SHELLS, SessionTable, text_of
 
 BODIES_FROM = 1024
 REFUSED = "refused"
 _NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{6}\.json")
-_DRAFT = re.compile(rf"\.({_NAME.pattern})\.part")
-# a hook ends within 10 s, or its agent ends it
-_DRAFT_S = 120
+_DRAFTS_S = 120  # a hook ends within 10 s, or its agent ends it
 _OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
 _FILE_BYTES_MAX = 64 * 1024 * 1024
-# so far the spool and the log are looked through for when a tool's hook last fired
-_READ_MAX = 100
 _BATCH_FILES = 256
 _BATCH_BYTES = 8 * 1024 * 1024
 _LOCK_WAIT_S = 10.0
+# what an event has in each log that it is in
+_COPIED = (
+    *("event_type", "payload", "subject", "actor", "stream", "caused_by", "event_id"),
+    *("timestamp", "begins", "ends"),
+)
+_COPIED_OF_HEADER = ("source", "source_id", "inferred_causes")
 _KEPT = ".sessions"
 _KEPT_FORM = 1
 _KEPT_EVENTS_MIN = 5_000
@@ -89,7 +90,7 @@ def is_masked(folder: Path) -> bool:
 
 def is_waiting(folder: Path) -> bool:
     """Reports whether a hook has left something for a log; cheap where there are no hooks."""
-    return any(True for spool in _spools(folder) for _ in chain(_names(spool), _drafts(spool)))
+    return any(True for spool in _spools(folder) for _ in _names(spool))
 
 
 def waiting(folder: Path) -> tuple[int, int]:
@@ -109,23 +110,11 @@ def last_error(folder: Path) -> str:
 
 
 def last_fired(folder: Path) -> dict[str, str]:
-    """Returns when each tool's hooks last fired, by what waits in the spool and by the log."""
+    """Returns when each tool's hooks last fired."""
     times: dict[str, str] = {}
-    for spool in _spools(folder):
-        for name in sorted(_names(spool), reverse=True)[:_READ_MAX]:
-            with suppress(ValueError, OSError):
-                spooled = read_spooled(spool / name)
-                fired = timestamp_at(spooled.time_ns // 1000)
-                times[spooled.actor] = max(times.get(spooled.actor, ""), fired)
-    if not (folder / ".thence").is_dir():
-        return times
-    with suppress(ThenceError), open_agents_log(folder) as opened:
-        for tool in {*AGENTS, "git"} - times.keys():
-            types = ("commit", "rewrite") if tool == "git" else ()
-            actors = () if types else (tool,)
-            page = opened.query(limit=_READ_MAX, descending=True, type=types, actor=actors)
-            own = [event.timestamp for event in page.events if event.header.source == tool]
-            times |= {tool: own[0]} if own else {}
+    for mark in (mark for spool in _spools(folder) for mark in spool.glob(f"{FIRED}*")):
+        tool, fired = mark.name.removeprefix(FIRED), timestamp_at(mark.lstat().st_mtime_ns // 1000)
+        times[tool] = max(times.get(tool, ""), fired)
     return times
 
 
@@ -196,20 +185,13 @@ class _Intake:
         self._log = log
         self._table, self._newest_id = _stored(log)
         self._spools = _spools(log.folder)
-        self._before: dict[str, object] = {}
-
-    def _text_before(self, begin: str) -> object:
-        """Returns the text of a file from before the call that an event began, None if unknown."""
-        if begin not in self._before and self._log.holds(begin):
-            payload = self._log.get(begin).payload
-            return payload.get("before") if payload else None
-        return self._before.get(begin)
 
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
-        for spool in self._spools:
-            for draft in [*_drafts(spool)]:
-                self._adopt(draft)
+        for draft in (draft for spool in self._spools for draft in spool.glob(".*.part")):
+            with suppress(OSError):
+                if time.time() - draft.lstat().st_mtime > _DRAFTS_S:
+                    draft.unlink()
         count = size = 0
         events: dict[Path, list[HostEvent]] = {}
         for path in _paths(self._spools):
@@ -218,12 +200,7 @@ class _Intake:
             try:
                 spooled = read_spooled(path)
                 earlier = self._earlier(spooled) if spooled.log else []
-                own = [*earlier, *events_of(spooled, self._table, self._text_before)]
-                self._before |= {
-                    event.event_id or "": (event.payload or {}).get("before")
-                    for event in own
-                    if event.event_type == "tool.begun"
-                }
+                own = [*earlier, *events_of(spooled, self._table)]
             except Exception as error:  # boundary: input that nobody thought of
                 is_told = isinstance(error, Unreadable)
                 self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
@@ -252,44 +229,19 @@ class _Intake:
         events: dict[str, HostEvent] = {}
         with suppress(ThenceError), open_log(spooled.log, create=False) as log:
             for event in log.read():
-                origin = event.header.source, event.header.source_id or ""
-                if event.stream == name and origin[0] != "git" and origin[1] < spooled.source_id:
-                    events[event.event_id] = HostEvent(
-                        event.event_type,
-                        event.payload,
-                        event.subject,
-                        event.actor,
-                        name,
-                        event.caused_by,
-                        event.event_id,
-                        timestamp=event.timestamp,
-                        begins=event.begins,
-                        ends=event.ends,
-                        source=origin[0],
-                        source_id=origin[1],
-                        inferred_causes=event.header.inferred_causes,
-                    )
+                header = event.header
+                is_before = (header.source_id or "") < spooled.source_id
+                if event.stream == name and header.source != "git" and is_before:
+                    facts = {one: getattr(event, one) for one in _COPIED}
+                    facts |= {one: getattr(header, one) for one in _COPIED_OF_HEADER}
+                    events[event.event_id] = HostEvent(**facts)
                     _note(self._table, event)
         for file in files:
             is_own = text_of(in_claudes_form(file.input), "session_id") == name
             if is_own and file.source_id < spooled.source_id:
-                own = events_of(file, self._table, self._text_before)
+                own = events_of(file, self._table)
                 events |= {event.event_id or "": event for event in own}
         return [*events.values()]
-
-    def _adopt(self, draft: Path) -> None:
-        """Gives the draft of a killed hook its name if it is whole, else removes it."""
-        path = draft.with_name(_DRAFT.sub(r"\1", draft.name))
-        try:
-            read_spooled(draft)
-            draft.rename(path)
-        except (Unreadable, OSError):
-            try:
-                draft.unlink()
-            except OSError:  # a folder
-                self._refuse(draft, "it is not a draft of a hook")
-            else:
-                self._tell(f"{path.name}: a hook was killed before its input was written")
 
     def _append(self, events: dict[Path, list[HostEvent]]) -> int:
         """Appends the events of files; a file of which the log refuses one is refused."""
@@ -311,14 +263,12 @@ class _Intake:
             refused.mkdir(exist_ok=True, mode=0o700)
             if not refused.is_symlink():
                 path.rename(refused / path.name)
-        self._tell(f"{path.name} is refused: {why}")
-
-    def _tell(self, text: str) -> None:
-        note_error([*map(str, self._spools)], text)
+        note_error([*map(str, self._spools)], f"{path.name} is refused: {why}")
 
 
 def _spools(folder: Path) -> list[Path]:
-    return [Path(spool) for spool in spools(str(folder.absolute()))]
+    """Returns the spools of a log; a link leads nowhere."""
+    return [Path(one) for one in spools(str(folder.absolute())) if not os.path.islink(one)]
 
 
 def _paths(folders: Iterable[Path]) -> list[Path]:
@@ -328,25 +278,16 @@ def _paths(folders: Iterable[Path]) -> list[Path]:
 
 
 def _names(spool: Path) -> Iterator[str]:
-    """Yields the names in a spool that are to be taken in or refused; a link leads nowhere."""
+    """Yields the names in a spool that are to be taken in or refused."""
     with suppress(OSError):
-        names = [] if spool.is_symlink() else os.listdir(spool)
-        yield from (name for name in names if name not in _OWN and not name.startswith("."))
-
-
-def _drafts(spool: Path) -> Iterator[Path]:
-    """Yields the drafts in a spool whose hooks no longer write."""
-    with suppress(OSError):
-        names = [] if spool.is_symlink() else os.listdir(spool)
-        for name in filter(_DRAFT.fullmatch, names):
-            with suppress(FileNotFoundError):
-                if abs(time.time() - (spool / name).lstat().st_mtime) > _DRAFT_S:
-                    yield spool / name
+        for name in os.listdir(spool):
+            if name not in _OWN and not name.startswith("."):
+                yield name
 
 
 def read_spooled(path: Path) -> Spooled:
-    """Reads a file of a spool, or a draft of one; raises Unreadable, OSError."""
-    if not _NAME.fullmatch(_DRAFT.sub(r"\1", path.name)):
+    """Reads a file of a spool; raises Unreadable, OSError."""
+    if not _NAME.fullmatch(path.name):
         raise Unreadable("no hook gives a file this name")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:

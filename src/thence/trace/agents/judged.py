@@ -12,7 +12,7 @@ it, or where it does not fit the log, all commits are judged anew.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property, lru_cache, reduce
 from itertools import chain
@@ -26,7 +26,7 @@ from thence.core.bodies import BodyMissing
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.ready import ready
-from thence.errors import GitFailed, ThenceError
+from thence.errors import EventNotFound, GitFailed, ThenceError
 from thence.files import replace_file
 from thence.git.blame import BlamedLine, blame, lines_on_disk
 from thence.git.repository import asked
@@ -56,7 +56,6 @@ FILES_BLAMED = 64
 SQUASHED_AMONG = 50  # the newest commits outside of its history that one may be made from
 _BASE_LINES_MAX = 1_000_000  # of the files before the first edit that are counted
 SECOND = 1_000_000  # places are microseconds, or follow the place before by one
-_CHECKED_EVERY = 1_000  # events of the log that are read
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _FILES = b'"files":['
 
@@ -85,9 +84,7 @@ class RecordedWork:
     `first_moment` is the time of the first event that a hook recorded.
     """
 
-    def __init__(
-        self, log: Log, top: Path | None, check: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, log: Log, top: Path | None) -> None:
         self.log, self._top = log, os.path.realpath(top) if top else None
         self.commits: dict[str, CommitRecord] = {}
         self.rewritten: dict[str, list[str]] = {}
@@ -98,9 +95,7 @@ class RecordedWork:
         self._last: dict[tuple[str, str | None], int] = {}
         self._real = cache(os.path.realpath)  # asks the disk about each folder above
         self.first_moment = ""
-        for number, event in enumerate(log.read()):
-            if not number % _CHECKED_EVERY:
-                check()
+        for event in log.read():
             if not self.first_moment and event.header.source != "transcript":
                 self.first_moment = event.timestamp or ""
             if event.event_type == "tool.begun":
@@ -164,6 +159,9 @@ class RecordedWork:
             added, removed = file.get("added"), file.get("removed")
             if not isinstance(added, str):
                 continue
+            if removed is None and not file.get("is_hunk") and event.ends:  # as the hook saw it
+                with suppress(EventNotFound, BodyMissing):
+                    removed = self.log.get(event.ends).payload.get("before")
             # what its user changed before it was written replaced something unknown
             is_known = isinstance(removed, str) and not file.get("is_user_modified")
             is_new = removed is None and file.get("is_hunk") is True  # by a patch
@@ -198,16 +196,8 @@ class RecordedWork:
         return frozenset(filter(None, (*tops, self._top)))
 
 
-class _Run(NamedTuple):
-    """Lines in a row of which the same is said."""
-
-    first: int
-    last: int
-    said: Said
-
-
 class _Kept(msgspec.Struct):
-    """The answers by commit and path, but for lines that no agent wrote.
+    """The answers by commit and path, with the numbers of their lines, but for those of no agent.
 
     They hold for the edits begun before the place `until`, of which there were `edits`. `state` has
     the counts and landings of the judge. `origins` are the commits that one was made from.
@@ -217,20 +207,15 @@ class _Kept(msgspec.Struct):
     until: int = 0
     edits: int = 0
     state: bytes = b""
-    said: dict[str, dict[str, list[_Run]]] = {}
+    said: dict[str, dict[str, list[tuple[Said, list[int]]]]] = {}
     origins: dict[str, list[str]] = {}
 
 
 class Judgements:
     """The answers about the commits of one repository, from what its log recorded."""
 
-    def __init__(
-        self,
-        work: RecordedWork,
-        history: CommitHistory,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._work, self._history, self._check = work, history, check
+    def __init__(self, work: RecordedWork, history: CommitHistory) -> None:
+        self._work, self._history = work, history
         self._repo = history.repo
         places = [begun for begun, _, _ in work.edited[:1]]
         places += [record.place - 1 for record in work.commits.values()]
@@ -249,8 +234,8 @@ class Judgements:
         return self._said_at(line.commit, line.paths[0], line.at)
 
     def _said_at(self, commit: str, path: str, number: int) -> Said:
-        runs = self._kept.said.get(commit, {}).get(path, ())
-        return next((run.said for run in runs if run.first <= number <= run.last), NOTHING)
+        answers = self._kept.said.get(commit, {}).get(path, ())
+        return next((said for said, numbers in answers if number in numbers), NOTHING)
 
     def _made(
         self, hunks: Iterable[Hunk], origins: Collection[str]
@@ -276,9 +261,9 @@ class Judgements:
                     _, origin, at = max(near, key=itemgetter(0))
                     said = self._said_at(origin, path, at)
                     brought[hunk.path, number] = said._replace(commit=said.commit or origin)
-        paths = (runs for origin in origins for runs in self._kept.said.get(origin, {}).values())
-        owned = (run.said for runs in paths for run in runs if run.said.rank == AGENT)
-        return brought, {said.edit for said in owned}
+        paths = (path for origin in origins for path in self._kept.said.get(origin, {}).values())
+        answers = chain.from_iterable(paths)
+        return brought, {said.edit for said, _ in answers if said.rank == AGENT}
 
     def origins(self, commit: str) -> list[str]:
         """Returns the commits that one was made from, and those these were; raises GitFailed."""
@@ -348,7 +333,6 @@ class Judgements:
         judge = self._judge(infos[new[0]].parents[:1])
         trees = self._trees(new)
         for commit, hunks in hunks_of(self._repo, new):
-            self._check()
             self._add_to(judge, places[commit])
             info, record = infos[commit], self._work.commits.get(commit)
             self._reach(commit, info.parents, ())
@@ -359,15 +343,12 @@ class Judgements:
             reverts = chain(*self._hunks_of(info.reverts).values())
             made = *self._made(hunks, self.origins(commit)), (*reverts,), (*info.sessions,)
             text = CommitText(commit, tree, places[commit], hunks, *made)
-            runs = defaultdict[str, list[_Run]](list)  # of lines that an agent wrote, or may have
             answers = judge.judge(text, self._former)
-            for (path, number), said in sorted(answers.items()):
-                own = runs[path] if said != NOTHING else []
-                if own and (own[-1].last, own[-1].said) == (number - 1, said):
-                    own[-1] = own[-1]._replace(last=number)
-                else:
-                    own.append(_Run(number, number, said))
-            kept.said[commit] = runs
+            lines: dict[str, dict[Said, list[int]]] = {}
+            for (path, number), said in answers.items():
+                if said != NOTHING:
+                    lines.setdefault(path, {}).setdefault(said, []).append(number)
+            kept.said[commit] = {path: [*own.items()] for path, own in lines.items()}
             firsts = (said for said in answers.values() if said.rank == AGENT and not said.commit)
             makers = {self._work.edits[said.edit].session for said in firsts}
             is_by_its_maker = record and record.by == "agent" and record.session in makers
@@ -499,8 +480,7 @@ class Judgements:
             with suppress(GitFailed):
                 repo = asked(Path(root))
                 if repo.common.resolve() == self._repo.common.resolve():
-                    commits_made = CommitHistory(repo).made_here
-                    trees |= {one: root for one, is_in_tree in commits_made.items() if is_in_tree}
+                    trees |= dict.fromkeys(CommitHistory(repo).made_here, root)
         return trees
 
 

@@ -82,7 +82,7 @@ class Hunk(NamedTuple):
     old_path: str
     start: int
     old_start: int
-    lines: tuple[tuple[str, str], ...]
+    lines: Sequence[tuple[str, str]]
     commit: str = ""
 
     @property

@@ -74,5 +74,9 @@ _MAIL = re.compile(r"(?:\d+\+)?([^<>\s+]+@[^<>\s]+)>?\s*$")
 
 def agent_said_by(names: Iterable[str]) -> str | None:
     """Returns the agent that authors or trailers of a commit name, which is only its own claim."""
-    mails = (match[1].lower() for name in names if (match := _MAIL.search(name)))
-    return next((_MAILS[mail] for mail in mails if mail in _MAILS), None)
+    for name in names:
+        match = _MAIL.search(name)
+        said = _MAILS.get(match[1].lower()) if match else None
+        if said or "[bot]" in name:
+            return said or "a bot"
+    return None

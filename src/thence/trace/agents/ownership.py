@@ -44,7 +44,7 @@ _DOUBTS = {
 
 _DISPUTED = "the hooks of two commits name it, one right after the other"
 
-Kind = Literal["agent", "person", "bot", "unknown"]
+Kind = Literal["agent", "person", "unknown"]
 
 
 class Owner(NamedTuple):
@@ -90,16 +90,13 @@ class Owner(NamedTuple):
 class Ownership:
     """The answers about one repository, from one log that is read once.
 
-    `check` is called often while the log is read, and may raise. `commits` are those that the log
-    has events of, in its order.
+    `commits` are those that the log has events of, in its order.
     """
 
-    def __init__(
-        self, log: Log, repo: Repository, check: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, log: Log, repo: Repository) -> None:
         self.history = CommitHistory(repo)
-        self._work = RecordedWork(log, repo.top, check)
-        self.judgements = Judgements(self._work, self.history, check)
+        self._work = RecordedWork(log, repo.top)
+        self.judgements = Judgements(self._work, self.history)
         self.commits = self._work.commits
         self._has_hook = has_git_hooks(log.folder)
         self._owners: dict[str, Owner] = {}
@@ -159,9 +156,8 @@ class Ownership:
             return owner._replace(commit=record.commit, commit_event=record.event)
         if info is None and by != "person":
             return Owner("unknown", reason="this clone does not have the commit")
-        if info is not None and info.is_by_bot:
-            return Owner("bot", author)
-        said = agent_said_by([*info.co_authors, info.author_email]) if info else None
+        names = [*info.co_authors, f"{info.author} <{info.author_email}>"] if info else []
+        said = agent_said_by(names)
         if said and by in ("", "person"):
             return unknown._replace(reason=f"the commit says {said}")
         if by == "person":
@@ -170,8 +166,9 @@ class Ownership:
             return unknown._replace(reason=self._unseen(info) if info else "")
         payload = record.event.cut_payload
         reason = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
-        names = payload.get("fitting")
-        fitting = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
+        listed = payload.get("fitting")
+        listed = listed if isinstance(listed, list) else []
+        fitting = [one for one in listed if isinstance(one, str)]
         told = f"{reason}: {', '.join(fitting)}" if fitting else reason
         return unknown._replace(reason=told)
 
@@ -190,7 +187,7 @@ class Ownership:
         return owner._replace(is_agent_unknown=is_agent_unknown)
 
     def _unseen(self, info: CommitInfo) -> str:
-        """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
+        """Returns why the log has no event of a commit."""
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
         if not self._work.first_moment:
@@ -198,10 +195,7 @@ class Ownership:
         moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
         if moment[:_SECOND] < self._work.first_moment[:_SECOND]:
             return "committed before the hooks were installed"
-        if info.commit not in self.history.made_here:
-            return "no git hook here recorded it, and nothing shows that it was made here"
-        hint = "`thence hook status` shows whether the hook is still there"
-        return f"it was made here, and the git hook did not record it; {hint}"
+        return "no git hook here recorded it; if it was made here, see `thence hook status`"
 
     # lines
 

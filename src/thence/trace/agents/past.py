@@ -34,7 +34,7 @@ from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents import intake
 from thence.trace.agents.fired import SPOOL, log_of, repository
-from thence.trace.agents.hooked import Spooled, edits_in, events_of, map_of
+from thence.trace.agents.hooked import Spooled, events_of, map_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
 from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
@@ -60,7 +60,7 @@ Firing = tuple[int, dict[str, Any]]  # when a hook would have fired, in ns, and 
 class Transcript(NamedTuple):
     """A file of one agent in a session; `agent` is None for the main agent's.
 
-    `is_here` is true of an agent that worked, or edited, in the repository of the log.
+    `is_here` is true of an agent that worked in the repository of the log.
     """
 
     path: Path
@@ -119,17 +119,9 @@ def take_in_past(
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
-    """Yields the transcripts of the user's agents, by their first lines.
-
-    Of one that worked elsewhere the edits are looked at, if it names a working tree of the log's
-    repository at all.
-    """
+    """Yields the transcripts of the user's agents, by their first lines."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
-    common = Path(own).parents[1]
-    links = [link.read_text().strip() for link in common.glob("worktrees/*/gitdir")]
-    names = [os.path.dirname(link) for link in (str(common), *links)]
-    trees = [json.dumps(name, ensure_ascii=False)[1:-1].encode() for name in names]
     for bridge, name in TRANSCRIPTS_OF.items():
         for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
             with suppress(OSError):  # it was removed meanwhile
@@ -144,21 +136,7 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
                     session = text_of(told, "session_id", "sessionId", "id") or path.stem
                     agent = agent if agent != session else None
                     begun_ns = next(filter(None, map(_time_ns, heads)), 0)
-                    is_here = is_own(cwd) or any(map(is_own, _edited_in(path, bridge, trees)))
-                    yield Transcript(path, bridge, session, agent, begun_ns, is_here)
-
-
-def _edited_in(path: Path, bridge: str, trees: list[bytes]) -> Iterator[str]:
-    """Yields the folders in which the edits of a transcript are that names one of these trees."""
-    with path.open("rb") as file:
-        lines = iter(partial(file.readline, LINE_BYTES_MAX), b"")
-        if not any(tree in line for line in lines for tree in trees):
-            return
-    for _, given in _READERS[bridge]([*records_of(path, Counter())]):
-        for change in edits_in(given.get("tool_input"), None, None):
-            place = os.path.join(given["cwd"] or "/", change["path"])
-            if os.path.isabs(place) and "\0" not in place:
-                yield os.path.dirname(place)
+                    yield Transcript(path, bridge, session, agent, begun_ns, is_own(cwd))
 
 
 def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:

@@ -173,7 +173,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
             }
             for gate in package.gates.values()
         ],
-        "branch": package.workspace.branch if package.workspace else None,
+        "branch": package.workspace,
         "landed": asdict(package.landed) if package.landed else None,
         "last_event": package.last_event,
     }

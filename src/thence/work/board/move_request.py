@@ -93,7 +93,6 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the state of the package's worktree, None where it has none or was not checked.
-    `deleted` is what is to be said, and typed, of a branch that was deleted under it.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
     `open_subtasks` are those that the planning files show as open. `expected_lane` is the lane that
     the command read on its first request, None during that request. `waived_guards` names guards
@@ -107,8 +106,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
     to be done; with `is_local` it may be done before it is pushed.
     `reverted` maps done packages whose code was reverted to the sentence that says so.
-    Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
-    node under which this clone writes.
+    `node_id` is the node under which this clone writes.
     """
 
     actor: str
@@ -116,7 +114,6 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     is_forced: bool = False
     worktree: Literal["clean", "dirty"] | None = None
-    deleted: tuple[str, str] | None = None
     has_commits: bool | None = None
     open_subtasks: tuple[str, ...] = ()
     expected_lane: str | None = None
@@ -129,7 +126,6 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     code: LandingStatus | None = None
     is_local: bool = False
     reverted: Mapping[str, str] = msgspec.field(default_factory=dict)
-    author_may_approve: bool = True
     node_id: str | None = None
 
 
@@ -261,7 +257,6 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
 GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
 MANUAL_REVIEW = "MANUAL_REVIEW"
-REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # gates that a person approves
 
 
 def open_gates(package: PackageState, context: MoveContext) -> tuple[GateState, ...]:

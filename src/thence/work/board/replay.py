@@ -29,7 +29,6 @@ from thence.work.board.state import (
     GateState,
     LostPackage,
     PackageState,
-    Workspace,
 )
 from thence.work.names import is_wp_id
 
@@ -168,8 +167,7 @@ def apply(event: Event, feature: FeatureFold) -> None:
             package.resolved[value] = read.text("resolution_type") or "completed"
             set_by[f"resolved/{value}"] = event_id
         case "WorkspaceCreated":
-            path = read.text("worktree_path") or ""
-            facts["workspace"] = Workspace(value, path, read.header.node_id)
+            facts["workspace"] = value
         case "WPReviewed":
             if not _review(read, package):
                 return

@@ -43,14 +43,6 @@ class GateState(msgspec.Struct, frozen=True):
         return self.status == PASSED
 
 
-class Workspace(msgspec.Struct, frozen=True):
-    """A package's workspace: its branch, its worktree as recorded, and the clone's node."""
-
-    branch: str
-    path: str
-    node_id: str = ""
-
-
 class LostPackage(msgspec.Struct, frozen=True):
     """A package whose number another package keeps.
 
@@ -96,7 +88,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     resolved: Mapping[str, str] = msgspec.field(default_factory=dict)
     subtasks: Mapping[str, bool] = msgspec.field(default_factory=dict)
     gates: Mapping[str, GateState] = msgspec.field(default_factory=dict)
-    workspace: Workspace | None = None
+    workspace: str | None = None
     reviewed: Reviewed | None = None
     reviews: tuple[Reviewed, ...] = ()
     landed: Landed | None = None

@@ -22,8 +22,8 @@ from thence.git.objects import objects, write_tree
 from thence.git.pushing import ask_remote, send
 from thence.git.repository import HEADS, Repository
 from thence.work.day_lines import by_file, lacking, made_anew, with_more
-from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import (
+    BoardRemote,
     check_project,
     day_files_in,
     load_seen,

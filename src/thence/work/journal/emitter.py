@@ -72,10 +72,9 @@ class EventEmitter:
         reason: str | None = None,
         gate_results: Sequence[Mapping[str, Any]] | None = None,
         dependency_status: Mapping[str, Any] | None = None,
-        guard: Unchanged | None = None,
     ) -> Outcome:
         """Records that a package went from one lane to another."""
-        return self._record("WPStatusChanged", locals(), guard=guard)
+        return self._record("WPStatusChanged", locals())
 
     def wp_created(
         self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
@@ -185,14 +184,7 @@ class EventEmitter:
         """Records the result of a gate: pending, passed or failed."""
         return self._record("GateResultChanged", locals())
 
-    def _record(
-        self,
-        event_type: str,
-        arguments: Mapping[str, Any],
-        *,
-        caused_by: tuple[str, ...] | None = None,
-        guard: Unchanged | None = None,
-    ) -> Outcome:
+    def _record(self, event_type: str, arguments: Mapping[str, Any]) -> Outcome:
         """Appends an event with the members of its type, by a method's arguments of that name."""
         slug, actor = arguments["feature_slug"], self.store.actor
         values: dict[str, Any] = {
@@ -203,7 +195,7 @@ class EventEmitter:
         }
         values |= {name: value for name, value in arguments.items() if value or name not in values}
         payload = {name: values[name] for name in member_names(event_type) if name in values}
-        return self.emit(WorkEvent(event_type, payload, slug, caused_by), guard=guard)
+        return self.emit(WorkEvent(event_type, payload, slug))
 
 
 _EMITTERS: dict[Path, EventEmitter] = {}  # of this process, by the project's home

@@ -7,7 +7,6 @@ new events are added behind them.
 """
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -21,6 +20,7 @@ from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.files import TreeFiles
 from thence.git.locks import WRITING, locked, take
+from thence.git.repository import exclude
 from thence.log.open import Log
 from thence.log.recovery.writers import redactions_of
 from thence.work.day_lines import (
@@ -31,14 +31,11 @@ from thence.work.day_lines import (
     lacking,
     lines_in,
     more_of,
-    with_lines,
 )
 from thence.work.project.project import Project
 
 _NAME = "view.json"
 _WAIT_S = 2.0
-_IGNORED = f"{FOLDER}/\n".encode()
-_EXCLUDE = "info/exclude"
 
 
 class _FileState(msgspec.Struct, frozen=True, array_like=True):
@@ -54,11 +51,10 @@ class _FileState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _View(msgspec.Struct):
-    """The record of the view: its files, the position `shown` in it, the journal's file size."""
+    """The record of the view: its files, and the position in the journal that is `shown` in it."""
 
     files: dict[str, _FileState] = {}
     shown: Position = Position()
-    journal: tuple[str, int] = ("", 0)
 
 
 class ViewChanges:
@@ -104,30 +100,23 @@ class ViewChanges:
         return _FileState(*_state_of(stat), start + whole)
 
 
-def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
+def show_events(project: Project, journal: Log) -> None:
     """Adds to the view the events of the journal that it lacks.
 
-    These are the `fresh` events that the caller has appended, unless the journal grew by more; then
-    the journal is read. On an error nothing happens: the next command does it.
+    On an error nothing happens: the next command does it.
     """
-    with suppress(OSError, ThenceError):
-        ignore(project)
-        with locked(writing_lock(project)):
-            view = _load(project.home)
-            gone = view.files.keys() - stats_of_days(project.files).keys()
-            for name in gone:
-                del view.files[name]
-            file = journal.current_file
-            last = file.name, file.stat().st_size
-            grown = sum(len(event.line) + 1 for event in fresh)
-            if gone or last != (view.journal[0], view.journal[1] + grown):
-                fresh = list(journal.read(None if gone else view.shown))
-            events = list(RedactedLines(redactions_of(project.home)).of_events(fresh))
-            for path, of_day in by_file(events).items():
-                _add(project.files, path, of_day, view)
-            view.shown = view.shown.after(events)
-            view.journal = last
-            _save(project.home, view)
+    with suppress(OSError, ThenceError), locked(writing_lock(project)):
+        exclude(project.repo, f"{FOLDER}/".encode())
+        view = _load(project.home)
+        gone = view.files.keys() - stats_of_days(project.files).keys()
+        for name in gone:
+            del view.files[name]
+        fresh = list(journal.read(None if gone else view.shown))
+        events = RedactedLines(redactions_of(project.home)).of_events(fresh)
+        for path, of_day in by_file(events).items():
+            _add(project.files, path, of_day, view)
+        view.shown = view.shown.after(events)
+        _save(project.home, view)
 
 
 def forget(project: Project) -> None:
@@ -136,16 +125,6 @@ def forget(project: Project) -> None:
     The caller holds the lock of `writing_lock`.
     """
     (project.home / _NAME).unlink(missing_ok=True)
-
-
-def ignore(project: Project) -> None:
-    """Makes git ignore the view in this repository. Raises OSError."""
-    path = project.repo.common / _EXCLUDE
-    data = path.read_bytes() if path.exists() else b""
-    excluding = with_lines(data, _IGNORED)
-    if excluding != data:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(excluding)
 
 
 def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:

@@ -85,7 +85,6 @@ class EventStore:
         self._log: Log | None = None
         self._team = NO_TEAM
         self._has_appended = False
-        self._appended: list[Event] = []
 
     @classmethod
     def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
@@ -129,15 +128,12 @@ class EventStore:
             self._has_appended = True  # or its retry will have
             appended = cast(list[Event], unknown.retry())
         self._has_appended = True
-        self._appended += appended
         return appended
 
     def relay(self, lines: Iterable[bytes]) -> Relayed:
         """Imports lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
-        relayed = self.log.relay(lines)
-        self._appended += relayed.taken
-        return relayed
+        return self.log.relay(lines)
 
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none if there is no journal."""
@@ -162,11 +158,10 @@ class EventStore:
         if log is not None:
             if self._has_appended:
                 show_index(self.project.files, log)
-                show_events(self.project, log, self._appended)
+                show_events(self.project, log)
             log.close()
             if self._has_appended:
                 write_clock(self.project, log.current_file)
-                self._appended.clear()
 
     def __enter__(self) -> "EventStore":
         return self

@@ -13,14 +13,13 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
-from thence.git.git import USER_VARIABLES, own_variables
+from thence.git.git import own_variables
 from thence.work.session.lane_changes import RUN_VARIABLE
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
@@ -34,20 +33,6 @@ _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
 )
 
-# names of the variables that agents and gates are given, and patterns with `*` as in file names:
-# what programs need to be found, to find their own files, to use the user's language and to reach
-# the network; none is made to hold a secret. A program that searches for a key finds it all the
-# same: it runs with the user's rights.
-BASE = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR"),
-    *("LANG", "LANGUAGE", "LC_*", "XDG_*_HOME"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *USER_VARIABLES,
-)
-_OURS = "THENCE_"
-
 AgentOutcome = Literal[
     "done", "failed", "timed_out", "stalled", "killed", "not_started", "too_much_output"
 ]
@@ -56,9 +41,8 @@ AgentOutcome = Literal[
 class AgentSpec(NamedTuple):
     """The command of an agent, and its limits.
 
-    `env` are variables on top of our own that `passed_on` lets pass; `passes` are names
-    that it lets pass beside its list. `output` is truncated. `stall_s` is the longest time without
-    output and progress. `lease` is a descriptor that the agent inherits.
+    `env` are variables on top of our own. `output` is truncated. `stall_s` is the longest time
+    without output and progress. `lease` is a descriptor that the agent inherits.
     """
 
     argv: tuple[str, ...]
@@ -69,7 +53,6 @@ class AgentSpec(NamedTuple):
     timeout_s: float
     stall_s: float
     lease: int
-    passes: tuple[str, ...] = ()
 
 
 class AgentRunResult(NamedTuple):
@@ -105,7 +88,7 @@ class AgentRun:
         self._seen: tuple[int, object] = (0, None)
         self.pid: int | None = None
         variables = {
-            **passed_on(own_variables(), order.passes),
+            **own_variables(),
             "PWD": str(order.folder),
             **order.env,
             RUN_VARIABLE: "1",
@@ -203,23 +186,6 @@ class AgentRun:
         except (ProcessLookupError, PermissionError):  # on macOS of a group of dead processes
             return False
         return True
-
-
-def passed_on(variables: Mapping[str, str], names: Sequence[str] = ()) -> dict[str, str]:
-    """Returns the variables that an agent or a gate is given.
-
-    `names` are names and patterns beside BASE. No pattern matches thence's own variables, such as
-    THENCE_TOKEN: only the whole name does.
-    """
-
-    def is_passed(name: str) -> bool:
-        is_ours = name.startswith(_OURS)
-        return any(
-            name == pattern or (not is_ours and fnmatchcase(name, pattern))
-            for pattern in (*BASE, *names)
-        )
-
-    return {name: value for name, value in variables.items() if is_passed(name)}
 
 
 def plain_text(output: bytes) -> str:

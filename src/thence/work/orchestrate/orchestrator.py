@@ -14,7 +14,7 @@ agents are processes that are polled several times a second.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,18 +22,29 @@ from typing import Any, NamedTuple
 from thence.core.clock import microseconds
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.log.open import now
-from thence.work.board.attempts import attempt_histories
+from thence.work.board.move_request import is_closed
+from thence.work.board.remarks import attempt_histories, waiting_for
 from thence.work.board.state import (
+    DOING,
     DONE,
     FOR_REVIEW,
     PLANNED,
     REJECTED,
+    FeatureState,
     PackageState,
 )
 from thence.work.journal.claims import drop, holder, sentence, take
 from thence.work.journal.store import WorkEvent
-from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState, file_state
-from thence.work.orchestrate.scheduling import Task, choose, open_dependencies
+from thence.work.orchestrate.package_task import (
+    ACTOR,
+    GATE,
+    Failures,
+    PackageTask,
+    Phase,
+    RunState,
+    Task,
+    file_state,
+)
 from thence.work.project.configuration import OrchestratorConfig
 from thence.work.session.session import Session
 from thence.work.session.sharing import send_new
@@ -397,3 +408,56 @@ class Orchestrator:
                 self._noted.add(note)
                 self._report("note", note)
         session.warnings.clear()
+
+
+def choose(
+    feature: FeatureState,
+    setup: OrchestratorConfig,
+    running: Sequence[Task],
+    failures: Mapping[tuple[str, Phase, str], Failures],
+    held: Collection[str],
+    now_s: float,
+) -> list[Task]:
+    """Returns the tasks to begin now, ordered by how many packages wait, then by id.
+
+    It is pure. `failures` are by package, phase and agent. A package waits, in any phase, as long
+    as one of its dependencies is open. A package in `held`, which somebody else works on, is left
+    out, and so is one that is approved. A package whose agent is busy or has to pause goes to no
+    other agent, and takes no slot. The agent is the first that has a try left; nobody reviews their
+    own work, unless there is no other reviewer.
+    """
+    busy = {task.wp_id for task in running} | set(held)
+    agents = [task.agent for task in running]
+    waiting = waiting_for(feature)
+    chosen: list[Task] = []
+    ranked = sorted(
+        feature.packages.values(), key=lambda one: (-waiting.get(one.wp_id, 0), one.wp_id)
+    )
+    for package in ranked:
+        if package.wp_id in busy or open_dependencies(feature, package):
+            continue
+        if len(agents) >= setup.slots:
+            break
+        if package.lane in (PLANNED, DOING):
+            phase, names = "implementation", setup.implement or tuple(setup.agents)
+        elif package.lane == FOR_REVIEW and setup.review and not package.is_approved:
+            others = tuple(name for name in setup.review if name != package.agent)
+            phase, names = "review", others or setup.review
+        else:
+            continue
+        tried = {key[2]: one for key, one in failures.items() if key[:2] == (package.wp_id, phase)}
+        left = [n for n in names if n not in tried or tried[n].failed <= setup.retries]
+        if not left or agents.count(left[0]) >= setup.agents[left[0]].slots:
+            continue
+        if left[0] in tried and tried[left[0]].not_before_s > now_s:
+            continue
+        agents.append(left[0])
+        tries = sum(one.failed for one in tried.values())
+        chosen.append(Task(package.wp_id, phase, left[0], tries))
+    return chosen
+
+
+def open_dependencies(feature: FeatureState, package: PackageState) -> tuple[str, ...]:
+    """Returns the dependencies that a package waits for."""
+    needed = dict.fromkeys(package.dependencies)
+    return tuple(dependency for dependency in needed if not is_closed(feature, package, dependency))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,8 +23,8 @@ from thence.git.merging import merge, merged_tree
 from thence.git.repository import Repository, git_dir_of, tip
 from thence.git.worktrees import check_out, discard, state_of
 from thence.log.open import new_id
-from thence.work.board.attempts import REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, gate_change
+from thence.work.board.remarks import REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.state import (
     APPROVED,
     DOING,
@@ -41,15 +41,14 @@ from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec, words_of
-from thence.work.orchestrate.scheduling import Failures, Task, pause_s
 from thence.work.project.configuration import (
+    BACKOFF_S_MAX,
     AgentConfig,
     GateConfig,
     OrchestratorConfig,
     argv,
     files_named,
 )
-from thence.work.project.project_id import CONFIG
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import LaneRequest, check_move, move, request_of
 from thence.work.session.package_code import LandingCheck, check_whole, workspace
@@ -59,8 +58,29 @@ from thence.work.session.sharing import give_way, refresh_first
 
 ACTOR = "orchestrate"
 GATE = "gate"
-_AT_ONCE_S = 10.0
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
+
+
+Phase = str  # "implementation" or "review"; phases without an agent have other names
+
+
+class Task(NamedTuple):
+    """A package for an agent; `retry_count` is the number of failed tries of the phase."""
+
+    wp_id: str
+    phase: Phase
+    agent: str
+    retry_count: int
+
+
+class Failures(NamedTuple):
+    """The failed tries of an agent at a phase of a package since that was last begun afresh.
+
+    The agent is not tried again before `not_before_s`, on the clock that `choose` is given.
+    """
+
+    failed: int
+    not_before_s: float
 
 
 class RunState(msgspec.Struct):
@@ -78,7 +98,7 @@ class RunState(msgspec.Struct):
     setup: OrchestratorConfig
     report: Callable[..., None]
     histories: dict[str, AttemptHistory] = {}
-    failures: dict[tuple[str, str, str], Failures] = {}
+    failures: dict[tuple[str, Phase, str], Failures] = {}
     sent_back: Counter[str] = msgspec.field(default_factory=Counter)
     conflicted: Counter[str] = msgspec.field(default_factory=Counter)
     gates_passed: dict[tuple[str, str], dict[str, str]] = {}
@@ -107,6 +127,12 @@ def check_out_for_gate(repo: Repository, root: Path, package: tuple[str, str], c
     folder = root / above / f"{name}{new_id()}"
     check_out(repo, commit, folder)
     return folder
+
+
+def pause_s(setup: OrchestratorConfig, failures: int) -> float:
+    """Returns the pause of an agent after some failures: 5 minutes at most."""
+    doublings = min(max(failures - 1, 0), 30)
+    return min(setup.backoff_s * 2.0**doublings, BACKOFF_S_MAX)
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -257,7 +283,6 @@ class PackageTask:
             timeout_s=program.timeout_s,
             stall_s=program.stall_s if isinstance(program, AgentConfig) else program.timeout_s,
             lease=self._lease,
-            passes=self._setup.environment,
         )
         self.begun_s = time.monotonic()
         self.run = AgentRun(order)
@@ -293,11 +318,6 @@ class PackageTask:
         stray = "; ".join(filter(None, self._stray()))
         if ended.how != "done":
             self._fail("; ".join(filter(None, (words_of(ended), stray))), ended.seconds)
-            if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
-                session.warnings.append(
-                    f"{agent} exited immediately; a variable that it needs, such as a key, is"
-                    f" named in {CONFIG}: orchestrate: {{environment: [SOME_API_KEY]}}"
-                )
         elif is_review:
             if stray:
                 self.report("note", stray)

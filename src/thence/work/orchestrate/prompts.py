@@ -13,8 +13,7 @@ import msgspec
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.names import branch_of
 from thence.work.orchestrate.agent_process import on_one_line, plain_text
-from thence.work.plan.frontmatter import read
-from thence.work.plan.package_files import file_of
+from thence.work.plan.package_files import file_of, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import parse, section_of
 

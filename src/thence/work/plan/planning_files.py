@@ -20,8 +20,7 @@ import msgspec
 from thence.core.ready import ready
 from thence.errors import PlanningError
 from thence.git.files import TreeFiles
-from thence.git.landed import Question, landings, reviewed_of
-from thence.git.memo import Memo
+from thence.git.landed import Memo, Question, landings, reviewed_of
 from thence.git.objects import Objects, is_file, is_folder, objects
 from thence.git.refs import Refs, newest_of
 from thence.git.repository import (
@@ -39,8 +38,7 @@ from thence.work.project.configuration import (
     land_in,
     read_configuration,
 )
-from thence.work.project.package_refs import target_in
-from thence.work.project.plan_refs import own_refs, plan_refs, planned_configurations
+from thence.work.project.package_refs import own_refs, plan_refs, planned_configurations, target_in
 from thence.work.project.project import Project
 
 SPECS = "kitty-specs"
@@ -182,20 +180,12 @@ class Planning(msgspec.Struct, frozen=True, dict=True):
         return [self.path(slug, name) for slug in slugs for name in _BESIDE]
 
     def feature_here(self) -> str:
-        """Returns the feature of the working folder, empty if it belongs to none."""
+        """Returns the feature of the worktree at hand, empty if it belongs to none."""
         name = self.project.here.name
         named, planned = package_of(name), name.removeprefix(plan_worktree("").rpartition("/")[2])
         if named is not None:
             return named[0]
-        if planned != name and is_slug(planned):
-            return planned
-        try:
-            parts = Path.cwd().relative_to(self.project.here).parts
-        except (OSError, ValueError):
-            return ""
-        folder = parts[1] if len(parts) > 1 and parts[0] == SPECS else ""
-        slugs = {name: slug for slug, name in self.folders.items()}
-        return slugs.get(folder, folder)
+        return planned if planned != name and is_slug(planned) else ""
 
     def slugs(self) -> list[str]:
         """Returns the features that have a folder in the main working tree, or an open plan."""

@@ -4,18 +4,20 @@ A package begins at a heading such as `## Work Package WP01: Title` and ends at 
 its level. The parser reads check boxes like `- [ ] T001 [P] text`, and below `### Dependencies` a
 line `- Depends on WP01, WP02` or `- None`. Code blocks, comments and all other prose are ignored,
 and so is a `(Priority: P0)` of a heading. All problems are reported at once, each with its line.
+
+Lines end at `\\n` alone, so that a line's number finds its bytes again; a `\\r` before it belongs
+to the end.
 """
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.board.dependencies import cycle_in, describe
 from thence.work.names import is_wp_id
-from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "## Work Package WP01: Title"
 _PACKAGE = re.compile(r"Work Package\s+(\S+?)(\s*[:—–]\s*|\s+-\s+|\s+|$)(.*)", re.IGNORECASE)
@@ -48,6 +50,69 @@ _ASIDE = re.compile(r"\([^()]*\)")
 _ASIDE_LEVELS = 3
 _RANGE_MAX = 100
 _LISTED_MAX = 50
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
+_MARKER = re.compile(r"(?:<{7}|>{7})(?: |$)")
+
+
+class MarkdownLine(NamedTuple):
+    """One line; `number` counts from 1, `level` is that of a heading and 0 for others.
+
+    The text of a heading is without its `#` signs.
+    """
+
+    number: int
+    level: int
+    text: str
+
+
+class Prose(NamedTuple):
+    """The lines of a file, and its faults: (line, message, hint)."""
+
+    lines: tuple[MarkdownLine, ...]
+    faults: tuple[tuple[int, str, str], ...]
+
+
+def lines_of(data: bytes) -> Prose:
+    """Reads a Markdown file; bytes that are no UTF-8 are reported and replaced.
+
+    Faults are the first line that is no UTF-8, the first merge marker, and a code block or comment
+    that never ends.
+    """
+    lines: list[MarkdownLine] = []
+    faults: dict[str, tuple[int, str, str]] = {}
+    fence, begin_line = "", 0
+    is_comment = False
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        try:
+            text = raw.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            text = raw.removesuffix(b"\r").decode("utf-8", "replace")
+            faults.setdefault("text", (number, "this is not UTF-8", "save the file as UTF-8"))
+        if _MARKER.match(text):
+            hint = "settle the merge first: git status names the files"
+            faults.setdefault("merge", (number, "this is a merge marker of git", hint))
+        mark = _FENCE.fullmatch(text)
+        if is_comment:
+            is_comment = "-->" not in text
+        elif fence:
+            ends = mark and mark[1].startswith(fence) and not mark[2].strip()
+            fence = "" if ends else fence
+        elif mark and not (mark[1][0] == "`" and "`" in mark[2]):
+            fence, begin_line = mark[1], number
+        elif text.rpartition("<!--")[1] and "-->" not in text.rpartition("<!--")[2]:
+            is_comment, begin_line = True, number
+        else:
+            level = 0
+            if heading := _HEADING.match(text):
+                level, words = len(heading[1]), text[heading.end() :].strip(" \t")
+                bare = words.rstrip("#")  # a row of # apart from the words ends a heading
+                text = (bare if not bare or bare[-1] in " \t" else words).strip()
+            lines.append(MarkdownLine(number, level, text))
+    if fence or is_comment:
+        what = "code block" if fence else "comment"
+        faults["end"] = (begin_line, f"this {what} never ends", f"end it with {fence or '-->'}")
+    return Prose(tuple(lines), tuple(faults.values()))
 
 
 class Subtask(NamedTuple):
@@ -286,3 +351,62 @@ def _package_heading(line: MarkdownLine) -> re.Match[str] | None:
     if heading is None and line.level == 2:
         heading = _BARE_PACKAGE.match(line.text)
     return heading if heading and (heading[2].strip() or _LIKE_AN_ID.search(heading[1])) else None
+
+
+class Depending(Protocol):
+    """A package with dependencies, read from a file or from the log."""
+
+    @property
+    def wp_id(self) -> str:
+        """The package's id, such as WP01."""
+        ...
+
+    @property
+    def dependencies(self) -> Sequence[str]:
+        """The ids of the packages that have to be done before this one."""
+        ...
+
+
+P = TypeVar("P", bound=Depending)
+
+
+def in_order(packages: Sequence[P]) -> tuple[P, ...]:
+    """Returns packages, each behind its dependencies, otherwise in their own order.
+
+    Raises PlanningError that names a cycle if there is one.
+    """
+    remaining, ordered = list(packages), list[P]()
+    while remaining:
+        open_ones = {package.wp_id for package in remaining}
+        ready = (one for one in remaining if open_ones.isdisjoint(one.dependencies))
+        package = next(ready, None)
+        if package is None:
+            raise PlanningError(
+                "could not order the packages",
+                cause=f"they wait for each other: {describe(cycle_in(packages))}",
+                hint="take one of these dependencies out",
+            )
+        remaining.remove(package)
+        ordered.append(package)
+    return tuple(ordered)
+
+
+def cycle_in(packages: Sequence[Depending]) -> tuple[str, ...]:
+    """Returns a cycle of dependencies by its ids, each depending on the next; none without one.
+
+    It begins with the package that comes first.
+    """
+    positions = {package.wp_id: position for position, package in enumerate(packages)}
+    needs = {one.wp_id: [w for w in one.dependencies if w in positions] for one in packages}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = error.args[1][:0:-1]  # graphlib names each before the one that depends on it
+        start = circle.index(min(circle, key=positions.__getitem__))
+        return (*circle[start:], *circle[:start])
+    return ()
+
+
+def describe(cycle: Sequence[str]) -> str:
+    """Returns a cycle as text: `WP01 → WP02 → WP01`."""
+    return " → ".join((*cycle, cycle[0]))

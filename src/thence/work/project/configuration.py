@@ -36,7 +36,6 @@ _BRANCH = re.compile(
     r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
 )
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
-_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _PLACEHOLDER = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 # interpreters whose script is taken from the main working tree; their options that have a value,
 # and those after which there is no script
@@ -92,12 +91,6 @@ class _LandOption(_Section, frozen=True):
     land: Land | None = None
 
 
-class Rules(_Section, frozen=True):
-    """With `author_may_approve` False nobody moves to done what they implemented."""
-
-    author_may_approve: bool = True
-
-
 class AgentConfig(_Section, frozen=True):
     """A program that works on packages; `slots` is how many of it may run at once.
 
@@ -126,9 +119,7 @@ class OrchestratorConfig(_Section, frozen=True):
     `slots` is the largest number of agents at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
     A package that was sent back more than `send_backs` times gets no agent any more.
-    `environment` are the variables that agents and gates are given beside `agent_process.BASE`.
-    With `landed` upstream a package is done only when its merge has been pushed. Unless
-    `author_may_approve` no agent reviews what it has implemented.
+    With `landed` upstream a package is done only when its merge has been pushed.
     """
 
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 4
@@ -138,11 +129,8 @@ class OrchestratorConfig(_Section, frozen=True):
     review: tuple[str, ...] = ()
     agents: Mapping[str, AgentConfig] = {}
     gates: tuple[GateConfig, ...] = ()
-    environment: tuple[str, ...] = ()
     landed: Literal["local", "upstream"] = "local"
     send_backs: Annotated[int, Meta(ge=0, le=100)] = 10
-    # the value of another section
-    author_may_approve: bool = field(default=True, name="rules.author_may_approve")
 
     def __post_init__(self) -> None:
         if not self.agents:
@@ -160,10 +148,6 @@ class OrchestratorConfig(_Section, frozen=True):
                     raise ValueError(f"{what} names {name!r:.80}, which is not an agent; {hint}")
         if len({gate.gate_type for gate in self.gates}) < len(self.gates):
             raise ValueError("there are two gates of one type; make them one command")
-        for name in self.environment:
-            if not _VARIABLE.fullmatch(name):
-                hint = "write a name such as SOME_API_KEY, or SOME_* (a value goes into an `env`)"
-                raise ValueError(f"{name!r:.80} is not a variable's name; {hint}")
 
 
 def read_board(project: Project) -> BoardOptions:
@@ -186,11 +170,6 @@ def with_land(data: bytes | None, land: Land) -> bytes:
     if land_in(start) is not None:
         return _LAND.sub(line, start, count=1)
     return start + b"\n" * (start[-1:] not in (b"", b"\n")) + line + b"\n"
-
-
-def read_rules(project: Project) -> Rules:
-    """Returns a project's rules. Raises PlanningError as `read_board` does."""
-    return _converted(*_section(read_configuration(project), "rules"), Rules)
 
 
 def read_setup(project: Project) -> OrchestratorConfig:
@@ -231,8 +210,6 @@ def setup_of(data: bytes) -> OrchestratorConfig:
     values["gates"] = [
         _converted(yaml, (*inner, number), gate, GateConfig) for number, gate in enumerate(gates)
     ]
-    rules = _converted(*_section(data, "rules"), Rules)
-    values["rules.author_may_approve"] = rules.author_may_approve
     return _converted(yaml, path, values, OrchestratorConfig)
 
 

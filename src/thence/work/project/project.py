@@ -13,8 +13,8 @@ from typing import NamedTuple
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.git.files import NotFollowed, TreeFiles
 from thence.git.refs import refs_of
-from thence.git.repository import Repository, list_worktrees, main_of, repository
-from thence.work.project.plan_refs import planned_configurations
+from thence.git.repository import Repository, exclude, list_worktrees, main_of, repository
+from thence.work.project.package_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -28,11 +28,11 @@ from thence.work.project.project_id import (
 KITTIFY = ".kittify"
 _HOMES = "thence"
 _NOBODY = "none"
-_EXCLUDE = "info/exclude"
 _DERIVED = (
     b".kittify/clock.json",
     b".kittify/errors/",
-    b".kittify/events/index.db*",
+    b".kittify/events/",
+    b".worktrees/",
 )
 # folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
@@ -137,13 +137,8 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
     named = (homes / name for name in (uuid, *aliases))
     home = next((path for path in named if path.is_dir()), homes / uuid)
     if not home.is_dir():  # git ignores derived files, in projects without a .gitignore for them
-        exclude = repo.common / _EXCLUDE
         with suppress(OSError):
-            lines = exclude.read_bytes().splitlines() if exclude.exists() else []
-            if missing := [line for line in _DERIVED if line not in lines]:
-                exclude.parent.mkdir(exist_ok=True)
-                with exclude.open("ab") as file:
-                    file.write(b"\n".join((b"# thence", *missing, b"")))
+            exclude(repo, b"# thence", *_DERIVED)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 

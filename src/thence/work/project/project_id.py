@@ -74,7 +74,7 @@ def with_id(data: bytes | None, uuid: str) -> bytes:
     start = data or b""
     if _NAMED.search(start):
         return start
-    return start + b"\n" * (start[-1:] not in (b"", b"\n")) + naming(uuid)
+    return start + b"\n" * (start[-1:] not in (b"", b"\n")) + f"project_uuid: {uuid}\n".encode()
 
 
 def with_another_id(data: bytes | None, uuid: str) -> bytes:
@@ -83,29 +83,17 @@ def with_another_id(data: bytes | None, uuid: str) -> bytes:
     return with_id(b"".join(line for line in lines if not _NAMED.match(line)), uuid)
 
 
-def naming(uuid: str) -> bytes:
-    """Returns the line of a configuration that names the project."""
-    return f"project_uuid: {uuid}\n".encode()
-
-
 def add_random_id(files: TreeFiles) -> str:
     """Writes a random project id to the configuration; of concurrent processes one wins."""
     from uuid import uuid4
 
-    line = naming(str(uuid4()))
-    descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    try:
-        take(descriptor, files.top / CONFIG, WAIT_S)
-        size = os.fstat(descriptor).st_size
-        ids = _NAMING.findall(os.pread(descriptor, size, 0))
-        if ids:
-            return bytes(ids[0]).decode().lower()
-        is_open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" + line if is_open_line else line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return line.split()[1].decode()
+    with open(files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0) as file:
+        take(file.fileno(), files.top / CONFIG, WAIT_S)
+        before = file.read()
+        named = with_id(before, str(uuid4()))
+        file.write(named[len(before) :])
+        os.fsync(file.fileno())
+    return ids_in(named, files.top / CONFIG)[0]
 
 
 def id_of_board(repo: Repository, refs: Refs) -> str | None:

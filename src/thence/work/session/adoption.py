@@ -39,7 +39,7 @@ from thence.work.board.state import (
 from thence.work.board.transitions import reviewed_payload
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, digits_of, is_wp_id, name_of
-from thence.work.plan.frontmatter import Fields, read
+from thence.work.plan.package_files import Fields, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.session.package_code import LandingCheck
@@ -90,25 +90,16 @@ class LastMove(NamedTuple):
         return lane if lane in LANES else PLANNED
 
 
-class AdoptedPackage(NamedTuple):
-    """A package as its files show it; `ticked` are the ids and texts of its ticked subtasks."""
-
-    wp_id: str
-    title: str
-    dependencies: tuple[str, ...]
-    move: LastMove
-    ticked: tuple[tuple[str, str], ...]
-
-
 class AdoptedFeature(NamedTuple):
-    """A feature as its files show it, and the parts that could not be read."""
+    """A feature as its files show it, with its packages' last moves, and what could not be read."""
 
     slug: str
     title: str
     mission: str
     target_branch: str
     created_at: str
-    packages: tuple[AdoptedPackage, ...]
+    packages: tuple[PlannedPackage, ...]
+    moves: Mapping[str, LastMove]
     unread: tuple[Unread, ...]
 
 
@@ -192,21 +183,15 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
             moves[wp_id] = LastMove(lane, one_line(own.text("agent")) or NOBODY)
             files.check_lane(lane, name, 1)
     moves |= files.last_moves(planning.path(slug, _STATUS))
-    packages = list[AdoptedPackage]()
+    packages = list[PlannedPackage]()
     for wp_id in sorted({*planned, *moves}, key=lambda name: (len(name), name)):
         plan = planned.get(wp_id, PlannedPackage(wp_id, wp_id))
         own = fields.get(wp_id, Fields({}, ""))
         listed = own.values.get("dependencies")
         needs = [str(name) for name in listed] if isinstance(listed, list) else []
-        packages.append(
-            AdoptedPackage(
-                wp_id,
-                one_line(own.text("title")) or one_line(plan.title) or wp_id,
-                tuple(dict.fromkeys(filter(is_wp_id, needs or plan.dependencies))),
-                moves.get(wp_id, LastMove()),
-                tuple((one.id, one.text) for one in plan.subtasks if one.is_done),
-            )
-        )
+        title = one_line(own.text("title")) or one_line(plan.title) or wp_id
+        needed = tuple(dict.fromkeys(filter(is_wp_id, needs or plan.dependencies)))
+        packages.append(plan._replace(title=title, dependencies=needed))
     titles = (one_line(meta.get(key)) for key in ("friendly_name", "name", "title"))
     return AdoptedFeature(
         slug,
@@ -215,6 +200,7 @@ def read_feature(planning: Planning, slug: str) -> AdoptedFeature:
         one_line(meta.get("target_branch")) or planning.branch_of(slug),
         written_time(one_line(meta.get("created_at"))),
         tuple(packages),
+        moves,
         tuple(sorted(files.unread)),
     )
 
@@ -334,13 +320,15 @@ def _events_of(snapshot: Snapshot, feature: AdoptedFeature) -> list[WorkEvent]:
         "created_at": feature.created_at or None,
     }
     created = add("FeatureCreated", "created", spec, begun, payload)
-    for wp_id, title, dependencies, move, ticked in feature.packages:
+    for wp_id, title, subtasks, dependencies in feature.packages:
+        move = feature.moves.get(wp_id, LastMove())
         payload = {"wp_id": wp_id, "title": title, "feature_slug": slug}
         payload["dependencies"] = list(dependencies)
         first = add("WPCreated", f"{wp_id}/created", created, begun, payload)
-        for subtask, text in ticked:
-            payload = {"work_package_id": wp_id, "subtask_index": subtask, "subtask_text": text}
-            add("SubtaskCompleted", f"{subtask}/done", first, begun, payload)
+        for subtask in (one for one in subtasks if one.is_done):
+            payload = {"work_package_id": wp_id, "subtask_index": subtask.id}
+            payload["subtask_text"] = subtask.text
+            add("SubtaskCompleted", f"{subtask.id}/done", first, begun, payload)
         present = known.packages.get(wp_id) if known else None
         if move.lane == PLANNED or (present is not None and present.lane_event):
             continue

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from thence.errors import GitFailed, PlanningError, Refused
-from thence.git.commits import Commit, FileEdit, as_it_is, commit_files
+from thence.git.commits import Commit, FileEdit, commit_files
 from thence.git.objects import is_folder, objects
 from thence.git.repository import HEADS
 from thence.work.board.state import FeatureState
@@ -60,9 +60,6 @@ def commit(
         return None
     if committed is None:
         return None
-    edited = [path for path in committed.edited if changes.get(path, as_it_is) is not as_it_is]
-    if edited:
-        session.warnings.append(f"committed as they are, with your changes: {', '.join(edited)}")
     if target not in (None, committed.branch) and not by_pull_request:
         session.warnings.append(
             f"the planning files are on {committed.branch}, and its packages begin at {target}:"

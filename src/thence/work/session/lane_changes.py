@@ -11,7 +11,6 @@ from thence.git.worktrees import state_of, uncommitted
 from thence.log.open import new_id
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.move_request import (
-    REVIEWS,
     GuardFailure,
     LandingStatus,
     Move,
@@ -22,7 +21,6 @@ from thence.work.board.state import (
     DOING,
     DONE,
     FOR_REVIEW,
-    PASSED,
     Board,
     FeatureState,
     GateState,
@@ -33,9 +31,9 @@ from thence.work.board.transitions import move as decide
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.plan.tasks import Subtask
-from thence.work.project.configuration import gates_run, read_rules
+from thence.work.project.configuration import gates_run
 from thence.work.project.package_refs import keep_commit
-from thence.work.session.package_code import LandingCheck, deleted_branch, handed_in, reverted_in
+from thence.work.session.package_code import LandingCheck, handed_in, reverted_in
 from thence.work.session.session import Decision, Session
 from thence.work.session.snapshot import Snapshot
 
@@ -201,22 +199,18 @@ def request_of(
     package, plan = feature.packages[wp_id], snapshot.planned(feature).get(wp_id)
     subtasks, ticked = plan.subtasks if plan else (), package.subtasks
     worktree: Literal["clean", "dirty"] | None = None
-    deleted = deleted_branch(snapshot, slug, wp_id)
-    if deleted is None:
-        path = session.project.root / worktree_of(slug, wp_id)
-        repo, branch = session.project.repo, branch_of(slug, wp_id)
-        state = state_of(repo, branch, path, snapshot.refs.trees)
-        if state.kind == "moved":
-            worktree = "dirty" if uncommitted(state.path) else "clean"
-        elif state.kind == "clean" or state.kind == "dirty":
-            worktree = state.kind
+    path, branch = session.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
+    state = state_of(session.project.repo, branch, path, snapshot.refs.trees)
+    if state.kind == "moved":
+        worktree = "dirty" if uncommitted(state.path) else "clean"
+    elif state.kind == "clean" or state.kind == "dirty":
+        worktree = state.kind
     context = MoveContext(
         actor=session.current_actor(),
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
         worktree=worktree,
-        deleted=deleted,
         # where the log is silent the file counts
         open_subtasks=tuple(one.id for one in subtasks if not ticked.get(one.id, one.is_done)),
         expected_lane=package.lane,
@@ -233,7 +227,6 @@ def request_of(
             context,
             code=code or LandingCheck(snapshot, feature).before_done(package),
             gates_run=gates_run(session.project),
-            author_may_approve=read_rules(session.project).author_may_approve,
         )
     return LaneRequest(wp_id, to, context)
 
@@ -300,8 +293,6 @@ def set_gates(
     """
     place = f"{', '.join(results)} of {slug}/{package.wp_id}"
     refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
-    if any(results.get(gate_type) == PASSED for gate_type in REVIEWS):
-        refuse_author(session, package, "could not set the gate", place)
     actor = session.current_actor()
 
     def decide_gates(snapshot: Snapshot) -> Decision[dict[str, GateState]]:
@@ -337,16 +328,3 @@ def set_gates(
     gates = session.run(decide_gates, "could not set the gate", place)
     session.refresh()
     return [gate for gate in gates.values() if gate.gate_type in results]
-
-
-def refuse_author(session: Session, package: PackageState, operation: str, place: str) -> None:
-    """Raises Refused if the actor did the package, and no one here may approve their own."""
-    is_own = session.current_actor() == package.agent
-    if is_own and not read_rules(session.project).author_may_approve:
-        raise Refused(
-            operation,
-            guard="author_approves",
-            place=place,
-            cause=f"it is {package.agent}'s work, and no one here may approve their own",
-            hint="have someone else review it",
-        )

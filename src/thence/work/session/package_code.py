@@ -1,10 +1,7 @@
 """The code of a package: its branch and worktree, and whether it is in its target.
 
 Git is asked of all packages at once. Its answers are kept with the target's tip, so that the same
-question only reads the refs while none has moved. The reflog of a package's worktree tells which
-commits were made there: by them code is found that is in its target before the package is done.
-Commits that came to the worktree from elsewhere, as by a merge of the target into the branch, do
-not count.
+question only reads the refs while none has moved.
 """
 
 from collections import defaultdict
@@ -29,24 +26,18 @@ from thence.git.landed import (
     was_in,
 )
 from thence.git.merging import MergePlan
-from thence.git.refs import REMOTES, Refs, newest_of, push_command, refs_of, tip_of
+from thence.git.refs import REMOTES, Refs, newest_of, push_command, tip_of
 from thence.git.repository import (
     HEADS,
     Repository,
-    current_branch,
-    git_dir_of,
     is_ancestor,
     is_shallow,
-    is_standing,
-    repository,
 )
-from thence.git.worktrees import Worktree, commits_made, make
+from thence.git.worktrees import Worktree, make
 from thence.work.board.move_request import SHORT, CodeKind, LandingStatus
 from thence.work.board.state import (
-    DOING,
     DONE,
     FOR_REVIEW,
-    Board,
     FeatureState,
     PackageState,
 )
@@ -414,36 +405,6 @@ def check_whole(
         )
 
 
-def in_target_before_done(snapshot: Snapshot, board: Board) -> dict[tuple[str, str], str]:
-    """Returns the packages at work or in review whose code is in their target already.
-
-    Each is mapped to the name of its target. Git is asked once for each target that has packages in
-    work, and not again while neither moves. Raises GitFailed.
-    """
-    by_target: dict[tuple[str, str], dict[tuple[str, str], tuple[str, ...]]] = defaultdict(dict)
-    for feature in board.features.values():
-        packages = feature.packages if feature.project_uuid == board.project_uuid else {}
-        for wp_id, package in packages.items():
-            if package.lane not in (DOING, FOR_REVIEW):
-                continue
-            commits = commits_made(snapshot.project.root / worktree_of(feature.slug, wp_id))
-            if not commits and package.reviewed is not None:
-                commits = (package.reviewed.commit,)
-            name = snapshot.target_of(feature)
-            target = LandingCheck(snapshot, feature).target
-            if commits and (tip := target.local or target.tip) is not None:
-                by_target[name, tip][feature.slug, wp_id] = commits
-    landed: dict[tuple[str, str], str] = {}
-    for (name, tip), rows in by_target.items():
-        every = {commit for commits in rows.values() for commit in commits}
-        table = snapshot.memo.table(f"in {name}", tip)
-        if new := every - table.keys():
-            absent = missing_commits(snapshot.project.repo, tip, new)
-            table |= {commit: commit not in absent for commit in new}
-        landed |= {key: name for key, commits in rows.items() if any(map(table.get, commits))}
-    return landed
-
-
 def workspace(session: Session, feature: FeatureState, package: PackageState) -> Worktree:
     """Makes branch and worktree of a package on top of its dependencies, or completes them.
 
@@ -488,9 +449,7 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
         record_base_if_missing(
             session.project.repo, refs, feature.slug, package.wp_id, worktree.head, target
         )
-    recorded = package.workspace
-    is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
-    if not is_recorded:
+    if package.workspace != branch or worktree.is_new:
         payload = {
             "work_package_id": package.wp_id,
             "worktree_path": worktree_of(feature.slug, package.wp_id),
@@ -498,25 +457,6 @@ def workspace(session: Session, feature: FeatureState, package: PackageState) ->
         }
         session.append_or_warn(WorkEvent("WorkspaceCreated", payload, feature.slug))
     return worktree
-
-
-def deleted_branch(snapshot: Snapshot, slug: str, wp_id: str) -> tuple[str, str] | None:
-    """Returns what is to be said, and typed, of a branch that was deleted under its worktree.
-
-    None where it is there, or no worktree is on it.
-    """
-    branch, path = branch_of(slug, wp_id), snapshot.project.root / worktree_of(slug, wp_id)
-    if branch in snapshot.refs.branches or not is_standing(path):
-        return None
-    here = repository(path)
-    if here.common != snapshot.project.repo.common or current_branch(here) != branch:
-        return None
-    if branch in refs_of(snapshot.project.main).branches:
-        return None  # another command has made both since the refs were read
-    commit = "COMMIT"
-    with suppress(OSError, IndexError):
-        commit = (git_dir_of(path) / "logs/HEAD").read_text().splitlines()[-1].split()[1]
-    return f"{branch} is gone, which its worktree is on", f"git branch {branch} {commit}"
 
 
 def refs_of_package(repo: Repository, refs: Refs, slug: str, package: PackageState) -> Refs:

@@ -26,8 +26,7 @@ from thence.git.worktrees import make, uncommitted
 from thence.work.board.state import DONE, FOR_REVIEW, NOBODY, FeatureState
 from thence.work.names import branch_of, plan_branch, plan_worktree
 from thence.work.plan.planning_files import has_landed
-from thence.work.project.package_refs import base_of_package, target_in
-from thence.work.project.plan_refs import own_refs, plan_refs
+from thence.work.project.package_refs import base_of_package, own_refs, plan_refs, target_in
 from thence.work.project.project import Project
 from thence.work.session.lane_changes import move_all, request_of
 from thence.work.session.package_code import code_of_packages

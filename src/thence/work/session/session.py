@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from thence.core.event import Event
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, Refused, ThenceError
-from thence.git.memo import Memo
+from thence.git.landed import Memo
 from thence.git.refs import Refs, refs_of
 from thence.git.repository import user_of
 from thence.log.recovery.writers import next_node_id
 from thence.work.board.board import fold
-from thence.work.board.guards import number_given_twice
 from thence.work.board.state import Board, FeatureState
+from thence.work.board.transitions import number_given_twice
 from thence.work.journal import day_files
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.names import wp_id_of

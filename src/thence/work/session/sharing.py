@@ -31,8 +31,7 @@ from thence.work.board.board import is_claim, person
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.journal import board_branch
 from thence.work.journal.board_branch import ExchangeResult
-from thence.work.journal.board_remote import BoardRemote, link_of
-from thence.work.journal.day_files import board_tip, load_seen, save_seen
+from thence.work.journal.day_files import BoardRemote, board_tip, link_of, load_seen, save_seen
 from thence.work.journal.store import WorkEvent
 from thence.work.project.configuration import read_board
 from thence.work.project.project import Project

@@ -13,7 +13,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.new_event import Position, Unchanged
 from thence.errors import PlanningError, Refused
-from thence.git.memo import Memo
+from thence.git.landed import Memo
 from thence.git.refs import Refs
 from thence.git.repository import branch_of
 from thence.work.board.state import Board, FeatureState

@@ -16,7 +16,7 @@ import thence
 _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
 _BY = re.compile(r"by:([\w-]+)")
 _AGENT_ID = re.compile(r'(?:agent_id|"sessionId)\\*"\s*:\s*\\*"([\w-]+)')
-_LOST = re.compile("the hooks of two commits name it|the git hook did not record it")
+_LOST = re.compile("the hooks of two commits name it|no git hook here recorded it")
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
 Row = tuple[str, object, object]  # what it is, what the log says, what is right
 
@@ -46,9 +46,12 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
     story = _Story(events, stage.home, {_told_by(*call): name for name, (_, call) in calls.items()})
     end = "begun" if "tool" in scenario.in_flight else "ended"
     told = [*_owners(stage, scenario, story)]
+    asked = {words[2] for words in scenario.acts if words[0] in ("ask", "say")}
+    # no hook of cline has what its user asked
+    heard = [call for call, (name, _) in calls.items() if name not in asked or name[0] != "l"]
     return {
         "calls": _count((call, story.state_of(call), end) for call in calls),
-        "causes": _count((call, story.script_of(call), calls[call][0]) for call in calls),
+        "causes": _count((call, story.script_of(call), calls[call][0]) for call in heard),
         "prompts": _compared("prompt", (text for text, _ in story.prompts), stage.asked),
         "commits": _count(row for column, row in told if column == "commit"),
         "lines": _count(row for column, row in told if column == "line"),
@@ -121,7 +124,8 @@ class _Story:
                 agents = self._subagents
                 agent = match[1] if match else agents.get(call) or agents.get(script)
                 return str(begin.payload["session"]), agent
-        return None, None
+        own = [began for call, (began, *_) in self._calls.items() if f"call_{script}_" in call]
+        return (str(own[0].payload["session"]), None) if own else (None, None)
 
 
 def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[str, Row]]:

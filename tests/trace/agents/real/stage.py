@@ -160,9 +160,9 @@ class Stage:
         self.sh(f"{shlex.join(argv)} </dev/null")
 
     def given(self, script: str) -> str:
-        """Notes that a prompt is given, and returns it."""
-        self.asked.append(prompt(script))
-        return self.asked[-1]
+        """Notes that a prompt is given, and returns it; no hook of cline has it."""
+        self.asked += [] if script.startswith("l") else [prompt(script)]
+        return prompt(script)
 
     def trust(self) -> None:
         """Has Codex run the hooks, which it does when its user has agreed in a terminal."""

@@ -25,8 +25,8 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
 from thence.errors import NotALog, ThenceError
-from thence.log.doctor.health import Check, checked, disk_check, joined
 from thence.log.files.disk import OS_DISK
+from thence.log.files.health import Check, checked, disk_check, joined
 
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
 _REINSTALL = "reinstall thence: `pip install --force-reinstall thence`"
@@ -52,7 +52,7 @@ def doctor_command(log_name: str | None) -> int:
     checks = [_install(), checked("disk", lambda: disk_check(OS_DISK, folder))]
     if is_log:
         try:
-            from thence.log.doctor.condition import log_checks
+            from thence.log.doctor import log_checks
         except ImportError as error:  # the check of the install reports it too
             checks.append(Check("log", False, f"not checked: {error}", _REINSTALL))
         else:

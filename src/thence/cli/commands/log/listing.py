@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from threading import Event as Signal
 from time import monotonic
 from typing import NamedTuple
@@ -282,7 +282,7 @@ TAIL_EVENTS = 10
 BATCH_EVENTS = 32
 # how long a hook's event waits for `tail -f`
 TAKE_IN_S = 0.5
-# the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
+# these are held in memory; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
 
 
@@ -322,29 +322,23 @@ def tail_command(
     those of the file. Following continues over rotations, and ends when the reader of the output
     closes it.
     """
-    from thence.log.read.reader import Follower
-
     out, event_filter = current(), Filter.of(**keys(conditions))
-    matches = None if event_filter == Filter() else event_filter.matches
     out.is_endless = is_live
-    with (
-        open_for_reading(out, log_name, by_index=False, has=names_events(conditions)) as log,
-        Follower(OS_DISK, log.folder, log.vocabulary, last_prune=log.last_prune) as follower,
-    ):
-        follower.skip_to_last(count, matches)
-        show = event_printer(out, log.vocabulary)
-        listed = 0
-        events = filter(matches or (lambda event: True), follower.events())
-        while batch := tuple(islice(events, BATCH_EVENTS)):
+    with open_for_reading(out, log_name, by_index=is_live, has=names_events(conditions)) as log:
+        events = log.backwards()
+        newest = next(events, None)
+        matching = filter(event_filter.matches, chain([newest] if newest else (), events))
+        last = [*islice(matching, count)][::-1]
+        del events, matching  # they hold a file open
+        show, rest = event_printer(out, log.vocabulary), iter(last)
+        while batch := tuple(islice(rest, BATCH_EVENTS)):
             show(batch)
-            listed += len(batch)
         if not is_live:
             if count:
-                report_matches(out, log, conditions, listed)
+                report_matches(out, log, conditions, len(last))
             return
         out.flush()
         keep_taking_in([log.folder], TAKE_IN_S)
-        while follower.wait(_Unread()):
-            for event in filter(event_filter.matches, follower.events()):
-                show((event,))
-                out.flush()
+        for event in filter(event_filter.matches, log.follow(newest, _Unread())):
+            show((event,))
+            out.flush()

@@ -31,7 +31,7 @@ from thence.core.sentences.events import (
 )
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import OS_DISK
-from thence.log.files.segment import segment_sizes, strays
+from thence.log.files.segment import segment_sizes
 from thence.log.index.overview import By, StepEvents
 
 SPANS_MAX = 200
@@ -99,7 +99,6 @@ def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: P
                 "nodes": tally.nodes,
                 **moments,
                 "bytes": sum(sizes),
-                "passed_over": [path.name for path in strays(OS_DISK, folder)],
             }
         )
         return

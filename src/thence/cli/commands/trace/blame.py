@@ -48,8 +48,8 @@ def blame_command(file: str, log_name: str | None) -> None:
     A line is an agent's if its text comes from an edit that the log recorded, even if it was
     formatted, moved, squashed or rebased since. `claude-code?` is unknown: an agent may have
     written it. A person's are lines of a commit that the git hook saw a person make; it shows the
-    author in git, as it does for an unknown owner. A bot owns nothing. `thence why FILE:LINE` shows
-    why one line was written.
+    author in git, as it does for an unknown owner. `thence why FILE:LINE` shows why one line was
+    written.
     """
     out = current()
     repo, path, _, link = _file_of(file)
@@ -66,7 +66,7 @@ def blame_command(file: str, log_name: str | None) -> None:
                 entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
             out.json({"file": path, "link": link or None, "lines": entries})
         elif pairs:
-            words = {"unknown": "unknown, in git {}", "bot": "{} (no one's)"}
+            words = {"unknown": "unknown, in git {}"}
             rows = [
                 (
                     f"{in_line(owner.maybe.name)}?"
@@ -309,8 +309,6 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made i
         return f"is by {owner.name or 'an agent'}{also}{session}"
     if owner.kind == "person":
         return f"is by {in_line(owner.name)}, a person: {of_person}"
-    if owner.kind == "bot":
-        return f"is by {in_line(owner.name)}, a bot: no one owns it"
     said = [f"git author: {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
         said.append(f"co-authored by {', '.join(map(in_line, names))}")

@@ -162,10 +162,10 @@ def past_command(since: str | None, is_dry_run: bool) -> None:
     """Import what agents did here before, from the transcripts that they keep.
 
     These are Claude Code's (`~/.claude/projects`, or CLAUDE_CONFIG_DIR) and Codex's
-    (`~/.codex/sessions`, or CODEX_HOME), of sessions that worked or edited in this repository. They
-    go only into its log, with secrets masked, and once however often this runs. An edit counts
-    where its old text fits its file as git or an earlier edit has it. A line is then an agent's, or
-    unknown as before.
+    (`~/.codex/sessions`, or CODEX_HOME), of sessions that worked in this repository. They go only
+    into its log, with secrets masked, and once however often this runs. An edit counts where its
+    old text fits its file as git or an earlier edit has it. A line is then an agent's, or unknown
+    as before.
     """
     from thence.trace.agents.past import take_in_past
 

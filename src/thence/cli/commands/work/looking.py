@@ -13,14 +13,20 @@ from msgspec import to_builtins
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.shared.render import counted
 from thence.core.merge.conflicts import PACKAGE, Conflict
-from thence.errors import GitFailed, PlanningError, ThenceError
+from thence.errors import GitFailed, PlanningError
 from thence.git.refs import tip_of
 from thence.git.repository import git_dir_of, is_standing, operation_under_way
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.attempts import attempt_histories, next_steps, trouble
 from thence.work.board.board import as_json, conflict_json
 from thence.work.board.move_request import LandingStatus, can_begin_on
-from thence.work.board.remarks import remarks, waiting_for, waits_for
+from thence.work.board.remarks import (
+    attempt_histories,
+    next_steps,
+    remarks,
+    trouble,
+    waiting_for,
+    waits_for,
+)
 from thence.work.board.state import (
     APPROVED,
     COLUMNS,
@@ -39,11 +45,7 @@ from thence.work.journal.refusals import ErrorStore
 from thence.work.names import branch_of, plan_branch, plan_worktree, worktree_of
 from thence.work.plan.package_files import is_file_of
 from thence.work.plan.planning_files import OpenPlan
-from thence.work.session.package_code import (
-    code_of_packages,
-    deleted_branch,
-    in_target_before_done,
-)
+from thence.work.session.package_code import code_of_packages
 from thence.work.session.session import CommandResult, Session
 from thence.work.session.sharing import is_shared, status_words, unshared
 from thence.work.session.snapshot import Snapshot
@@ -54,6 +56,7 @@ _NAMED_MAX = 10
 _FEW = 4
 _SCREEN_LINES = 30  # of features in work, without --all
 REFUSED_MAX = 20
+_IN_TARGET = ("landed", "local")  # states of code that the target has
 # by lane: the command by which a person settles a conflict otherwise than its rule did
 _SETTLING_MOVES: Mapping[str, str] = {
     PLANNED: "implement {}",
@@ -67,13 +70,13 @@ _SETTLING_MOVES: Mapping[str, str] = {
 class _Row(NamedTuple):
     """What status shows of a package.
 
-    `early` is the target that has its code before it is done, `steps` are the commands by which a
-    person goes on with it, `process` is the one that holds its claim.
+    `code` is the state of its code; of a package in doing, if it was handed in once and is in its
+    target. `steps` are the commands by which a person goes on with it, `process` is the one that
+    holds its claim.
     """
 
     package: PackageState
     code: LandingStatus | None
-    early: str | None
     steps: tuple[str, ...]
     trouble: str
     process: int | None
@@ -138,20 +141,18 @@ def status(
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     codes: Mapping[tuple[str, str], LandingStatus] = {}
-    early: Mapping[tuple[str, str], str] = {}
     try:
-        codes = code_of_packages(session.snapshot, board.features.values(), (DONE, FOR_REVIEW))
+        lanes = (DONE, FOR_REVIEW, DOING)
+        codes = code_of_packages(session.snapshot, board.features.values(), lanes)
     except GitFailed:
         session.warnings.append("the code of packages was not looked for: git failed")
-    with suppress(ThenceError):  # git failed, or a feature has no target
-        early = in_target_before_done(session.snapshot, board)
     conflicts = [_conflict_here(session.snapshot, conflict) for conflict in board.conflicts]
     node_id = next_node_id(session.project.home)
     own = {event.event_id for event in session.snapshot.events if event.node_id == node_id}
     parts = []
     for state in board.features.values():
         open_ones = [one for one in conflicts if one["open"] and state.is_about(one["subject"])]
-        parts.append(_feature_status(session.snapshot, state, codes, early, open_ones, own))
+        parts.append(_feature_status(session.snapshot, state, codes, open_ones, own))
     rows = [
         ({"feature_slug": part.feature.slug, "wp_id": wp_id}, row)
         for part in parts
@@ -169,7 +170,9 @@ def status(
             if row.code is not None and row.package.lane == DONE
         ],
         "in_target_before_done": [
-            about | {"target": row.early} for about, row in rows if row.early
+            about | {"target": row.code.target}
+            for about, row in rows
+            if row.code and row.code.kind in _IN_TARGET and row.package.lane != DONE
         ],
         "claims": [about | {"process": row.process} for about, row in rows if row.process],
         "next": [about | {"next": "; or ".join(row.steps)} for about, row in rows if row.steps],
@@ -230,7 +233,6 @@ def _feature_status(
     snapshot: Snapshot,
     feature: FeatureState,
     codes: Mapping[tuple[str, str], LandingStatus],
-    early: Mapping[tuple[str, str], str],
     conflicts: Sequence[Mapping[str, Any]],
     own: Collection[str],
 ) -> _FeatureStatus:
@@ -271,6 +273,9 @@ def _feature_status(
     rows, histories = dict[str, _Row](), attempt_histories(snapshot.events, slug)
     for wp_id, package in feature.packages.items():
         code, history, pid = codes.get((slug, wp_id)), histories.get(wp_id), None
+        is_in_target = code is not None and code.kind in _IN_TARGET
+        if package.lane == DOING and not (is_in_target and package.reviews):
+            code = None  # what was never handed in may have the target's commits alone
         has_branch = code is not None and tip_of(snapshot.refs, code.branch) is not None
         steps = next_steps(package, history, code, where=where, has_branch=has_branch)
         troubles = [trouble(package, history)]
@@ -291,7 +296,7 @@ def _feature_status(
                 has_files = is_standing(tree) and (git_dir_of(tree) / "index").exists()
                 troubles += [] if has_files else ["its worktree is not there yet"]
         text = "; ".join(filter(None, troubles))
-        rows[wp_id] = _Row(package, code, early.get((slug, wp_id)), steps, text, pid)
+        rows[wp_id] = _Row(package, code, steps, text, pid)
     return _FeatureStatus(feature, rows, conflicts, notes)
 
 
@@ -308,8 +313,6 @@ def _plan_notes(snapshot: Snapshot, slug: str, target: str, plan: OpenPlan) -> I
 
 def _stray(snapshot: Snapshot, slug: str, wp_id: str) -> str:
     """Returns the sentence on a package's worktree that is not on its branch, else ""."""
-    if deleted := deleted_branch(snapshot, slug, wp_id):
-        return ": ".join(deleted)
     path, branch = snapshot.project.root / worktree_of(slug, wp_id), branch_of(slug, wp_id)
     trees = snapshot.refs.trees
     if not is_standing(path) or trees.get(branch) == path:
@@ -443,8 +446,6 @@ def _feature_lines(part: _FeatureStatus, *, is_all: bool) -> Iterator[str]:
                 notes.append(f"after {', '.join(package.dependencies)}")
             title = f"{wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
             yield f"  {column:<10}  {title}" + (f"  ({'; '.join(notes)})" if notes else "")
-            if column == DOING and row.early:
-                yield f"{'':14}its code is in {row.early}, and it is not done"
             steps = [step for step in row.steps if step not in common]
             common |= {step for step in steps if wp_id not in step}  # such as a push: once for all
             for number, step in enumerate(steps):

@@ -19,7 +19,6 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.git import merging
 from thence.git.landed import Landed
 from thence.git.merging import MergePlan
-from thence.work.board.dependencies import in_order
 from thence.work.board.move_request import (
     SHORT,
     LandingStatus,
@@ -38,7 +37,8 @@ from thence.work.board.transitions import DECIDING_TYPES, landed_payload
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
 from thence.work.names import package_of as package_named
-from thence.work.project.configuration import gates_run, read_rules
+from thence.work.plan.tasks import in_order
+from thence.work.project.configuration import gates_run
 from thence.work.project.package_refs import target_in
 from thence.work.session.clearing import clear, clear_plans
 from thence.work.session.lane_changes import (
@@ -54,7 +54,6 @@ from thence.work.session.package_code import (
     check_whole,
     code_of,
     code_of_packages,
-    deleted_branch,
     handed_in,
     newest_branch,
 )
@@ -287,8 +286,6 @@ def _chosen(
             reviewed = package.reviewed
             if reviewed and session.project.repo.git.commit_of(reviewed.commit):  # it was here
                 hint = f"git branch {branch} {reviewed.commit} puts it back"
-            if deleted := deleted_branch(session.snapshot, feature.slug, wp_id):
-                hint = f"{deleted[1]} puts it back"
             cause = f"it is in {lane}, and has no branch {branch}"
             raise _refused("no_branch", feature, wp_id, cause, hint)
         if lane in (PLANNED, REJECTED):
@@ -406,11 +403,11 @@ def _finish(
         f"--feature {slug} --to doing --reason TEXT",
         f"--feature {slug} --no-code REASON",
     )
-    is_free, run = read_rules(session.project).author_may_approve, gates_run(session.project)
+    run = gates_run(session.project)
     accepting = [
         requests[wp_id]
         ._replace(to=DONE)
-        .knowing(expected_lane=None, is_forced=False, author_may_approve=is_free, gates_run=run)
+        .knowing(expected_lane=None, is_forced=False, gates_run=run)
         for wp_id in names
         if wp_id not in (*changed, *empty.values(), *accepted)
     ]

@@ -14,12 +14,13 @@ from thence.cli.commands.work.command_runner import (
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.git.refs import refs_of, tip_of
 from thence.log.recovery.writers import next_node_id
-from thence.work.board.attempts import REVIEW
 from thence.work.board.move_request import (
     GATE_STATUSES,
     GATE_TYPES,
+    GuardFailure,
     MoveContext,
 )
+from thence.work.board.remarks import REVIEW
 from thence.work.board.state import (
     APPROVED,
     DOING,
@@ -31,7 +32,8 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
-from thence.work.board.transitions import DECIDING_TYPES, claimable, refusals
+from thence.work.board.transitions import DECIDING_TYPES
+from thence.work.board.transitions import move as decide
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, wp_id_of
@@ -44,14 +46,12 @@ from thence.work.session.lane_changes import (
     move,
     package_of,
     refuse_agents,
-    refuse_author,
     request_of,
     set_gates,
     tick_event,
 )
 from thence.work.session.package_code import (
     LandingCheck,
-    deleted_branch,
     reverted_in,
     workspace,
 )
@@ -131,8 +131,10 @@ def ready_packages(
     context = _claim_context(session)
     for state in features:
         context = replace(context, reverted=reverted_in(session.snapshot, state))
-        for package in claimable(session.board, state.slug, context):
-            if package.subject in passed:
+        for wp_id, package in state.packages.items():
+            if package.lane != PLANNED or package.subject in passed:
+                continue
+            if isinstance(decide(session.board, state.slug, wp_id, DOING, context), GuardFailure):
                 continue
             try:
                 check_at_target(session.snapshot, state, session.snapshot.target_of(state))
@@ -161,8 +163,9 @@ def _nothing(
             why = f"it is in {package.lane}{who}"
             error = passed.get(package.subject) or passed.get(state.slug)
             if package.lane == PLANNED:
-                found = refusals(session.board, state.slug, package.wp_id, DOING, context)
-                why = found[0].message if found else f"{error.cause}; {error.hint}" if error else ""
+                found = decide(session.board, state.slug, package.wp_id, DOING, context)
+                why = f"{error.cause}; {error.hint}" if error else ""
+                why = found.message if isinstance(found, GuardFailure) else why
             about = {"feature_slug": state.slug, "wp_id": package.wp_id, "lane": package.lane}
             waiting.append({**about, "why": why})
     unlogged = session.snapshot.not_imported()
@@ -195,14 +198,6 @@ def _take(
     # an agent that passed its own claim on would work unclaimed
     is_passed = takes_over and not is_started_by_agent()
     branch = branch_of(state.slug, taken.wp_id)
-    if deleted := deleted_branch(session.snapshot, state.slug, taken.wp_id):
-        raise Refused(
-            "could not begin work on",
-            guard="no_branch",
-            place=f"{state.slug}/{taken.wp_id}",
-            cause=deleted[0],
-            hint=f"{deleted[1]} puts it back",
-        )
     with claimed(session.project.home, taken.subject, is_passed=is_passed):
         request = request_of(session, state, taken.wp_id, DOING, reason=reason, is_forced=is_forced)
         context = request.context
@@ -499,7 +494,6 @@ def add_history(
     if (kind, text) == (REVIEW, APPROVED):
         place = f"{state.slug}/{wp_id}"
         refuse_agents("could not approve", place, "approved_by_an_agent", "approves a package")
-        refuse_author(session, about, "could not approve", place)
         if about.lane != FOR_REVIEW:
             words = f"{wp_id} is in {about.lane}: an approval counts once it is in {FOR_REVIEW}"
             session.warnings.append(words)

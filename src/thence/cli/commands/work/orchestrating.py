@@ -17,11 +17,15 @@ from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn, live
 from thence.core.json_values import printable
 from thence.errors import ThenceError
-from thence.work.board.attempts import next_steps
 from thence.work.board.move_request import LandingStatus
+from thence.work.board.remarks import next_steps
 from thence.work.board.state import COLUMNS, DONE, FOR_REVIEW, REJECTED, FeatureState
-from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
-from thence.work.orchestrate.scheduling import choose, open_dependencies
+from thence.work.orchestrate.orchestrator import (
+    Orchestrator,
+    ProgressNote,
+    choose,
+    open_dependencies,
+)
 from thence.work.project.configuration import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.lane_changes import refuse_agents

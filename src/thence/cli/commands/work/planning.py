@@ -17,11 +17,10 @@ from thence.cli.commands.work.moving import ready_packages
 from thence.cli.output import current
 from thence.core.sentences.events import counted
 from thence.errors import PlanningError, Refused
-from thence.git.commits import FileEdit, as_it_is, if_missing, write_files
+from thence.git.commits import FileEdit, if_missing, write_files
 from thence.git.locks import PLANNING, locked
 from thence.git.repository import branch_of
 from thence.log.open import new_id, now
-from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FOLDER, with_lines
 from thence.work.journal.store import WorkEvent
@@ -42,9 +41,9 @@ from thence.work.plan.package_files import (
     title_of,
 )
 from thence.work.plan.planning_files import Meta
-from thence.work.plan.tasks import PlannedPackage, packages_of, parse
+from thence.work.plan.tasks import PlannedPackage, in_order, packages_of, parse
 from thence.work.project.configuration import LANDS, PULL_REQUEST, Land
-from thence.work.project.plan_refs import plan_refs
+from thence.work.project.package_refs import plan_refs
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, ids_in, with_another_id
 from thence.work.session.command_commit import (
@@ -620,7 +619,7 @@ def _files_of_plan(
     usual = [f"{folder}/{name}" for name in _WRITTEN]
     stats = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
     written = [path for path, stat in stats if stat is not None and S_ISREG(stat.st_mode)]
-    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
+    files: dict[str, FileEdit] = dict.fromkeys(written, lambda data: data)
     tasks = session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
@@ -629,7 +628,7 @@ def _files_of_plan(
     package_files = [path for path, _ in session.planning.package_files(None, slug)]
     for package in packages:
         own_files = [path for path in package_files if is_file_of(package.wp_id, path)]
-        files |= dict.fromkeys(own_files, as_it_is)
+        files |= dict.fromkeys(own_files, lambda data: data)
         if not own_files:
             path = session.planning.path(slug, path_of(package))
             files[path] = if_missing(render(package, slug, tasks, reading))

@@ -1,10 +1,9 @@
 """The refs as one look shows them: default branch, working trees, upstreams."""
 
-from tests.git.repositories import commit, git, make_repository
+from tests.git.repositories import git, make_repository
 
 from thence.git.refs import refs_of
 from thence.git.repository import repository
-from thence.work.session.session import Session
 
 
 def test_default_branch_is_what_origin_says_then_a_usual_name_then_the_only_one(tmp_path):
@@ -66,24 +65,3 @@ def test_bare_repository_has_no_default_branch_by_who_looks_at_it(tmp_path):
     git(tmp_path / "bare.git", "worktree", "add", "--quiet", tmp_path / "tree", "beta")
     found = refs_of(repository(tmp_path / "tree"))
     assert (found.here, found.default, found.trees) == ("beta", None, {"beta": tmp_path / "tree"})
-
-
-def test_packed_refs_are_like_any_others(tmp_path):
-    top = make_repository(tmp_path)
-    for name in ("one", "two/deep"):
-        git(top, "branch", name, commit(top, {"a": name}))
-    before = refs_of(repository(top))
-    git(top, "pack-refs", "--all")
-    assert refs_of(repository(top)) == before
-
-
-def test_command_that_looks_again_sees_what_has_moved(tmp_path):
-    top = make_repository(tmp_path)
-    with Session(top) as session:
-        for again in (session.refresh, session.refresh_events, session.refresh):
-            again()
-            before = session.refs
-            git(top, "branch", f"branch{len(before.branches)}")
-            assert session.refs is before
-            again()
-            assert len(session.refs.branches) == len(before.branches) + 1

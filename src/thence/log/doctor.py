@@ -11,10 +11,10 @@ from shlex import quote
 from thence.core.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.sentences.events import counted, short_id
 from thence.core.vocabulary import PLAIN
-from thence.log.doctor.health import Check, checked, joined
 from thence.log.files.disk import Disk, monotonic_ns, opened, pause
+from thence.log.files.health import Check, checked, joined
 from thence.log.files.identity import is_own, known_node_id, read_info
-from thence.log.files.segment import own_folder, segments, strays
+from thence.log.files.segment import own_folder, segment_sizes, segments
 from thence.log.files.sessions import session_records
 from thence.log.files.tail import lines_backwards
 from thence.log.read.opening import opened_vocabulary
@@ -55,13 +55,9 @@ def _log(disk: Disk, folder: Path) -> Check:
 
 def _segments(disk: Disk, folder: Path) -> Check:
     """Counts the segments and their bytes, and suggests a prune of a large plain log."""
-    states = [disk.path_id(str(path)) for path in segments(disk, folder)]
-    size_bytes = sum(state[1] for state in states if state)
-    detail = f"{counted(len(states), 'segment')}, {size_bytes:,} bytes"
-    unread = ", ".join(path.name for path in strays(disk, folder))
-    if unread:
-        hint = "`mv` this log's to events_YYYY-MM-DD_HH-MM-SS-ffffff.jsonl, and others away"
-        return Check("log", False, f"{detail}; not read, for their names: {unread}", hint)
+    sizes = segment_sizes(disk, folder)
+    size_bytes = sum(sizes)
+    detail = f"{counted(len(sizes), 'segment')}, {size_bytes:,} bytes"
     info = read_info(disk, folder) if size_bytes >= LARGE_BYTES else None
     is_large = info is not None and info.vocabulary == PLAIN.name
     return Check("log", True, detail, _PRUNE if is_large else "")

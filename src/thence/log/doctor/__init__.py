@@ -1,1 +1,0 @@
-"""The inspection of a log from outside, without opening it."""
