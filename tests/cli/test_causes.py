@@ -126,13 +126,6 @@ def test_long_chain_gives_way_to_the_reasons_in_twelve_lines(tmp_path, long_chai
     assert len(warm(*arguments, "--json", cwd=tmp_path).json["sentences"]) == 40
 
 
-def test_chain_that_fits_is_shown_whole(tmp_path, long_chain):
-    out = warm("why", long_chain[9], "--log", "long", cwd=tmp_path).out
-    assert all(event_id[:18] in out for event_id in long_chain[:10])
-    assert "because" not in out
-    assert "because" in warm("why", long_chain[10], "--log", "long", cwd=tmp_path).out
-
-
 def test_of_many_effects_the_nearest_are_shown_but_all_in_json(tmp_path, long_chain):
     arguments = ("effects", long_chain[0], "--log", "long")
     ended = warm(*arguments, cwd=tmp_path)

@@ -13,7 +13,6 @@ from tests.server.runs import foreign, make_index, make_orders, stored
 from tests.server.serving import Serving, serving
 
 from thence.core.failures import is_failure
-from thence.core.markup import path
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel
 
@@ -225,17 +224,3 @@ def test_series_of_a_variable_by_lane(tmp_path: Path) -> None:
             assert events[arrival - 1].payload["new_value"] == value
         assert server.json("/logs/run/series", variable="name")["lanes"] == {}
         assert server.json("/logs/run/series", variable="nothing")["lanes"] == {}
-
-
-def test_part_of_a_page_is_its_main_element(shop: Shop) -> None:
-    for page in (
-        path("runs", "orders"),
-        path("runs", "orders", "events", shop.orders[0]),
-        path("runs", "orders", "diff", "first"),
-    ):
-        whole, part = shop.server.get(page), shop.server.get(page, params={"part": "main"})
-        assert part.text.startswith("<main")
-        assert part.text.endswith("</main>")
-        assert part.text in whole.text
-        assert part.headers["content-security-policy"] == whole.headers["content-security-policy"]
-        assert part.headers["content-type"] == "text/html; charset=utf-8"

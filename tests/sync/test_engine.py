@@ -24,7 +24,6 @@ from thence.sync.wire.messages import (
     BatchFailed,
     BatchRefused,
     EventVerdict,
-    PulledPage,
     Results,
 )
 
@@ -255,18 +254,6 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, server, na
         assert (last.pushed, last.left, last.error) == (300, 0, None)
         engine.close()
         assert len(log.events()) == 300
-
-
-def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_path, server):
-    with opened(tmp_path / "a", 5) as a, opened(tmp_path / "b", 5) as b:
-        synced(a, server)
-        damaged = PulledPage([*server.lines[:4], b"{}"], server.page("").next, False)
-        withholding = _unlike(page=lambda *_: damaged)
-        result = synced(b, withholding(server))
-        assert (result.pulled, result.pushed) == (4, 5)
-        assert result.error.code == "bad_answer"
-        last = synced(b, server)
-        assert (last.pulled, last.is_complete) == (1, True)
 
 
 @pytest.mark.promise("S12")

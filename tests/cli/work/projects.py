@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cli.installed import Ended, is_three_lines
-from tests.cli.warm import warm
+from tests.cli.installed import is_three_lines
 from tests.git.repositories import git, make_repository
+from tests.work.boards import done, work
 
 from thence.errors import ThenceError
 from thence.work.journal.store import EventStore
@@ -24,18 +24,6 @@ TASKS = """# Tasks
 ### Dependencies
 - Depends on WP01
 """
-
-
-def work(folder: Path, *arguments: object) -> Ended:
-    """Run a command of `thence work` to its end."""
-    return warm("work", *arguments, cwd=folder)
-
-
-def done(folder: Path, *arguments: object) -> Ended:
-    """Run a command that has to succeed."""
-    ended = work(folder, *arguments)
-    assert ended.code == 0, ended.err
-    return ended
 
 
 def project(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:

@@ -118,6 +118,21 @@ def test_package_without_a_commit_is_done_for_a_reason_alone(project):
 
 
 @pytest.mark.promise("L15")
+def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
+    done(project, "move-task", "WP03", "--to", "doing")
+    done(project, "move-task", "WP03", "--to", "for_review")
+    refused(project, "not_landed", "move-task", "WP03", "--to", "done")
+    done(project, "accept", "WP03", "--no-code", "told the other team")
+    assert told(project, "WPLanded")[0]["how"] == "no_code"
+
+
+@pytest.mark.promise("L15")
+def test_code_that_git_knows_is_not_denied(project):
+    handed_in(project)
+    refused(project, "not_landed", "accept", "WP03", "--no-code", "none of it")
+
+
+@pytest.mark.promise("L15")
 def test_merged_here_and_not_pushed_is_not_done(project, remote):
     handed_in(project)
     done(project, "merge", "WP03")

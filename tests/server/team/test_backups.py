@@ -164,6 +164,21 @@ def test_what_is_no_copy_or_no_longer_readable_is_refused(tmp_path: Path) -> Non
         assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
 
 
+def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    whole = (tmp_path / "copy.db").read_bytes()
+    for size in (4096, len(whole) // 2, len(whole) - 4096):
+        (tmp_path / "cut.db").write_bytes(whole[:size])
+        for command in (CHECK, ["restore"]):
+            ended = server(*command, "cut.db", "--json", cwd=tmp_path)
+            assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy"), ended.err
+    (tmp_path / "cut.db").write_bytes(b"")
+    ended = server("backup", "--check", "cut.db", "--json", cwd=tmp_path)
+    assert (ended.code, ended.json["error"]["cause"]) == (4, "no server is in it")
+    assert len(stored(tmp_path)) == 40
+
+
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("command", ["backup", "restore"])
 @pytest.mark.whole
