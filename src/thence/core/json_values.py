@@ -13,8 +13,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from typing import Any
 
-from msgspec import UNSET
-
 from thence.errors import InvalidEvent
 
 DEPTH_MAX = 64
@@ -286,6 +284,8 @@ def within(value: Any, path: Sequence[str]) -> object:
         while isinstance(value, Mapping) and name not in value and depth < len(path):
             name, depth = f"{name}.{path[depth]}", depth + 1
         if not isinstance(value, Mapping) or name not in value:
+            from msgspec import UNSET  # `thence --help` starts without it
+
             return UNSET
         value = value[name]
     return value
