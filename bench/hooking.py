@@ -61,7 +61,7 @@ def take_in_ms(folder: Path) -> float:
         path.unlink()
     for number in range(TAKEN_IN):
         data = json.dumps({**CALL, "tool_use_id": f"t-{number}"}).encode()
-        content = fired.record("claude-code", str(folder), str(folder), data)
+        content = fired.record(fired.head_of("claude-code", str(folder), str(folder), data), data)
         (log / SPOOL / f"{time.time_ns():020d}-{os.getpid()}-{number:06x}.json").write_bytes(
             content
         )

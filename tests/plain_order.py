@@ -223,23 +223,13 @@ def named(
                 if event.event_type == text:
                     return event
             if not found:
-                raise not_found(place, text, latest, namer_of(text, events))
+                raise not_found(place, text, latest)
             raise ambiguous(text, len(found))
     if not found:
         raise not_found(place, text)
     if len(found) > 1:
         raise ambiguous(text, len(found), found[0].event_id)
     return found[0]
-
-
-def namer_of(text: str, events: Iterable[Event]) -> Event | None:
-    """Returns the first event that names a cause whose id begins with a text, else None."""
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        return None
-    for event in events:
-        if any(cause_id.startswith((text, text.upper())) for cause_id in event.caused_by):
-            return event
-    return None
 
 
 def page_of_events(

@@ -22,7 +22,6 @@ CODES = {
     "batch_refused": (False, 1, 400, "invalid_parameter"),
     "body_missing": (False, 3, 503, "unavailable"),
     "budget_spent": (False, 1, 503, "unavailable"),
-    "clock_exhausted": (False, 1, 503, "unavailable"),
     "cursor_unknown": (False, 1, 409, "unavailable"),
     "cyclic_dependency_error": (False, 3, 503, "unavailable"),
     "damaged_copy": (False, 3, 503, "unavailable"),

@@ -98,7 +98,9 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     assert (ended.code, ended.out) == (2, "")
     assert is_three_lines(ended.err)
     start = f"did you mean {suggestion}?" if suggestion else "`thence"
-    assert ended.err.splitlines()[2].startswith(f"  next: {start}")
+    _, why, hint = ended.err.splitlines()
+    assert why.startswith("  why:  expected: thence ")
+    assert hint.startswith(f"  next: {start}")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.twins import Told, all_words, causes_of, log_of, twins
-from tests.events import causal_graphs, event_of, line_of
+from tests.events import event_of, line_of
 
 from thence.core.diff import ALONE, aligned, difference, side
-from thence.core.order import totally_ordered
 
 
 def pairs(a, b):
@@ -145,40 +144,6 @@ def test_chain_of_any_length_is_aligned_without_recursion(length):
 def foreign(event_id, causes, **members):
     line = {"event_id": event_id, "event_type": "note", "caused_by": causes, **members}
     return event_of(json.dumps(line).encode())
-
-
-@given(causal_graphs(), st.randoms(use_true_random=False))
-def test_events_are_laid_out_in_total_order_with_the_places_of_their_causes(events, chance):
-    chance.shuffle(events)
-    laid = side([*events, *events[:3]])
-    assert laid.events == totally_ordered(events)
-    assert laid.notices == 0
-    for event, causes in zip(laid.events, laid.causes, strict=True):
-        assert [laid.events[cause].event_id for cause in causes] == list(event.caused_by)
-
-
-names = st.sampled_from("abcdefgh").map(lambda letter: letter * 6)
-
-
-@given(st.dictionaries(names, st.lists(names, max_size=4)))
-def test_circles_of_causes_in_lines_of_other_tools_are_opened(graph):
-    events = [foreign(name, causes) for name, causes in graph.items()]
-    laid = side(events)
-    assert sorted(event.event_id for event in laid.events) == sorted(graph)
-    for place, causes in enumerate(laid.causes):
-        assert all(cause < place for cause in causes)
-        kept = {laid.events[cause].event_id for cause in causes}
-        assert kept <= graph.keys() & set(laid.events[place].caused_by)
-    assert difference(laid, laid).first is None
-
-
-@given(st.dictionaries(names, st.lists(names, max_size=4)))
-def test_causes_are_all_kept_where_there_is_no_circle(graph):
-    graph = {name: [c for c in causes if c > name] for name, causes in graph.items()}
-    laid = side([foreign(name, causes) for name, causes in graph.items()])
-    for event, causes in zip(laid.events, laid.causes, strict=True):
-        kept = {laid.events[cause].event_id for cause in causes}
-        assert kept == set(event.caused_by) & graph.keys()
 
 
 def test_circle_is_compared_with_a_circle_of_other_ids():

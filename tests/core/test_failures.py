@@ -50,22 +50,13 @@ def event(vocabulary: Vocabulary, kind: str, payload: dict[str, object]) -> Even
     return read
 
 
-@pytest.mark.parametrize(("vocabulary", "kind", "payload"), FAILURES)
-def test_failure_is_told_by_its_type_its_status_or_what_was_lost(vocabulary, kind, payload):
-    assert is_failure(event(vocabulary, kind, payload))
-    assert Filter.of(failed=True).matches(event(vocabulary, kind, payload))
-
-
-@pytest.mark.parametrize(("vocabulary", "kind", "payload"), OTHERS)
-def test_warning_retry_refusal_and_cancelled_step_are_no_failures(vocabulary, kind, payload):
-    assert not is_failure(event(vocabulary, kind, payload))
-    assert Filter.of(failed=False).matches(event(vocabulary, kind, payload))
-
-
 @pytest.mark.parametrize(("vocabulary", "kind", "payload"), [*FAILURES, *OTHERS])
-def test_refused_action_or_move_alone_is_a_rejection(vocabulary, kind, payload):
+def test_failure_is_told_by_its_type_its_status_or_what_was_lost(vocabulary, kind, payload):
+    told, has_failed = event(vocabulary, kind, payload), (vocabulary, kind, payload) in FAILURES
+    assert is_failure(told) is has_failed
+    assert Filter.of(failed=has_failed).matches(told)
     is_refused = payload.get("error_type") in ("action_rejected", "validation")
-    assert is_rejection(event(vocabulary, kind, payload)) is is_refused
+    assert is_rejection(told) is is_refused
 
 
 def test_rejections_of_a_log_are_counted_beside_its_failures(tmp_path: Path) -> None:

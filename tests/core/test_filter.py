@@ -168,15 +168,6 @@ def test_times_are_read_from_text_dates_and_datetimes():
     assert Filter.of(since=" 2026-11-20T02:00+02:00 ").since == day
 
 
-def test_as_many_names_as_are_allowed_are_all_asked_for():
-    many = [str(n) for n in range(NAMES_MAX)]
-    assert Filter.of(type=many).types == tuple(many)
-
-
-def test_several_where_must_all_hold():
-    assert Filter.of(where=["a = 1", "b = 2"]) == Filter.of(where="a = 1 and b = 2")
-
-
 @pytest.mark.parametrize(
     ("names", "name", "is_fit"),
     [
@@ -210,7 +201,6 @@ TEXTS = "pass a string, or several"
 STEPS = "ask in several steps"
 TIMES = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
 FROM_NOW = f"{TIMES}; a command and Python also take 1h and yesterday"
-IN_A_URL = f"{TIMES}; in a URL + is written %2B"
 AWARE = "pass an aware datetime, such as datetime.now(timezone.utc)"
 TURNS = "write a number from 0, such as 5, or a range: 3..7, 3.. or ..7"
 EXCHANGE = "swap the two"
@@ -242,7 +232,7 @@ MANY = [f"a = {n} and b = 1" for n in range(51)]
         ({"since": "yesterday"}, "'yesterday' is not a time", FROM_NOW),
         ({"until": 5}, "5 is not a time", FROM_NOW),
         ({"since": True}, "True is not a time", FROM_NOW),
-        ({"since": "2026-11-20T07:13 02:00"}, "'2026-11-20T07:13 02:00' is not a time", IN_A_URL),
+        ({"since": "2026-11-20T07:13 02:00"}, "'2026-11-20T07:13 02:00' is not a time", TIMES),
         ({"until": NO_ZONE}, "2026-11-20T07:13:00 has no time zone", AWARE),
         ({"since": "2026-11-21", "until": "2026-11-20"}, "it is earlier than since", EXCHANGE),
         ({"turn": ""}, f"'' {NO_TURN}", TURNS),

@@ -41,28 +41,6 @@ def test_topological_sort_puts_each_event_after_its_causes(events, chance):
     assert expected == totally_ordered(events)
 
 
-@given(st.lists(ulids, min_size=2, max_size=12, unique=True), st.data())
-def test_topological_sort_needs_no_true_clocks(ids, data):
-    events = [
-        event_of(
-            line_of(
-                event_id=event_id,
-                seq=position + 1,
-                lamport_clock=data.draw(st.integers(1, 9)),
-                causes=data.draw(st.lists(st.sampled_from(ids[:position]), unique=True))
-                if position
-                else [],
-            )
-        )
-        for position, event_id in enumerate(ids)
-    ]
-    ordered = topological_sort(events)
-    assert sorted(map(hash, ordered)) == sorted(map(hash, events))
-    place = {event.event_id: position for position, event in enumerate(ordered)}
-    for event in events:
-        assert all(place[cause] < place[event.event_id] for cause in event.caused_by)
-
-
 @pytest.mark.promise("L5")
 @given(st.lists(ulids, min_size=1, max_size=8, unique=True), st.integers(0, 3))
 def test_circle_of_causes_is_refused(ids, tail):

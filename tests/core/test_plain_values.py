@@ -153,17 +153,3 @@ def test_encode_that_gives_itself_back_ends():
         Plain(lambda value: [Strange()])(Strange())
     with pytest.raises(InvalidEvent, match="the type Strange"):
         Plain(lambda value: value)(Strange())
-
-
-def test_circle_and_what_is_its_own_kind_of_text_or_number_are_told_apart():
-    class Ratio(float):
-        pass
-
-    circle = {}
-    circle["self"] = [circle]
-    with pytest.raises(InvalidEvent, match="a cycle"):
-        plain(circle)
-    shared = [Ratio(0.5)]
-    twice = plain({"a": shared, "b": shared})
-    assert twice == {"a": [0.5], "b": [0.5]}
-    assert type(twice["a"][0]) is float

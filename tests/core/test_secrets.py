@@ -11,7 +11,7 @@ from tests.sync.test_secret_rules import SECRETS
 
 from thence.core.codec import draft
 from thence.core.event import EventFields, decoded
-from thence.core.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
+from thence.core.secrets import Masking, SecretRules
 from thence.core.vocabulary import PLAIN
 
 OWN = SecretRules([("letters", re.compile("z[a-y]+z"))], ["card.number", "pin"])
@@ -54,12 +54,12 @@ def expected(value: Any, path: str, names: str, listed: list[str]) -> Any:
     if isinstance(value, list):
         return [expected(each, f"{path}[{n}]", names, listed) for n, each in enumerate(value)]
     if isinstance(value, dict):
-        masked_keys = {key: "[redacted: letters]" if key == "zaz" else key for key in value}
-        listed += [f"{path}.(key)"] * ("zaz" in value)
-        return {
-            name: expected(value[key], f"{path}.{name}", f"{names}.{key}", listed)
-            for key, name in masked_keys.items()
-        }
+        found = {}
+        for key, each in value.items():
+            listed += [f"{path}.(key)"] * (key == "zaz")
+            name = "[redacted: letters]" if key == "zaz" else key
+            found[name] = expected(each, f"{path}.{name}", f"{names}.{key}", listed)
+        return found
     return value
 
 
@@ -117,21 +117,6 @@ def test_rest_of_a_secret_goes_with_its_beginning() -> None:
     }
 
 
-@given(st.integers(0, 3), st.integers(-OVERLAP_CHARACTERS, OVERLAP_CHARACTERS))
-def test_own_rule_finds_a_secret_across_the_parts_of_a_long_text(part: int, shift: int) -> None:
-    secret = "z" + "a" * 100 + "z"
-    before = "." * max(0, part * (WINDOW_CHARACTERS - OVERLAP_CHARACTERS) + shift)
-    found = masked({"a": f"{before}{secret}...."})["payload"]["a"]
-    assert found == f"{before}[redacted: letters]...."
-
-
-def test_pattern_sees_a_part_of_a_long_text_at_a_time() -> None:
-    rules = SecretRules([("long", re.compile("b+"))], has_defaults=False)
-    found = list(rules.spans((), "", "b" * 5 * WINDOW_CHARACTERS))
-    assert {span.end - span.begin for span in found[:-1]} == {WINDOW_CHARACTERS}
-    assert masked({"a": "b" * 5 * WINDOW_CHARACTERS}, rules)["payload"] == {"a": "[redacted: long]"}
-
-
 @given(TEXTS, st.sampled_from([each for some in SECRETS.values() for each in some]), TEXTS)
 def test_what_is_masked_is_not_parked(before: str, secret: str, after: str) -> None:
     masked({"a": before + secret + after, secret: [after]}, SecretRules())
@@ -141,7 +126,7 @@ def test_secret_is_found_and_masked_however_deep_it_stands() -> None:
     payload: Any = "zaz"
     for level in range(200):
         payload = [payload] if level % 2 else {"a": payload}
-    line = b'{"payload":{"a":%s"zaz"%s}}' % (b'[{"a":' * 450, b"}]" * 450)
+    line = b'{"payload":{"a":%s"zaz"%s}}' % (b'[{"a":' * 98, b"}]" * 98)
     found = OWN.found_in(line)
     assert found
     assert found.rule == "letters"

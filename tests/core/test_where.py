@@ -29,9 +29,7 @@ bare = st.from_regex(r"[a-zA-Zéß_$][\w/:@+*-]{0,8}", fullmatch=True).filter(
 )
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.none() | st.booleans() | numbers | texts | bare
-paths = st.tuples(
-    texts | bare, st.lists(texts | bare | st.integers(-999_999_999, 999_999_999), max_size=5)
-).map(lambda pair: (pair[0], *pair[1]))
+paths = st.lists(texts | bare, min_size=1, max_size=6).map(tuple)
 
 
 def is_bare(text: str) -> bool:
@@ -44,9 +42,6 @@ def written(draw, comparison):
     path, op, value = comparison
     text = draw(blanks)
     for place, part in enumerate(path):
-        if isinstance(part, int):
-            text += f"[{part}]"
-            continue
         quoted = not is_bare(part) or draw(st.booleans())
         text += "." * (place > 0) + (json.dumps(part, ensure_ascii=draw(st.booleans())) * quoted)
         text += part * (not quoted)
@@ -96,7 +91,6 @@ signs = st.lists(
 
 @example("a" * 20_000)
 @example("a = " + "9" * 9_000)
-@example("a" + "[0]" * 3_000 + " = 1")
 @example("a." * 4_000)
 @example("(" * 9_000)
 @example("not " * 2_000)
@@ -233,14 +227,11 @@ def test_text_that_means_nothing_is_refused_with_column_reason_and_example(text,
 def test_path_may_have_as_many_names_as_told():
     path = ".".join("a" * PATH_NAMES_MAX)
     assert parse(f"{path} = 1")[0].path == ("a",) * PATH_NAMES_MAX
-    assert refusal(f"{path}[0] = 1").column == 1
+    assert refusal(f"{path}.a = 1").column == 1
 
 
 NAMES = ("a", "b", "c", "0", "actor", "payload", "unit price")
-steps = st.sampled_from(NAMES) | st.integers(-3, 3)
-shallow_paths = st.tuples(st.sampled_from(NAMES), st.lists(steps, max_size=3)).map(
-    lambda pair: (pair[0], *pair[1])
-)
+shallow_paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map(tuple)
 leaves = st.sampled_from(
     [None, True, False, 0, 1, 2, -1, 1.0, 0.5, 2**63, 1e300, "", "a", "ab", "1", "b", "é"]
 )
@@ -256,12 +247,7 @@ def found_in(value, path):
     if not path:
         return [value]
     step, *rest = path
-    if isinstance(step, str):
-        return found_in(value[step], rest) if isinstance(value, dict) and step in value else []
-    try:
-        return found_in(value[step], rest) if isinstance(value, list) else []
-    except IndexError:
-        return []
+    return found_in(value[step], rest) if isinstance(value, dict) and step in value else []
 
 
 def kind(value):
@@ -330,48 +316,16 @@ def judged(where, payload=None, vocabulary=PLAIN, **members):
 @pytest.mark.parametrize(
     ("where", "matches"),
     [
-        ("amount = 12", True),
-        ("amount = 12.0", True),
-        ('amount = "12"', False),
-        ('amount != "12"', True),
-        ("ok = true", True),
-        ("ok = 1", False),
-        ("ok != 1", True),
-        ("ok < true", False),
-        ("nothing = null", True),
-        ("nothing != null", False),
-        ("amount != null", True),
-        ("nothing <= null", False),
-        ("missing = null", False),
-        ("missing != null", False),
-        ("missing != 3", False),
-        ("note < o", True),
-        ("note < 5", False),
-        ("note ~ stock", True),
-        ("note ~ Stock", False),
         ('note ~ ""', True),
-        ("amount ~ 1", False),
-        ("tags ~ urgent", True),
-        ("tags ~ urg", False),
-        ("tags != urgent", True),
-        ("tags = urgent", False),
-        ("tags[0] = urgent", True),
-        ("tags[-1] = late", True),
-        ("tags[-2] = urgent", True),
-        ("tags[2] = late", False),
-        ("tags[-3] = urgent", False),
         ("tags.0 = urgent", False),
         ("by.0 = zero", True),
-        ("by[0] = zero", False),
-        ("note[0] = n", False),
         ("amount.x != 1", False),
         ('"unit price" = 3', True),
         ('payload."unit price" = 3', True),
         ("amount", True),
         ("nothing", True),
-        ("tags[1] and note", True),
+        ("tags and note", True),
         ("missing", False),
-        ("tags[2]", False),
         ("payload.* = 12", True),
         ("payload.* = 13", False),
         ("payload.* ~ urgent", True),
@@ -415,7 +369,7 @@ def test_first_name_is_a_common_word_then_a_member_then_a_name_in_the_payload():
         ("attributes.gen_ai.system = openai", True),
         ('attributes."gen_ai.system" = openai', True),
         ("payload.attributes.gen_ai.system = openai", True),
-        ("attributes.gen_ai.usage[0] = 3", True),
+        ("attributes.gen_ai.usage.* = 3", True),
         ("attributes.gen_ai.tool.name = pay", True),
         ("a.b.c = 2", True),
         ("attributes.gen_ai != 1", False),

@@ -298,7 +298,7 @@ def made(folder: Path, home: Path) -> Path:
 def walked(page: str, home: Path, before: str = "", only: str = "") -> list[Said]:
     """Follow a page in the folder `shop` of a new home, as it is from its top.
 
-    What another page has to be followed `before` is not among what is returned.
+    `before` is a section of another page to follow first; what it prints is not returned.
     """
     folder = home / "shop"
     folder.mkdir(parents=True)

@@ -18,7 +18,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
     "cli": 63,
-    "core": 27,
+    "core": 19,
     "files": 0,
     "git": 8,
     "log": 73,
@@ -41,13 +41,13 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10361, 50), (10400, 50)),
-    "core": ((6755, 32), (6500, 32)),
+    "core": ((6478, 31), (6500, 32)),
     "git": ((3071, 14), (3400, 14)),
-    "log": ((12977, 52), (13300, 52)),
+    "log": ((12965, 52), (13300, 52)),
     "server": ((9819, 52), (11400, 50)),
-    "sim": ((13796, 58), (13900, 58)),
+    "sim": ((13797, 58), (13900, 58)),
     "sync": ((3091, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),
-    "trace": ((7581, 28), (7800, 35)),
-    "work": ((9477, 45), (9500, 46)),
+    "trace": ((7571, 28), (7800, 35)),
+    "work": ((9473, 45), (9500, 46)),
 }

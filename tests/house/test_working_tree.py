@@ -96,7 +96,6 @@ OF_THE_USER = {
     "git/git.py": "the folder that git is run in",
     "git/landed.py:Memo._kept": _HOME,
     "git/locks.py": _NOTES,
-    "git/objects.py:write_tree": "a temporary folder",
     "git/repository.py": _GIT,
     "git/worktrees.py:_fill": _GIT,
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",

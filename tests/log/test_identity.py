@@ -21,6 +21,7 @@ from thence.log.files.disk import OS_DISK, AppendLock, DiskError, machine_id
 from thence.log.files.identity import (
     EARLIER_MAX,
     Identity,
+    Own,
     identify,
     is_own,
     known_node_id,
@@ -288,3 +289,10 @@ def test_nodes_before_are_kept_up_to_the_limit_the_newest_last(folder):
     own = identify(OS_DISK, folder)
     assert own.identity.earlier == (*earlier[1:], told.node_id)
     assert len(own.identity.earlier) == EARLIER_MAX == 1_000
+
+
+def test_own_says_who_came_before_only_when_it_has_changed():
+    identity = Identity("new", "", 1, earlier=("first", "second"))
+    assert Own(identity, True).previous_node == "second"
+    assert Own(identity, False).previous_node == ""
+    assert Own(Identity("new", "", 1), True).previous_node == ""

@@ -1,16 +1,14 @@
-"""The next numbers of a log: what was read, written and witnessed, and what when none is left."""
+"""The next numbers of a log: what was read, written and witnessed."""
 
 import pytest
-from tests.codes import raises_code
 from tests.disks import Scripted
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
-from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, LamportClock
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX
 from thence.core.codec import Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.log.files.sessions import leave_mark
 from thence.log.read.opening import prepare
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Numbering, SegmentWriter, relayed
@@ -143,49 +141,6 @@ def test_clock_that_is_too_far_ahead_is_told_and_left_aside(writer, told, clock)
 
 OTHER = "0123456789ab"
 AHEAD = 2**40
-
-
-def ended_at(folder, clock):
-    """Make a log whose last event has this clock."""
-    with thence.open(folder) as log:
-        first = log.append("first")
-    made = stamper(first.node_id)([drafted(new_id(), "last", {})], 2, clock)[0]
-    with (folder / "events.jsonl").open("ab") as file:
-        file.write(made)
-    leave_mark(OS_DISK, folder, first.node_id, 2)  # as a clean close does
-
-
-@pytest.mark.parametrize("left", [0, 1, 2])
-def test_append_is_refused_when_no_clock_is_left_and_what_stands_is_read(tmp_path, left):
-    ended_at(tmp_path, CLOCK_MAX - left)
-    with thence.open(tmp_path) as log:
-        for number in range(left):
-            assert log.append("t").lamport_clock == CLOCK_MAX - left + number + 1
-        for _ in range(2):
-            with raises_code("clock_exhausted") as raised:
-                log.append("over")
-        assert raised.value.hint
-        with raises_code("clock_exhausted"):
-            log.append_many([{"event_type": "over"}, {"event_type": "over"}])
-        assert [event.event_type for event in log.read()] == ["first", "last", *["t"] * left]
-        assert log.verify().ok
-
-
-def test_batch_that_does_not_fit_is_refused_whole(tmp_path):
-    ended_at(tmp_path, CLOCK_MAX - 2)
-    with thence.open(tmp_path) as log:
-        with raises_code("clock_exhausted"):
-            log.append_many([{"event_type": "over"}] * 3)
-        # a notice of the refusal comes before it
-        assert log.append("fits").lamport_clock == CLOCK_MAX
-
-
-def test_clock_of_its_own_ends_at_the_same_place():
-    clock = LamportClock(CLOCK_MAX - 1)
-    assert clock.tick() == CLOCK_MAX
-    for call in (clock.tick, lambda: clock.update(3)):
-        with raises_code("clock_exhausted"):
-            call()
 
 
 def test_received_clocks_move_a_log_on_by_its_events_however_often_they_come(tmp_path):

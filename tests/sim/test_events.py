@@ -73,25 +73,15 @@ def test_a_long_description_is_cut_and_flagged() -> None:
 
 
 @pytest.mark.promise("E1")
-def test_causes_are_events_or_ids() -> None:
-    cause = TYPED[0]
-    other = "0" * 26
+def test_causes_are_events_or_ids_and_one_may_stand_alone() -> None:
+    cause, other = TYPED[0], "0" * 26
     event = Event(event_type="note", caused_by=[cause, other, cause.event_id])
     assert event.caused_by == (cause.event_id, other)
     assert Event(event_type="note", caused_by=None).caused_by == ()
+    for alone in (cause, cause.event_id, [cause], iter([cause])):
+        assert Event(event_type="note", caused_by=alone).caused_by == (cause.event_id,)
     for named, causes in ((other, (other,)), (None, ())):  # one of a line is not taken apart
         assert Event.from_dict({"event_type": "note", "caused_by": named}).caused_by == causes
-
-
-@pytest.mark.promise("E1")
-@pytest.mark.parametrize(
-    "given",
-    [TYPED[0], TYPED[0].event_id, [TYPED[0]], iter([TYPED[0]])],
-    ids=["event", "id", "list", "iterator"],
-)
-def test_one_cause_may_stand_alone(given: object) -> None:
-    cause = TYPED[0].event_id
-    assert Event(event_type="note", caused_by=given).caused_by == (cause,)
 
 
 @pytest.mark.promise("E1")

@@ -153,7 +153,6 @@ def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_mo
         "events": [first.event_id, second.event_id],
         "rule": "last_writer",
         "winner": second.event_id,
-        "provisional": False,
         "people": ["ada", "bob"],
         "sentence": "ada and bob both took WP01; bob's claim counts (last_writer)",
     }

@@ -120,7 +120,7 @@ def _misuse(error: click.ClickException) -> Failure:
     path = context.command_path if context else "thence"
     hint = f"did you mean {name}" if is_near else f"`{path} --help` shows its options"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
-    cause = "usage: " + " ".join(usage.split())
+    cause = "expected: " + " ".join(usage.split())
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")
     if not message[:2].isupper():  # such as THENCE_LOG
         message = message[:1].lower() + message[1:]

@@ -3,12 +3,13 @@
 The value itself, a *body*, lies beside the events, once for all lines that name it. A text is kept
 as its UTF-8, a list as its JSON without the closing bracket: so the bytes of a list that grows
 begin with those of the list before. A text that is JSON, as tracers write prompts, is kept in
-parts, which end where its lists do. docs/reference/formats/bodies.md gives the exact form.
+two parts, of which the first ends where its longest list does. docs/reference/formats/bodies.md
+gives the exact form.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,9 +22,8 @@ BODIES_FROM = 1024
 # a smaller value would take more room in its line, by its digest, than it gives up
 BODIES_FROM_MIN = 256
 PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
-# of a text that is JSON: the shortest list that ends a part, the most parts, the longest text
+# of a text that is JSON: the shortest list that ends a part, the longest text
 _LIST_CHARACTERS_MIN = 256
-_LISTS_MAX = 4
 _JSON_CHARACTERS_MAX = 8 * 1024 * 1024
 _JSON_SIGNS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 # the bytes without which a line names no body; a payload may hold them too
@@ -88,25 +88,23 @@ def as_bytes(value: Any, encode: Callable[[Any], bytes] = msgspec.json.encode) -
 def parts_of(value: Any, data: bytes) -> list[bytes]:
     """Returns the parts in which a value of some bytes is kept.
 
-    A text that begins as JSON does ends a part before the closing bracket of each of its longest
-    lists, at the first two levels: what goes on there has the same beginning.
+    A text that begins as JSON does ends a part before the closing bracket of its longest list, at
+    the first two levels: what goes on there has the same beginning.
     """
     is_json = isinstance(value, str) and value[:1] in ("[", "{")
     if not is_json or len(value) > _JSON_CHARACTERS_MAX:
         return [data]
-    lists: list[tuple[int, int]] = []
-    around: list[int] = []
+    longest, around = (_LIST_CHARACTERS_MIN, 0), list[int]()
     for match in _JSON_SIGNS.finditer(value):
         at = match.start()
         if value[at] in "[{":
             around.append(at)
         elif value[at] in "]}" and around:
             begin = around.pop()
-            if value[at] == "]" and len(around) < 2 and at - begin >= _LIST_CHARACTERS_MIN:
-                lists.append((at - begin, at))
-    places = sorted(at for _, at in sorted(lists)[-_LISTS_MAX:])
-    bounds = [0, *places, len(value)]
-    return [value[begin:end].encode() for begin, end in pairwise(bounds) if end > begin]
+            if value[at] == "]" and len(around) < 2:
+                longest = max(longest, (at - begin, at))
+    end = len(value[: longest[1]].encode())
+    return [part for part in (data[:end], data[end:]) if part]
 
 
 def body_of(data: bytes) -> Body:

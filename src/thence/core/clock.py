@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from thence.errors import InvalidEvent, ThenceError
+from thence.errors import InvalidEvent
 
 __all__ = ["LamportClock"]
 
@@ -35,9 +35,7 @@ class LamportClock:
         return self._value
 
     def tick(self) -> int:
-        """Returns the value of the next event; raises `clock_exhausted` behind 2^53-1."""
-        if self._value >= CLOCK_MAX:
-            raise exhausted()
+        """Returns the value of the next event."""
         self._value += 1
         return self._value
 
@@ -45,17 +43,6 @@ class LamportClock:
         """Witnesses a received value and returns the next own one, larger than both."""
         self._value = max(self._value, received)
         return self.tick()
-
-
-def exhausted(place: object = "") -> ThenceError:
-    """Returns the error for an event without a clock value left."""
-    return ThenceError(
-        "could not number an event" if not place else "could not append to",
-        place=place,
-        cause="its clock is at 2^53-1 or near it, and a reader takes no larger one",
-        hint="begin a new log; this one can still be read",
-        code="clock_exhausted",
-    )
 
 
 def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:

@@ -77,7 +77,6 @@ _ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
 LINE_START = b'{"event_id":"'
 # what an event_id may be that thence writes
 ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
-_TEXT = frozenset((str,))
 _data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_BYTES, None))
 
 
@@ -128,16 +127,14 @@ class BadLine(NamedTuple):
 def draft(members: EventFields, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """Encodes a line without its numbers.
 
-    Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
-    cause that would damage the line; EventTooLarge over `bytes_max`, about 1 MiB.
+    Raises InvalidEvent for a value that the encoder refuses, and for an id or a timestamp that
+    would damage the line; EventTooLarge over `bytes_max`, about 1 MiB.
     """
     event_id = members.event_id
     is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
     is_id = is_usual and event_id.isascii()
     if not is_id and not (isinstance(event_id, str) and ID.fullmatch(event_id)):
         raise _spoils("event_id", event_id)
-    if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
-        raise _spoils("caused_by", members.caused_by)
     try:
         data = encode(members)
     except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
@@ -355,7 +352,10 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """Reads one line without its newline.
 
     A line with a valid CRC is an event, if its `RequiredFields` fits. A JSON object with an
-    event_id and neither seq nor crc is a foreign event. Anything else is a BadLine.
+    event_id and neither seq nor crc is a foreign event: its members as far as they have the types
+    of ours. There `entity_id` and `entity_type` are other names of `aggregate_id` and
+    `aggregate_type`; a clock counts up to FOREIGN_CLOCK_MAX; a feature may be named in the payload
+    alone. Anything else is a BadLine.
     """
     if has_valid_crc(line):
         try:
@@ -373,28 +373,6 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
         if is_too_deep(line):
             return BadLine("bad_line", _DEEP)
         return Event(line, header, vocabulary)
-    return _foreign(line, vocabulary)
-
-
-def is_too_deep(line: bytes) -> bool:
-    """Reports whether a line that decodes to a header is nested deeper than any may be.
-
-    The header's decoder skips other members, however deep.
-    """
-    if len(line) < DEEP_BYTES_MIN or line.count(b"[") + line.count(b"{") < LINE_DEPTH_MAX:
-        return False
-    try:
-        return is_deep(decoded(line))
-    except (ValueError, RecursionError):
-        return True
-
-
-def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
-    """Reads a line of another tool: its members as far as they have the types of ours.
-
-    `entity_id` and `entity_type` are other names of `aggregate_id` and `aggregate_type`; a clock
-    counts up to FOREIGN_CLOCK_MAX; a feature may be named in the payload alone.
-    """
     if len(line) >= LINE_BYTES_MAX:
         return BadLine("bad_line", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
@@ -421,6 +399,19 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     return Event(line, EventHeader(**fields), vocabulary)
 
 
+def is_too_deep(line: bytes) -> bool:
+    """Reports whether a line that decodes to a header is nested deeper than any may be.
+
+    The header's decoder skips other members, however deep.
+    """
+    if len(line) < DEEP_BYTES_MIN or line.count(b"[") + line.count(b"{") < LINE_DEPTH_MAX:
+        return False
+    try:
+        return is_deep(decoded(line))
+    except (ValueError, RecursionError):
+        return True
+
+
 def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
     """Returns those members of a header that have its types."""
     fields: dict[str, Any] = {}
@@ -435,9 +426,6 @@ _header_fields = cache(partial(msgspec.structs.fields, EventHeader))
 
 
 T = TypeVar("T", bound=EventHeader | RequiredFields)
-_AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
-_DEEP_BRACKETS = b"[" * LINE_DEPTH_MAX
 # so few lines are tried at once where others may stand among them
 GROUP_LINES = 64
 
@@ -453,10 +441,7 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
         headers = list(map(decode, lines))
     except (ValueError, RecursionError):
         return None
-    may_be_deep = max(map(len, lines)) >= DEEP_BYTES_MIN and (
-        _DEEP_BRACKETS in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)
-    )
-    if may_be_deep and any(map(is_too_deep, lines)):
+    if any(map(is_too_deep, lines)):
         return None
     numbers = [header.seq for header in headers] + [header.lamport_clock for header in headers]
     if min(numbers) < 1 or max(numbers) > CLOCK_MAX:

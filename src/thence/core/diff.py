@@ -22,6 +22,7 @@ number of same events before them in their own log, A before B; the first is the
 All functions are pure.
 """
 
+import json
 import re
 from bisect import bisect_left
 from collections import defaultdict, deque
@@ -35,12 +36,11 @@ import msgspec
 from msgspec.structs import asdict
 
 from thence.core.event import Event, decoded, raw_members
-from thence.core.order import after_causes, totally_ordered
+from thence.core.order import behind_causes, totally_ordered
 from thence.core.sentences.spans import ARGUMENTS, SPAN_SIGN, is_of_tool
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
-_Causes = Sequence[Sequence[int]]
 
 
 class LogSide(NamedTuple):
@@ -51,7 +51,7 @@ class LogSide(NamedTuple):
     """
 
     events: Sequence[Event]
-    causes: _Causes
+    causes: Sequence[Sequence[int]]
     notices: int
 
     def event(self, place: int) -> Event | None:
@@ -67,11 +67,11 @@ def side(events: Iterable[Event]) -> LogSide:
         for event in ordered
         if isinstance(event.vocabulary, Vocabulary) and event.vocabulary.notice_kind(event)
     }
-    kept = [event for event in ordered if event.event_id not in notices]
-    places = {event.header.event_id: place for place, event in enumerate(kept)}
-    causes: list[Sequence[int]] = []
-    for event in kept:
+    kept: list[tuple[Event, Sequence[str]]] = []
+    for event in ordered:
         named = event.header.caused_by
+        if event.event_id in notices:
+            continue
         if not notices.keys().isdisjoint(named):
             # in the place of a notice stands what it names
             reached: dict[str, None] = {}
@@ -82,11 +82,8 @@ def side(events: Iterable[Event]) -> LogSide:
                     reached[cause] = None
                     stack += notices.get(cause, ())
             named = tuple(cause for cause in reached if cause not in notices)
-        causes.append([places[cause] for cause in named if cause in places])
-    if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
-        order, causes = after_causes(causes)
-        kept = [kept[place] for place in order]
-    return LogSide(kept, causes, len(notices))
+        kept.append((event, named))
+    return LogSide(*behind_causes(kept), len(notices))
 
 
 def aligned(a: LogSide, b: LogSide) -> list[int]:
@@ -175,8 +172,6 @@ _RANDOM = re.compile(
     r"|(?<=\bat 0x)[0-9a-f]{6,}|(?<=_time=)[0-9.]+|(?<=\bduration=)[0-9.]+"
     r"|(?<=\b127\.0\.0\.1:)\d+|(?<=\blocalhost:)\d+|(?<=\[::1\]:)\d+"
 )
-# a type that holds such an id is longer
-_ID_CHARACTERS_MIN = 32
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # members that hold what a tool is called with
 _CALLED_WITH = re.compile(r"(?:^|[._])(?:arguments|args)$")
@@ -197,72 +192,58 @@ class DifferingMember(msgspec.Struct, frozen=True):
 
 
 _MEMBERS = (
-    "event_version",
-    "turn_number",
-    "agent_id",
-    "subject",
-    "actor",
-    "description",
-    "begins",
+    *("event_version", "turn_number", "agent_id"),
+    *("subject", "actor", "description", "begins"),
 )
 _members = attrgetter(*_MEMBERS)
-_encode = msgspec.json.Encoder(order="sorted").encode
 _NOTHING = msgspec.Raw(b"{}")
 
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
-    if _type(a) != _type(b) or _members(a.header) != _members(b.header):
-        return False
     # equal as stored, which is faster than what follows
-    return _body(a) == _body(b) or _content(a) == _content(b)
+    return _stored(a) == _stored(b) or _content(a) == _content(b)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     """Returns each place where two events differ, in the order of their members."""
-    places = [
-        DifferingMember(name, msgspec.UNSET if x is None else x, msgspec.UNSET if y is None else y)
-        for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
-        if x != y
-    ]
-    if _type(a) != _type(b):
-        places.insert(0, DifferingMember("event_type", a.event_type, b.event_type))
-    name = min(_body(a)[0], _body(b)[0])
-    return (*places, *_apart(name, _payload(a), _payload(b)))
+    x, y = _said(a), _said(b)
+    return tuple(
+        place
+        for name in ("event_type", *_MEMBERS, "details", "payload")
+        for place in _apart(name, x.get(name, msgspec.UNSET), y.get(name, msgspec.UNSET))
+    )
 
 
-def _body(event: Event) -> tuple[str, msgspec.Raw]:
-    """Returns the name and the bytes of a payload, with whole values."""
+def _stored(event: Event) -> tuple[tuple[Any, ...], str, msgspec.Raw]:
+    """Returns what is compared: the type and other members, the payload's name and its bytes."""
     members = raw_members(event.whole_line)
     name = "details" if "details" in members else "payload"
-    return name, members.get(name, _NOTHING)
+    return (_type(event), *_members(event.header)), name, members.get(name, _NOTHING)
 
 
-def _payload(event: Event) -> Any:
-    """Returns a payload without its volatile members."""
-    name, body = _body(event)
+def _content(event: Event) -> str:
+    """Returns what is equal for two events whose contents are the same."""
+    return json.dumps(_said(event), sort_keys=True)
+
+
+def _said(event: Event) -> dict[str, Any]:
+    """Returns what is compared, by names, without what differs in each run."""
+    stored, name, body = _stored(event)
+    pairs = zip(("event_type", *_MEMBERS), stored, strict=True)
     value = decoded(body)
     if name == "details" and isinstance(value, dict):
-        return {key: item for key, item in value.items() if key not in VOLATILE}
-    if not _UNIQUE_IN_BYTES.search(body):
-        return value
-    return _lasting(value, is_of_span=isinstance(value, dict) and "span_id" in value)
-
-
-def _content(event: Event) -> tuple[Any, ...]:
-    """Returns what is equal for two events whose contents are the same."""
-    try:
-        return _type(event), _members(event.header), _encode(_payload(event))
-    except (OverflowError, RecursionError):  # an integer of more than 64 bits
-        return _type(event), _members(event.header), bytes(_body(event)[1])
+        value = {key: item for key, item in value.items() if key not in VOLATILE}
+    elif _UNIQUE_IN_BYTES.search(body):
+        value = _lasting(value, is_of_span=isinstance(value, dict) and "span_id" in value)
+    said = {key: item for key, item in pairs if item is not None}
+    return {**said, "details": {}, "payload": {}, name: value}
 
 
 def _type(event: Event) -> str:
     """Returns a type, that of a span without the random ids in its name."""
-    event_type = event.event_type
-    if len(event_type) > _ID_CHARACTERS_MIN and SPAN_SIGN in event.line:
-        return _RANDOM.sub("…", event_type)
-    return event_type
+    is_of_span = SPAN_SIGN in event.line
+    return _RANDOM.sub("…", event.event_type) if is_of_span else event.event_type
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:

@@ -27,7 +27,9 @@ def is_failed(event_type: str, status: object, error_type: object) -> bool:
     """Returns what `is_failure` does, by what its answer depends on."""
     if event_type.endswith(FAILED_TYPES):
         return True
-    if event_type.endswith(".cancelled") or _is_refused(event_type, error_type):
+    if event_type in REJECTIONS and error_type == REJECTIONS[event_type]:
+        return False
+    if event_type.endswith(".cancelled"):
         return False
     if status == "failure":
         return True
@@ -36,9 +38,5 @@ def is_failed(event_type: str, status: object, error_type: object) -> bool:
 
 def is_rejection(event: Event) -> bool:
     """Reports whether an event records a refused action or move, which is no failure."""
-    return _is_refused(event.event_type, event.cut_payload.get("error_type"))
-
-
-def _is_refused(event_type: str, error_type: object) -> bool:
-    refused = REJECTIONS.get(event_type)
-    return refused is not None and error_type == refused
+    kind = event.event_type
+    return kind in REJECTIONS and event.cut_payload.get("error_type") == REJECTIONS[kind]

@@ -8,10 +8,12 @@ where a simulation must not stop. All is pure, but for what a value's own attrib
 """
 
 import math
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from typing import Any
+
+from msgspec import UNSET
 
 from thence.errors import InvalidEvent
 
@@ -124,18 +126,16 @@ class Plain:
         for key, item in value.items():
             name = key
             if type(key) is not str or not key.isascii():
-                name = self._key(key, path)
+                if isinstance(key, str):
+                    name = self._text(key, path)
+                else:
+                    is_number = isinstance(key, int) and not isinstance(key, bool)
+                    text = text_of(int(key) if is_number else key, repr)
+                    name = self._changed(path, f"a key of type {type(key).__name__}: {text}", text)
                 while name in plain or (name != key and name in value):
                     name += "_"  # another key has this text: both are kept
             plain[name] = self._value(item, f"{path}.{name}" if path else name, seen)
         return plain
-
-    def _key(self, key: Any, path: str) -> str:
-        if isinstance(key, str):
-            return self._text(key, path)
-        is_number = isinstance(key, int) and not isinstance(key, bool)
-        text = text_of(int(key) if is_number else key, repr)
-        return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
 
     def _text(self, value: str, path: str) -> str:
         if is_utf8(value):
@@ -257,23 +257,38 @@ def _simple(value: Any) -> Any:
 
 def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[Repair]]:
     """Cuts every text of a JSON value to a length, with one `{path, was}` for each cut."""
-    if isinstance(value, str):
-        if len(value) <= characters_max:
-            return value, []
-        return value[:characters_max], [{"path": path, "was": f"{len(value)} characters"}]
     repairs: list[Repair] = []
 
     def cut(item: Any, place: str) -> Any:
-        shortened, cuts = shorten(item, characters_max, place)
-        repairs.extend(cuts)
-        return shortened
+        if isinstance(item, str):
+            if len(item) > characters_max:
+                repairs.append({"path": place, "was": f"{len(item)} characters"})
+            return item[:characters_max]
+        if isinstance(item, Mapping):
+            before = f"{place}." if place else ""
+            return {key: cut(inner, f"{before}{key}") for key, inner in item.items()}
+        if isinstance(item, list):
+            return [cut(inner, f"{place}[{number}]") for number, inner in enumerate(item)]
+        return item
 
-    if isinstance(value, Mapping):
-        before = f"{path}." if path else ""
-        return {key: cut(item, f"{before}{key}") for key, item in value.items()}, repairs
-    if isinstance(value, list):
-        return [cut(item, f"{path}[{number}]") for number, item in enumerate(value)], repairs
-    return value, []
+    return cut(value, path), repairs
+
+
+def within(value: Any, path: Sequence[str]) -> object:
+    """Returns the value that names lead to in a JSON value, UNSET where there is none.
+
+    Of names that follow each other, as many as it takes to be a key of the map are one name with
+    dots: attributes, gen_ai, system find the attribute `gen_ai.system`.
+    """
+    depth = 0
+    while depth < len(path):
+        name, depth = path[depth], depth + 1
+        while isinstance(value, Mapping) and name not in value and depth < len(path):
+            name, depth = f"{name}.{path[depth]}", depth + 1
+        if not isinstance(value, Mapping) or name not in value:
+            return UNSET
+        value = value[name]
+    return value
 
 
 def is_utf8(text: str) -> bool:

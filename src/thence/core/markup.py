@@ -11,7 +11,6 @@ from html import escape
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
-ADDRESS_CHARACTERS_MAX = 8_000
 TEXT_CHARACTERS_MAX = 300
 TIME_CHARACTERS_MAX = 32
 
@@ -50,13 +49,15 @@ def el(name: str, /, *children: Child, **attributes: str | int | bool | None) ->
 
 def joined(*children: Child) -> Html:
     """Returns children joined into one piece of HTML."""
-    return Html("".join(map(_html, children)))
+    texts = [
+        child or "" if child is None or isinstance(child, Html) else escape(visible(str(child)))
+        for child in children
+    ]
+    return Html("".join(texts))
 
 
 def link(content: Child, address: str) -> Html:
-    """Returns a link, or its content alone where no browser would send so long an address."""
-    if len(address) > ADDRESS_CHARACTERS_MAX:
-        return el("span", content)
+    """Returns a link."""
     return el("a", content, href=address)
 
 
@@ -141,9 +142,3 @@ def moment(timestamp: str | None) -> Child:
 def words(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> Html:
     """Returns untrusted text, cut, with its own direction of writing."""
     return el("bdi", cut(text, characters_max))
-
-
-def _html(child: Child) -> str:
-    if child is None or isinstance(child, Html):
-        return child or ""
-    return escape(visible(str(child)))

@@ -77,27 +77,34 @@ def topological_sort(events: Iterable[Event]) -> list[Event]:
     Causes that are not among the events are ignored. Raises CyclicDependencyError when events
     name each other in a cycle.
     """
-    ordered = totally_ordered(events)
-    places = {event.event_id: place for place, event in enumerate(ordered)}
-    causes = [[places[cause] for cause in event.caused_by if cause in places] for event in ordered]
-    order, kept = after_causes(causes)
-    for place, rest in zip(order, kept, strict=True):
-        if len(causes[place]) > len(rest):
+    ordered, causes = behind_causes([(event, event.caused_by) for event in totally_ordered(events)])
+    held = {event.event_id for event in ordered}
+    for event, kept in zip(ordered, causes, strict=True):
+        if len(kept) < sum(cause in held for cause in event.caused_by):
             raise CyclicDependencyError(
                 "could not order the events",
-                place=ordered[place].event_id,
+                place=event.event_id,
                 cause="it is a cause of itself, through the events that it names",
                 hint="leave out one of the causes that close the cycle",
             )
-    return [ordered[place] for place in order]
+    return ordered
 
 
-def after_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
-    """Returns the places of events in an order in which each is after its causes.
+def behind_causes(
+    ordered: Sequence[tuple[Event, Sequence[str]]],
+) -> tuple[list[Event], list[Sequence[int]]]:
+    """Returns events, each behind its causes, and the places of the causes of each.
 
-    The second list holds the causes of each event of this order, as places in it. Causes that
-    close a circle are left out.
+    They are given in total order, with the ids of their causes. Causes that are not among them,
+    and those that close a circle, are left out.
     """
+    events = [event for event, _ in ordered]
+    places = {event.header.event_id: place for place, event in enumerate(events)}
+    causes: list[Sequence[int]] = [
+        [places[cause] for cause in named if cause in places] for _, named in ordered
+    ]
+    if all(max(named, default=-1) < place for place, named in enumerate(causes)):
+        return events, causes
     kept: dict[int, Sequence[int]] = {}
     order: list[int] = []
     is_done: dict[int, bool] = {}
@@ -115,7 +122,10 @@ def after_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Seque
             stack.append(place)
             stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
     new_place = {place: index for index, place in enumerate(order)}
-    return order, [[new_place[cause] for cause in kept[place]] for place in order]
+    return (
+        [events[place] for place in order],
+        [[new_place[cause] for cause in kept[place]] for place in order],
+    )
 
 
 def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> bool:

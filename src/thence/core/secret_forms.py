@@ -17,29 +17,22 @@ Span = tuple[int, int]
 class SecretRule(NamedTuple):
     """A rule for the texts of a line.
 
-    A line in which no `mark` stands, in lower case, or in which `raw` finds nothing, has no match;
-    `raw` of a rule for any case is for lines in lower case. The last group of a pattern is the
-    secret; without one it is the match. With a group `name` or `value` it is what follows.
+    A line in which no `mark` stands, in lower case, has no match; without marks only one that the
+    pattern matches. The last group of a pattern is the secret; without one it is the match. With a
+    group `name` or `value` it is what follows.
     """
 
     name: str
     marks: Sequence[str]
     pattern: re.Pattern[str]
-    raw: re.Pattern[bytes]
-    is_any_case: bool = False
 
 
-def _rule(name: str, marks: str, pattern: str, raw: str = "") -> SecretRule:
-    """Makes a rule; one with a `raw` of its own is for texts of any case.
-
-    A pattern without a group is a token, which goes on with letters and digits.
-    """
-    text = re.compile(pattern, re.ASCII | re.IGNORECASE if raw else re.ASCII)
+def _rule(name: str, marks: str, pattern: str, flags: int = 0) -> SecretRule:
+    """Makes a rule; a pattern without a group is a token, which goes on with letters and digits."""
+    text = re.compile(pattern, re.ASCII | flags)
     if not text.groups:
         text = re.compile(pattern + "[0-9A-Za-z_-]*+", text.flags)
-    return SecretRule(
-        name, marks.split(" "), text, re.compile((raw or pattern).encode()), bool(raw)
-    )
+    return SecretRule(name, marks.split(), text)
 
 
 # What stands in the place of a secret: a variable, a placeholder, a mask. Each is one as a whole
@@ -123,14 +116,14 @@ _FORMS = (
         r"://([^\s/@:\"'<>\\]{0,100}):(?!\1@)"
         rf"(?!{_STAND_IN}(?<=@)|{_IN_MANUALS}@)"
         r"([^\s/\"'<>\\]{4,200})@[0-9A-Za-z\[]",
-        r"://[^/]{5,1500}@",
+        re.IGNORECASE,
     ),
     _rule(
         "authorization",
         "bearer basic",
         r"(?:bearer|basic) {1,4}(?!eyJ)(?=[^0-9\s]{0,64}[0-9])"
         rf"(?=[^A-Za-z\s]{{0,64}}[A-Za-z])({_CREDENTIALS}{{16,}}+)",
-        r"(?:bearer|basic) ",
+        re.IGNORECASE,
     ),
     # -u USER:PASSWORD of curl and its like; --user www-data:www-data names a group
     _rule(
@@ -140,7 +133,7 @@ _FORMS = (
         r"[^\s:\"'=/-][^\s:\"'/]{0,64}:(?=[^\s0-9]{0,64}[0-9])"
         rf"(?!{_STAND_IN}(?![^\s\"'])|[0-9]{{1,12}}(?!\S))([^\s\"':/]{{8}}"
         r"(?:[^\s\"'\\]|\\++(?![\"']))*+)",
-        r"-[a-z]{0,5}u|-user[ =\s]",
+        re.IGNORECASE,
     ),
     # the value follows: -pPASSWORD, a login of .netrc, a line of .pgpass with a usual port
     _rule(
@@ -248,12 +241,11 @@ _ASSIGNED = _rule(
     # after the name of the header also a scheme that is not known
     rf"(?=[akpst])(?P<name>{_NAMES}{_FOR})(?:{_SEPARATOR})"
     rf"(?(header)(?:(?P<scheme>{_SCHEMES}) {{1,4}}|[A-Za-z0-9-]{{1,20}} {{1,4}})?)",
-    rf"{_NAMES}(?:_[0-9a-z]{{1,12}})?[\s\"'`:=?<>*_\],\\]",
+    re.IGNORECASE,
 )
 RULES = (*_FORMS, _ASSIGNED)
 # to look for each of some words is many times faster than a pattern for all of them
 _MARKED = [(mark, rule) for rule in RULES for mark in rule.marks]
-_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)")
 _PLAIN_ESCAPED = re.compile(rb"\\(?:u00[2-7]|/)")
 _LETTER_ESCAPED = re.compile(r"\\{1,15}u00([46][1-9A-Fa-f]|[57][0-9Aa]|2[Dd]|5[Ff])")
 
@@ -262,24 +254,17 @@ def possible_rules(line: bytes) -> Sequence[SecretRule]:
     """Returns the rules that a line may match, by its bytes: few lines need to be decoded."""
     if _PLAIN_ESCAPED.search(line):  # what a rule looks for may stand there as an escape
         return RULES
-    lowered = line.lower()
-    text = lowered.decode("latin-1")
-    rules = {id(rule): rule for mark, rule in _MARKED if mark in text}
-    if b"\\" in line:
-        line = _ESCAPE.sub(b" ", line)
-        lowered = line.lower()
-    return [
-        rule for rule in rules.values() if rule.raw.search(lowered if rule.is_any_case else line)
-    ]
+    text, lowered = line.decode("latin-1"), line.lower().decode("latin-1")
+    rules = {id(rule): rule for mark, rule in _MARKED if mark in lowered}
+    unmarked = [rule for rule in RULES if not rule.marks and rule.pattern.search(text)]
+    return [*rules.values(), *unmarked]
 
 
 def without_escapes(text: str) -> str:
     """Returns a text with letters in the place of their escapes, as JSON may write them."""
-    return _LETTER_ESCAPED.sub(_letter, text) if "u00" in text else text
-
-
-def _letter(escape: re.Match[str]) -> str:
-    return chr(int(escape[1], 16))
+    if "u00" not in text:
+        return text
+    return _LETTER_ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text)
 
 
 def is_value_of_secret(key: str, text: str) -> bool:

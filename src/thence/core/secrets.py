@@ -7,7 +7,7 @@ names a rule and a place, and never shows a part of the secret.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -20,7 +20,6 @@ from thence.core.secret_forms import (
     ASSIGNMENT,
     RULES,
     SecretRule,
-    Span,
     is_value_of_secret,
     possible_rules,
     spans_of,
@@ -29,10 +28,6 @@ from thence.core.secret_forms import (
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ThenceError
 
-# an own pattern sees no more of a text at once; what it matches across a border is found if it is
-# no longer than the overlap
-WINDOW_CHARACTERS = 16 * 1024
-OVERLAP_CHARACTERS = 4 * 1024
 MASK = re.compile(r"\[redacted: [0-9A-Za-z_.-]{1,100}\]", re.ASCII)
 _NAME_IN_PATH = re.compile(r"[A-Za-z_][0-9A-Za-z_-]{0,39}", re.ASCII)
 # ours, and no text of anybody: numbers, checksums, ids, what is made of chance
@@ -70,10 +65,9 @@ class FoundSpan(NamedTuple):
     rule: str
 
 
-# The place of a value: a mapping or list and where in that, a path that may be shown, the names of
-# the members on it, joined by dots, and the last of them. Both are empty for a key, which stands in
-# a list of the keys. It is a bare tuple, as a walk makes thousands.
-_Place = tuple[Any, Any, str, str, str]
+# Returns what stands for a value or a key, by the path to it, the names of the members on that,
+# joined by dots, and what it is named by. Both are empty for a key.
+_Visit = Callable[[Any, str, str, str], Any]
 
 
 class SecretRules:
@@ -111,15 +105,25 @@ class SecretRules:
             members = _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        for holder, at, path, names, key in _places(members, _shown, _SKIPPED):
-            value = holder[at]
-            if rule := self.member(path, names, value):
-                return FoundSecret(rule, path)
-            name = _name_of(holder, key)
+        found: list[FoundSecret] = []
+
+        def visit(value: Any, path: str, names: str, key: str) -> Any:
+            if found:
+                return value
             text = without_escapes(value) if isinstance(value, str) else ""
-            for span in self.spans(built_in, name, text, is_ours=path.startswith(_OURS)):
-                return FoundSecret(span.rule, path)
-        return None
+            if rule := self.member(path, names, value):
+                found.append(FoundSecret(rule, path))
+            elif span := next(self.spans(built_in, key, text, path.startswith(_OURS)), None):
+                found.append(FoundSecret(span.rule, path))
+            return value
+
+        _walked(
+            members,
+            visit,
+            lambda _, name: name in _SKIPPED,
+            lambda name: name if _NAME_IN_PATH.fullmatch(name) else "…",
+        )
+        return found[0] if found else None
 
     def possible(self, line: bytes) -> Sequence[SecretRule] | None:
         """Returns the built-in rules that a line may match, by its bytes; None if no rule can."""
@@ -127,7 +131,7 @@ class SecretRules:
         return built_in if built_in or self.own or self.members else None
 
     def spans(
-        self, built_in: Sequence[SecretRule], key: str, text: str, *, is_ours: bool = False
+        self, built_in: Sequence[SecretRule], key: str, text: str, is_ours: bool = False
     ) -> Iterator[FoundSpan]:
         """Yields the parts of a text, under a key, that are secret; they may overlap.
 
@@ -142,8 +146,9 @@ class SecretRules:
             for mask in (*MASK.finditer(text), None):
                 end = len(text) if mask is None else mask.start()
                 for name, pattern in self.own:
-                    for first, last in _matches(pattern, text, begin, end):
-                        yield FoundSpan(first, last, name)
+                    for match in pattern.finditer(text, begin, end):
+                        if match[0]:
+                            yield FoundSpan(*match.span(), name)
                 begin = end if mask is None else mask.end()
 
     def member(self, path: str, names: str, value: Any) -> str:
@@ -230,17 +235,20 @@ class Masking:
     ) -> list[Repair]:
         """Masks what is secret in content, in place, and returns where it did."""
         repairs: list[Repair] = []
-        for holder, at, path, names, key in _places(content, str, identifying, _CONTENT):
-            value = holder[at]
+
+        def visit(value: Any, path: str, names: str, key: str) -> Any:
+            masked = value
             if rule := self._rules.member(path, names, value):
                 masked = f"[redacted: {rule}]"
             elif isinstance(value, str) and path != "(key)":
-                masked = self._text(value, _name_of(holder, key), built_in)
-            else:
-                continue
+                masked = self._text(value, key, built_in)
             if masked != value:
-                holder[at] = masked
                 repairs.append({"path": path})
+            return masked
+
+        content.update(
+            _walked(content, visit, lambda path, name: path in _CONTENT and name in identifying)
+        )
         return repairs
 
     def _text(self, text: str, key: str, built_in: Sequence[SecretRule]) -> str:
@@ -250,92 +258,52 @@ class Masking:
             spans = sorted(self._rules.spans(rules, key, masked))
             if not spans:
                 return masked if number else text
-            masked = _replaced(masked, spans)
+            parts, at = list[str](), 0
+            for begin, end, rule in spans:
+                if begin >= at:  # overlapping ones become one
+                    parts += masked[at:begin], f"[redacted: {rule}]"
+                at = max(at, end)
+            masked = "".join((*parts, masked[at:]))
             # one secret may have hidden where another one ends, from the look at the line too
             rules = self._rules.built_in
         return f"[redacted: {spans[0].rule}]"
 
 
-def _places(
-    members: dict[str, Any],
-    name_in_path: Callable[[str], str],
-    left_out: Collection[str],
-    left_out_at: Collection[str] = ("",),
-) -> Iterator[_Place]:
-    """Yields the place of each key and value, the outer before the inner, in the line's order.
+def _walked(
+    value: Any,
+    visit: _Visit,
+    is_left_out: Callable[[str, str], bool],
+    name_in_path: Callable[[str], str] = str,
+    path: str = "",
+    names: str = "",
+    key: str = "",
+) -> Any:
+    """Returns a JSON value with what a visit of each key and value returns, outer ones first.
 
-    What the caller puts there is what the walk goes on with; a key that becomes one that is there
-    already gets an underscore. Members of these names are left out at these paths.
+    `is_left_out` is asked by the path and the name of a member. A key that becomes one that is
+    there already gets an underscore. A member `value` is named by the `name` beside it.
     """
-    waiting: list[_Place] = [([members], 0, "", "", "")]
-    while waiting:
-        place = holder, at, path, names, name = waiting.pop()
-        if path:
-            yield place
-        value = holder[at]
-        if isinstance(value, list):
-            waiting += [
-                (value, number, f"{path}[{number}]", names, name)
-                for number in reversed(range(len(value)))
-            ]
-        elif isinstance(value, dict):
-            before, above = f"{path}." if path else "", f"{names}." if names else ""
-            old = [key for key in value if key not in left_out or path not in left_out_at]
-            keys = list(old)
-            yield from [(keys, number, f"{before}(key)", "", "") for number in range(len(keys))]
-            if keys != old:
-                keys = _renamed(value, dict(zip(old, keys, strict=True)))
-            waiting += [
-                (value, key, before + name_in_path(key), above + name, name)
-                for key, name in zip(reversed(keys), reversed(old), strict=True)
-            ]
-
-
-def _renamed(mapping: dict[str, Any], names: Mapping[str, str]) -> list[str]:
-    """Renames keys in place, none to one that is there; returns the names, in their order."""
-    renamed: dict[str, Any] = {}
-    keys = []
-    for old, value in mapping.items():
-        name = names.get(old, old)
-        while name != old and (name in renamed or name in mapping):
-            name += "_"  # another key has this text: both are kept
-        renamed[name] = value
-        if old in names:
-            keys.append(name)
-    mapping.clear()
-    mapping.update(renamed)
-    return keys
-
-
-def _name_of(holder: Any, key: str) -> str:
-    """Returns what a value is named by: its member, or the `name` beside a member `value`."""
-    if key == "value" and isinstance(holder, dict):
-        beside = holder.get("name", holder.get("key"))
-        return beside if isinstance(beside, str) else key
-    return key
-
-
-def _shown(name: str) -> str:
-    return name if _NAME_IN_PATH.fullmatch(name) else "…"
-
-
-def _matches(pattern: re.Pattern[str], text: str, begin: int, end: int) -> Iterator[Span]:
-    """Yields the matches of a pattern, which is shown a part of a long text at a time."""
-    while True:
-        stop = min(begin + WINDOW_CHARACTERS, end)
-        for match in pattern.finditer(text, begin, stop):
-            if match.end() > match.start():
-                yield match.span()
-        if stop == end:
-            return
-        begin = stop - OVERLAP_CHARACTERS
-
-
-def _replaced(text: str, spans: Sequence[FoundSpan]) -> str:
-    """Returns a text with its secrets, in order, replaced; overlapping ones become one."""
-    parts, at = list[str](), 0
-    for begin, end, rule in spans:
-        if begin >= at:
-            parts += text[at:begin], f"[redacted: {rule}]"
-        at = max(at, end)
-    return "".join((*parts, text[at:]))
+    if path:
+        value = visit(value, path, names, key)
+    if isinstance(value, list):
+        return [
+            _walked(item, visit, is_left_out, name_in_path, f"{path}[{number}]", names, key)
+            for number, item in enumerate(value)
+        ]
+    if not isinstance(value, dict):
+        return value
+    before, above = f"{path}." if path else "", f"{names}." if names else ""
+    beside = value.get("name", value.get("key"))
+    walked: dict[str, Any] = {}
+    for name, item in value.items():
+        if is_left_out(path, name):
+            walked[name] = item
+            continue
+        new = visit(name, f"{before}(key)", "", "")
+        while new != name and (new in walked or new in value):
+            new += "_"
+        inner, key = before + name_in_path(new), name
+        if name == "value" and isinstance(beside, str):
+            key = beside
+        walked[new] = _walked(item, visit, is_left_out, name_in_path, inner, above + name, key)
+    return walked

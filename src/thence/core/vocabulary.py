@@ -28,8 +28,6 @@ from thence.core.sentences.events import (
 from thence.core.sentences.spans import SPAN_SIGN, span_sentence
 from thence.errors import InvalidEvent
 
-_NAMES = ("plain", "sim", "work")
-
 
 class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host: plain, sim or work. A program names one, and makes none.
@@ -68,10 +66,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def of_log(self, bodies: BodySource) -> "Vocabulary":
         """Returns this vocabulary for the events of one log, whose large values are `bodies`."""
         return msgspec.structs.replace(self, bodies=bodies)
-
-    def __post_init__(self) -> None:
-        if self.name not in _NAMES:
-            raise TypeError(f"the only vocabularies are {', '.join(_NAMES)}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickles a vocabulary by its name: PLAIN, SIM, WORK."""

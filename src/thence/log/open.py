@@ -291,7 +291,7 @@ class Log(Reader):
         steps whose error is being handled. With an `event_id` that the log holds, the stored
         event is returned if it says the same. With a `guard`, nothing is appended if an event
         that it watches for has arrived. Raises InvalidEvent (also for a type that begins
-        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`, `clock_exhausted`,
+        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`,
         HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
         """
         new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)

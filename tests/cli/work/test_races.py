@@ -13,7 +13,7 @@ from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import begun, done, logged, plan, refused, work
 from tests.git.repositories import commit, git
-from tests.work.boards import NAMED, clone, on_remote, synced
+from tests.work.boards import NAMED
 
 pytestmark = pytest.mark.xdist_group("races")
 LOG = ".kittify/events"
@@ -83,34 +83,6 @@ def test_package_that_another_command_is_at_work_on_is_left_to_it(project, tmp_p
 def moves(folder):
     lines = warm("log", "--type", "WPStatusChanged", "--json", cwd=folder).out.splitlines()
     return [json.loads(line) for line in lines]
-
-
-@pytest.mark.promise("L10")
-def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_path):
-    remote = on_remote(project, tmp_path / "remote.git")
-    synced(project)
-    other = clone(remote, tmp_path / "other")
-    back = ("move-task", "WP01", "--to", "rejected", "--reason", "not now")
-    lost = done(other, *back)["events"][0]
-    done(other, "move-task", "WP01", "--to", "planned", "--reason", "now")
-    done(other, "move-task", "WP01", "--to", "doing", "--actor", "ada")
-    done(project, "move-task", "WP01", "--to", "doing", "--actor", "ada")
-    synced(other)
-    git(other, "switch", "--quiet", "--detach", "origin/thence-board")
-    (name,) = [each for each in git(other, "ls-files", LOG).splitlines() if "jsonl" in each]
-    whole = (other / name).read_bytes()
-    kept = [line for line in whole.splitlines(True) if f'"event_id":"{lost}"'.encode() not in line]
-    assert len(kept) == whole.count(b"\n") - 1
-    (other / name).write_bytes(b"".join(kept))
-    git(other, "commit", "--quiet", "--all", "--message", "Lose a line")
-    git(other, "push", "--quiet", "origin", "HEAD:thence-board")
-    git(project, "fetch", "--quiet")
-    assert done(project, "status")["here"]["conflicts"][0]["provisional"]
-    (other / name).write_bytes(whole)
-    git(other, "commit", "--quiet", "--all", "--message", "Find it again")
-    git(other, "push", "--quiet", "origin", "HEAD:thence-board")
-    git(project, "fetch", "--quiet")
-    assert not done(project, "status")["here"]["conflicts"][0]["provisional"]
 
 
 @pytest.mark.promise("L8")

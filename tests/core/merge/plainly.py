@@ -59,10 +59,3 @@ def has_seen_all(event: Event, others: Sequence[Event], events: Sequence[Event])
     """Tell whether an event goes back to each of some others."""
     causes = causes_of(event, {each.event_id: each for each in events})
     return all(other.event_id in causes for other in others)
-
-
-def lacks_causes(event: Event, events: Sequence[Event]) -> bool:
-    """Tell whether an event, or one that it goes back to, names one that is not held."""
-    known = {each.event_id: each for each in events}
-    past = [event, *(known[cause] for cause in causes_of(event, known))]
-    return any(cause not in known for each in past for cause in each.caused_by)

@@ -1,7 +1,5 @@
 """Conflicts are found from causes alone, and settled the same wherever the same is held."""
 
-import time
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,7 +12,7 @@ from tests.core.merge.histories import (
     move,
     on,
 )
-from tests.core.merge.plainly import disputed, has_circle, has_seen_all, in_turn, lacks_causes
+from tests.core.merge.plainly import disputed, has_circle, has_seen_all, in_turn
 from tests.plain_order import heads
 
 from thence.core.event import Event
@@ -53,9 +51,6 @@ def test_conflicts_hold_each_disputed_pair_and_nothing_without_one(events, slot_
         assert {event.subject for event in conflict.events} == {conflict.subject}
         for event in conflict.events:
             assert any(is_concurrent(event, other, events) for other in conflict.events)
-        assert conflict.is_provisional == any(
-            lacks_causes(event, events) for event in conflict.events
-        )
 
 
 @pytest.mark.promise("L10")
@@ -84,15 +79,6 @@ def test_equal_events_make_equal_conflicts_in_any_order_and_partition(events, ch
     chance.shuffle(other)
     assert judgement([*other, *one]) == expected
     assert canonical(judgement([*one, *other])) == canonical(expected)
-
-
-@given(histories(), st.integers(0, 14))
-def test_events_that_have_not_arrived_make_a_conflict_provisional(events, missing):
-    held = [event for place, event in enumerate(events) if place != missing]
-    for conflict in conflicts_of(held):
-        assert conflict.is_provisional == any(
-            lacks_causes(event, held) for event in conflict.events
-        )
 
 
 @given(histories())
@@ -132,7 +118,6 @@ def test_double_claim_between_clones_is_one_conflict_and_the_last_writer_wins():
     assert conflict.events == (ada, bob)
     assert (conflict.rule, conflict.winner) == ("last_writer", bob)
     assert conflict.is_open
-    assert not conflict.is_provisional
     gone_on = move(WP01, "doing", "for_review", node="a", clock=3, causes=[ada, bob])
     (conflict,) = conflicts_of([gone_on, bob, created, ada])
     assert conflict.resolved_by == gone_on
@@ -170,21 +155,6 @@ def test_equal_values_both_stand_and_merged_ones_are_kept():
     noted = [on("s", {"text": node}, event_type="noted", node=node) for node in "ab"]
     (conflict,) = find_conflicts([*tags, *counts, *noted], PLAIN)
     assert set(conflict.events) == set(noted)
-
-
-def test_cause_in_another_log_is_not_missed():
-    elsewhere = "0" * 25 + "1"
-    first = move(WP01, "planned", "doing")
-    other = move(
-        WP01,
-        "planned",
-        "rejected",
-        node="b",
-        causes=[elsewhere],
-        external_causes=(f"{elsewhere}@4@{'0' * 26}",),
-    )
-    (conflict,) = conflicts_of([first, other])
-    assert not conflict.is_provisional
 
 
 def test_lines_of_a_tool_that_knows_no_causes_follow_each_other_unless_two_nodes_wrote():
@@ -226,38 +196,3 @@ def test_state_of_a_simulation_that_two_wrote_at_once_is_a_conflict():
     events = [Event(event.line, event.header, SIM) for event in told]
     (conflict,) = find_conflicts(events, SIM)
     assert (conflict.subject, conflict.winner) == ("global/price", events[1])
-
-
-def long_history(is_divided):
-    """Make 10,000 changes of 100 packages, by one node or by two that never met."""
-    events, last = [], {}
-    for number in range(10_000):
-        node = "ab"[number // 5_000] if is_divided else "ab"[number % 2]
-        subject = f"p/028-sync/WP{number % 100:02d}"
-        before = last.get((subject, node) if is_divided else subject)
-        made = move(
-            subject,
-            "planned",
-            "doing",
-            node=node,
-            clock=1 + number % 5_000 if is_divided else 1 + number,
-            causes=[before] if before else [],
-        )
-        last[(subject, node) if is_divided else subject] = made
-        events.append(made)
-    return events
-
-
-@pytest.mark.parametrize(("is_divided", "count"), [(False, 0), (True, 100)])
-def test_conflicts_of_10_000_events_take_little_more_than_their_order(is_divided, count):
-    events = long_history(is_divided)
-    ordering, finding = [], []
-    for _ in range(5):
-        start = time.thread_time()
-        totally_ordered(events)
-        ordered = time.thread_time()
-        found = conflicts_of(events)
-        finding.append(time.thread_time() - ordered)
-        ordering.append(ordered - start)
-        assert len(found) == count
-    assert min(finding) < 20 * min(ordering)

@@ -10,26 +10,59 @@ is concurrent with, and whatever comes after a cluster was caused by all of it. 
 that writes different values at once is one conflict, open until an event comes that has
 seen all of it. The result depends on the given events alone: equal events, equal conflicts.
 
-Subjects on which each event names the one before need no history; the others are taken together,
-as many as fit into one sweep over the history.
+Caused is reachable over `caused_by` alone, as in `core.order`, also through events on other
+subjects. Most other tools record no causes. Such a line counts as behind what is on its subject
+with a smaller clock, and behind the line before it of the same tool.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
-from thence.core.event import Event
-from thence.core.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
-from thence.core.nearest import nearest
-from thence.core.order import totally_ordered
+from thence.core.event import Event, EventHeader
+from thence.core.order import behind_causes, total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 
+# about so many events are looked for in one sweep: 512 bytes for each event between them
+SWEPT_MAX = 4096
 # equal values are equal bytes
 _canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The events on one subject, in an order that extends causes.
+
+    Bit n of `seen` is set if an event goes back to the n-th of them.
+    """
+
+    events: Sequence[Event]
+    seen: Sequence[int]
+
+    def heads(self, among: Sequence[int] | None = None) -> list[int]:
+        """Returns the numbers of the events that are causes of none of them, or of `among`."""
+        numbers = range(len(self.events)) if among is None else among
+        passed = 0
+        for number in numbers:
+            passed |= self.seen[number]
+        return [number for number in numbers if not passed >> number & 1]
+
+    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
+        """Returns events by their numbers, in total order."""
+        return tuple(sorted([self.events[n] for n in numbers], key=total_order_key))
+
+    def rank(self, number: int) -> tuple[Hashable, ...]:
+        """Returns the sort key of the total order."""
+        return self.events[number].order_key
+
+    def is_beside(self, one: int, other: int) -> bool:
+        """Reports whether neither of two events is a cause of the other."""
+        is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
+        return one != other and not is_seen
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -46,7 +79,7 @@ class Slot(msgspec.Struct, frozen=True):
     is_number: bool = False
 
     def settled(
-        self, written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+        self, written: Written, numbers: Sequence[int], heads: Sequence[int]
     ) -> tuple[str, int]:
         """Returns the rule for events that were written beside each other, and which one stands.
 
@@ -62,7 +95,7 @@ class Slot(msgspec.Struct, frozen=True):
                 or not any(written.is_beside(back, head) for back in returns)
             ]
             if 0 < len(standing) < len(heads):
-                return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
+                return "send_back_beats_done", max(standing, key=written.rank)
         if self.is_number:
             moves = [
                 written.seen[number]
@@ -71,10 +104,10 @@ class Slot(msgspec.Struct, frozen=True):
             ]
             known = [[head for head in heads if move >> head & 1] for move in moves]
             named = [ones[0] for ones in known if len(ones) == 1]
-            winner = min(named or heads, key=written.ranks.__getitem__)
-            is_first = winner == min(heads, key=written.ranks.__getitem__)
+            winner = min(named or heads, key=written.rank)
+            is_first = winner == min(heads, key=written.rank)
             return "first_in_order" if is_first else "named_by_a_move", winner
-        return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
+        return "last_writer", max(heads or numbers, key=written.rank)
 
 
 SlotOf = Callable[[Event], Slot | None]
@@ -126,9 +159,8 @@ class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
     Each event is concurrent with another one of `events`; `heads` are those that none of them goes
-    back to. `rule` is the name of the rule that settled the conflict. The conflict is provisional
-    while a cause that any of the events goes back to isn't held. `resolved_by` is the first event
-    on the slot that goes back to all of `events`; None while the conflict is open.
+    back to. `rule` is the name of the rule that settled the conflict. `resolved_by` is the first
+    event on the slot that goes back to all of `events`; None while the conflict is open.
     """
 
     subject: str
@@ -136,7 +168,6 @@ class Conflict(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
     rule: str
     winner: Event
-    is_provisional: bool
     resolved_by: Event | None = None
     heads: tuple[Event, ...] = ()
 
@@ -180,10 +211,8 @@ def judged(
 
     Subjects on which each event names the one before cost next to nothing.
     """
-    beside = {
-        **in_turn(ordered, subjects),
-        **{duplicate: (one,) for duplicate, one in duplicates.items()},
-    }
+    beside = _in_turn(ordered, subjects)
+    beside |= {duplicate: (one,) for duplicate, one in duplicates.items()}
     last: dict[str, Event] = {}
     tangled: set[str] = set()  # the subjects on which an event does not name the one before
     for event, subject in zip(ordered, subjects, strict=True):
@@ -220,7 +249,6 @@ def judged(
                     written.events_of(cluster),
                     rule,
                     written.events[winner],
-                    any(written.lacks_causes[number] for number in cluster),
                     resolved_by,
                     written.events_of(slot_heads),
                 )
@@ -231,54 +259,69 @@ def judged(
                     for number in cluster
                     if not stands >> number & 1
                 )
-                if slot.is_number:
-                    beaten.update(_on_lost(written, cluster, winner))
+                if slot.is_number:  # things are told apart by their titles
+                    titles = {n: written.events[n].payload.get("title") for n in cluster}
+                    kept = sum(1 << n for n in cluster if titles[n] == titles[winner])
+                    lost = sum(1 << n for n in cluster) & ~kept
+                    beaten.update(
+                        event.event_id
+                        for event, seen in zip(written.events, written.seen, strict=True)
+                        if seen & lost and not seen & kept
+                    )
     conflicts.sort(
         key=lambda conflict: (conflict.subject, conflict.slot, conflict.events[0].order_key)
     )
     return Judgement(tuple(conflicts), heads, frozenset(beaten))
 
 
-def _on_lost(written: SubjectHistory, cluster: Sequence[int], winner: int) -> Iterator[str]:
-    """Yields the events on a number that go back to things which lost it, and to none of its own.
-
-    Things are told apart by their titles.
-    """
-    titles = {number: written.events[number].payload.get("title") for number in cluster}
-    kept = sum(1 << number for number in cluster if titles[number] == titles[winner])
-    lost = sum(1 << number for number in cluster) & ~kept
-    for event, seen_ones in zip(written.events, written.seen, strict=True):
-        if seen_ones & lost and not seen_ones & kept:
-            yield event.event_id
-
-
 def _clusters(
-    written: SubjectHistory, numbers: Sequence[int]
+    written: Written, numbers: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Event | None]]:
-    """Yields the clusters of more than one event, each with the first event after it.
+    """Yields the clusters of more than one event, the last first, each with the first event after.
 
-    Where events stand after their causes a cluster lies together: one that has not seen some
-    earlier event joins all from there on.
+    A cluster begins where all from there on have seen whatever stands before.
     """
-    starts: list[int] = []
-    earlier = 0
-    for number in numbers:
-        unseen = earlier & ~written.seen[number]
-        earlier |= 1 << number
-        starts.append(number)
-        if unseen:
-            first = (unseen & -unseen).bit_length() - 1
-            while starts[-1] > first:
-                starts.pop()
-    if len(starts) == len(numbers):
-        return
-    ends = [bisect_left(numbers, start) for start in starts[1:]] + [len(numbers)]
-    begin = 0
-    for end in ends:
-        if end - begin > 1:
-            resolved_by = written.events[numbers[end]] if end < len(numbers) else None
-            yield numbers[begin:end], resolved_by
-        begin = end
+    before = seen_by_all = sum(1 << number for number in numbers)
+    cluster: list[int] = []
+    after: Event | None = None
+    for number in reversed(numbers):
+        cluster.append(number)
+        before ^= 1 << number
+        seen_by_all &= written.seen[number]
+        if not before & ~seen_by_all:
+            if len(cluster) > 1:
+                yield cluster[::-1], after
+            cluster, after = [], written.events[number]
+
+
+def _in_turn(
+    ordered: Sequence[Event], subjects: Sequence[str | None]
+) -> dict[str, tuple[str, ...]]:
+    """Maps lines of other tools that name no causes to what they count as behind, by ids.
+
+    Of what has a smaller clock on the same subject these are the heads.
+    """
+    on: dict[str, list[EventHeader]] = {}
+    if not all(event.header.seq for event in ordered):
+        for event, subject in zip(ordered, subjects, strict=True):
+            if subject is not None:
+                on.setdefault(subject, []).append(event.header)
+    beside: dict[str, tuple[str, ...]] = {}
+    for headers in on.values():
+        heads: dict[str, None] = {}
+        last: dict[str, tuple[str]] = {}
+        for _, group in groupby(headers, key=attrgetter("lamport_clock")):
+            at_once = list(group)
+            for header in at_once:
+                if not (header.seq or header.caused_by):
+                    beside[header.event_id] = (*heads, *last.get(header.node_id, ()))
+                if not header.seq:
+                    last[header.node_id] = (header.event_id,)
+            for header in at_once:
+                for cause in header.caused_by or beside.get(header.event_id, ()):
+                    heads.pop(cause, None)
+                heads[header.event_id] = None
+    return beside
 
 
 def swept(
@@ -287,42 +330,39 @@ def swept(
     tangled: Collection[str],
     duplicates: Collection[str],
     beside: Mapping[str, Sequence[str]],
-) -> Iterator[tuple[str, SubjectHistory]]:
-    """Yields what was written on each tangled subject; many share a sweep over the history.
+) -> Iterator[tuple[str, Written]]:
+    """Yields what was written on each tangled subject; many share a sweep over all events.
 
-    Duplicates are left out; `beside` holds causes that the events don't name (`merge.ancestry`).
+    Duplicates are left out; `beside` holds causes that the events don't name.
     """
-    headers = [event.header for event in ordered]
-    events = history(headers, beside)
+    named = [(*e.header.caused_by, *beside.get(e.header.event_id, ())) for e in ordered]
+    events, causes = behind_causes(list(zip(ordered, named, strict=True)))
+    of = {event.header.event_id: subject for event, subject in zip(ordered, subjects, strict=True)}
     on: dict[str, list[int]] = {subject: [] for subject in sorted(tangled)}
-    for place, rank in enumerate(events.ranks):
-        subject = subjects[rank]
-        if subject in on and not (duplicates and headers[rank].event_id in duplicates):
+    for place, event in enumerate(events):
+        subject = of[event.header.event_id]
+        if subject in on and event.header.event_id not in duplicates:
             on[subject].append(place)
-    groups: list[list[str]] = []
-    room = 0
+    sweeps: dict[int, list[str]] = {}
+    total = 0
     for subject, places in on.items():
-        if not groups or len(places) > room:
-            groups.append([])
-            room = CHOSEN_MAX
-        groups[-1].append(subject)
-        room -= len(places)
-    for group in groups:
-        masks = seen(events, [place for subject in group for place in on[subject]])
+        sweeps.setdefault(total // SWEPT_MAX, []).append(subject)
+        total += len(places)
+    for group in sweeps.values():
+        chosen = [place for subject in group for place in on[subject]]
+        bits = {place: 1 << number for number, place in enumerate(chosen)}
+        masks = [0] * len(events)  # what each event goes back to, and itself
+        # events before the first chosen one have no chosen cause
+        for place in range(min(chosen), max(chosen) + 1):
+            mask = bits.get(place, 0)
+            for cause in causes[place]:
+                mask |= masks[cause]
+            masks[place] = mask
         first = 0
         for subject in group:
-            places = on[subject]
-            own = (1 << len(places)) - 1
-            ranks = [events.ranks[place] for place in places]
-            yield (
-                subject,
-                SubjectHistory(
-                    [ordered[rank] for rank in ranks],
-                    ranks,
-                    [mask >> first & own for mask in masks[first : first + len(places)]],
-                    [events.lacks_causes[place] for place in places],
-                ),
-            )
+            places, own = on[subject], (1 << len(on[subject])) - 1
+            seen = [(masks[place] ^ bits[place]) >> first & own for place in places]
+            yield subject, Written([events[place] for place in places], seen)
             first += len(places)
 
 
@@ -346,11 +386,10 @@ def state_machine_merge(
     payloads = [(event, event.payload) for event in ordered]
     holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
     if payloads and not holding:
-        near = nearest(state_key, sorted({key for _, payload in payloads for key in payload}))
         raise refused(
             place=f"under {state_key}",
             cause="no event holds that key in its payload",
-            hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
+            hint="pass the state's key as state_key",
         )
     for event, state in holding:
         if not isinstance(state, str) or state not in priority:
@@ -367,14 +406,14 @@ def state_machine_merge(
 def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
     """Returns the union of what the events' payloads hold under a key, lists or single values.
 
-    A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
+    A list or a map in a list can't be a member of a set and is passed over.
     """
     members: set[Hashable] = set()
     for event in events:
         held = event.payload.get(key)
-        for item in map(_member, held if isinstance(held, list) else (held,)):
+        for item in held if isinstance(held, list) else (held,):
             if item is not None:
-                with suppress(TypeError):  # a map
+                with suppress(TypeError):
                     members.add(item)
     return members
 
@@ -401,7 +440,3 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
             if first != header.event_id:
                 duplicates[header.event_id] = first
     return [one for one in ordered if one.header.event_id not in duplicates], duplicates
-
-
-def _member(item: object) -> object:
-    return tuple(map(_member, item)) if isinstance(item, list) else item

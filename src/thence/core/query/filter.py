@@ -170,8 +170,6 @@ def moments(key: str, raw: Time) -> tuple[int | None, int | None]:
         hint = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
         if not (isinstance(raw, str) and "T" in raw):
             hint += "; a command and Python also take 1h and yesterday"
-        if isinstance(raw, str) and span(raw.strip().replace(" ", "+")):
-            hint += "; in a URL + is written %2B"
         raise invalid(key, f"{shown(raw)} is not a time", hint)
     return microsecond_span
 

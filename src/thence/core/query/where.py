@@ -7,14 +7,15 @@ be read raises InvalidFilter with the column; docs/reference/filters.md describe
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import islice
 from operator import ge, gt, le, lt
 from typing import Any
 
 import msgspec
 
-from thence.core.bodies import BODIES_KEY, BodyMissing
+from thence.core.bodies import BODIES_KEY
 from thence.core.event import Event
+from thence.core.json_values import within
 from thence.core.nearest import nearest
 from thence.errors import InvalidFilter
 
@@ -34,13 +35,13 @@ Scalar = str | int | float | bool | None
 class Comparison(msgspec.Struct, frozen=True):
     """One `path op value`: `op` is one of = != < <= > >= ~, `value` a JSON scalar.
 
-    A path holds names, and integers where it takes an element of a list. Its first name is
-    a word that all hosts share (stream, subject, actor, payload), else a member of the line,
-    else a name in the payload. Without an `op` any value at the path satisfies it. `is_any` means
-    that the values in a map or list at the path are compared, and one has to satisfy it.
+    The first name of a path is a word that all hosts share (stream, subject, actor, payload), else
+    a member of the line, else a name in the payload. Without an `op` any value at the path
+    satisfies it. `is_any` means that the values in a map or list at the path are compared, and one
+    has to satisfy it.
     """
 
-    path: tuple[str | int, ...]
+    path: tuple[str, ...]
     op: str = ""
     value: Scalar = None
     is_any: bool = False
@@ -65,10 +66,8 @@ class Comparison(msgspec.Struct, frozen=True):
         word, *rest = self.path
         if word in _COMPOSED:
             return
-        path = rest if word == "payload" else self.path
-        names = [name for name in path if isinstance(name, str)]
-        if names:
-            yield f'{names[-1]}"'.encode()
+        if rest or word != "payload":
+            yield f'{self.path[-1]}"'.encode()
         if self.op in ("=", "~") and isinstance(self.value, str):
             yield self.value.encode()
 
@@ -77,14 +76,10 @@ class Comparison(msgspec.Struct, frozen=True):
 _COMPOSED = ("actor", "subject", "stream")
 
 
-def _reached(event: Event, path: tuple[str | int, ...]) -> object:
-    """Returns the value that a path leads to, UNSET where an event has none.
-
-    Of names that follow each other, as many as it takes to be a key of the map are one name with
-    dots: attributes.gen_ai.system finds the attribute `gen_ai.system`.
-    """
-    first = str(path[0])
-    value: Any = _payload(event)
+def _reached(event: Event, path: tuple[str, ...]) -> object:
+    """Returns the value that a path leads to, UNSET where an event has none."""
+    first = path[0]
+    value: Any = event.readable_payload[0]
     depth = 0
     if first in _COMPOSED:
         value = getattr(event, first)
@@ -98,33 +93,6 @@ def _reached(event: Event, path: tuple[str | int, ...]) -> object:
         value = value if first == "details" and BODIES_KEY in members else members[first]
         depth = 1
     return within(value, path[depth:])
-
-
-def within(value: Any, path: Sequence[str | int]) -> object:
-    """Returns the value that a path leads to in a JSON value, UNSET where there is none."""
-    depth = 0
-    while depth < len(path):
-        part, depth = path[depth], depth + 1
-        if isinstance(part, int):
-            if not isinstance(value, list) or not -len(value) <= part < len(value):
-                return msgspec.UNSET
-        elif not isinstance(value, Mapping):
-            return msgspec.UNSET
-        else:
-            while part not in value and depth < len(path) and isinstance(path[depth], str):
-                part, depth = f"{part}.{path[depth]}", depth + 1
-            if part not in value:
-                return msgspec.UNSET
-        value = value[part]
-    return value
-
-
-def _payload(event: Event) -> Mapping[str, Any]:
-    """Returns the payload; of a large value that can't be read its beginning counts."""
-    try:
-        return event.payload
-    except BodyMissing:
-        return event.readable_payload[0]
 
 
 def compares(stored: object, op: str, value: Scalar) -> bool:
@@ -151,17 +119,17 @@ def compares(stored: object, op: str, value: Scalar) -> bool:
 def unknown_key(where: Sequence[Comparison], events: Sequence[Event], has_more: bool) -> str | None:
     """Returns a message about the first key that none of the events has, with the nearest names.
 
-    An element of a list is no key. `has_more` means that there are earlier events.
+    `has_more` means that there are earlier events.
     """
     for comparison in where:
-        path = tuple(takewhile(lambda part: isinstance(part, str), comparison.path))
+        path = comparison.path
         if any(_reached(event, path) is not msgspec.UNSET for event in events):
             continue
-        key = ".".join(map(str, path))
+        key = ".".join(path)
         before = "payload." if path[0] == "payload" else ""
         unknown, names = key.removeprefix(before), set[str]()
         for event in events:
-            mapping = _payload(event)
+            mapping = event.readable_payload[0]
             if not before:
                 hidden = dict.fromkeys((*_COMPOSED, "payload", event.vocabulary.payload_key))
                 mapping = {**mapping, **event.members, **hidden}
@@ -189,10 +157,10 @@ _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _NAME = rf'(?:{_QUOTED}|[^\s."\[\](),=!<>~]++)'
 _OPERATOR = r"(?P<op>[!<>]?=|[<>~])(?![=!<>~])"
 _COMPARISON = re.compile(
-    rf"(?P<path>{_NAME}(?:\.(?!\*[.\[]){_NAME}|\[-?[0-9]{{1,9}}\])*+)"
+    rf"(?P<path>{_NAME}(?:\.(?!\*\.){_NAME})*+)"
     rf'(?:\s*+{_OPERATOR}\s*+(?P<value>{_QUOTED}|[^\s"]++)(?!\S))?\s*+'
 )
-_PARTS = re.compile(rf"\.?({_NAME})|\[(-?[0-9]+)\]")
+_PARTS = re.compile(rf"\.?({_NAME})")
 _AND = re.compile(r"and(?!\S)\s*+")
 _SHOWN_CHARACTERS_MAX = 40
 # what other languages take for one of JSON's words, or for a quote
@@ -217,9 +185,8 @@ def parse(text: str) -> tuple[Comparison, ...]:
         parts = _PARTS.findall(match["path"])
         if len(parts) > PATH_NAMES_MAX:
             raise _refused(at, f"the path has more than {PATH_NAMES_MAX} names")
-        is_any = len(parts) > 1 and parts[-1][0] == "*"
-        names = parts[:-1] if is_any else parts
-        path = tuple([int(index) if index else _text(name, at) for name, index in names])
+        is_any = len(parts) > 1 and parts[-1] == "*"
+        path = tuple([_text(name, at) for name in (parts[:-1] if is_any else parts)])
         value: Scalar = None
         if op := match["op"]:
             word, at = match["value"], match.start("value")

@@ -125,21 +125,18 @@ def ends_of(
             if cause_id not in answered:
                 namers.setdefault(cause_id, []).append(event)
     present = held(namers.keys())
-    missing = [
-        MissingCause(cause_id, namer.event_id, _log_of((cause_id,), namer))
-        for cause_id, (namer, *_) in namers.items()
-        if cause_id not in present
-    ]
+    missing = []
+    for cause_id, (namer, *_) in namers.items():
+        if cause_id not in present:
+            elsewhere = {
+                cause.event_id: cause.log_id
+                for cause in filter(None, map(parse_cause, namer.external_causes))
+            }
+            missing.append(MissingCause(cause_id, namer.event_id, elsewhere.get(cause_id)))
     cut = [
         event.event_id for cause_id in namers if cause_id in present for event in namers[cause_id]
     ]
     return tuple(missing), tuple(dict.fromkeys(cut))
-
-
-def _log_of(beginnings: tuple[str, ...], namer: Event) -> str | None:
-    """Returns the log in which an event places a cause whose id begins so, None if in none."""
-    external = filter(None, map(parse_cause, namer.external_causes))
-    return next((cause.log_id for cause in external if cause.event_id.startswith(beginnings)), None)
 
 
 def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone:
@@ -152,25 +149,25 @@ def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone
     """
     by_id = {cause.event_id: cause for cause, _ in answer.cone}
     depths = {answer.event.event_id: 0}
-    below: dict[str, list[Event]] = {}
+    tree = [answer.event]
     pending = [answer.event]
     while pending and rows >= 0:
         effect = max(pending, key=total_order_key)
         pending.remove(effect)
-        depth = depths[effect.event_id] + 1
+        at, depth = tree.index(effect) + 1, depths[effect.event_id] + 1
         # the closest causes that are not in the tree, without milestones if possible
         causes = [by_id[cause_id] for cause_id in effect.caused_by if cause_id in by_id]
         causes = [cause for cause in causes if cause.event_type != MILESTONE] or causes
         fresh = [cause for cause in by_closeness(effect, causes) if cause.event_id not in depths]
-        for cause in fresh[:REASONS_OF_ONE_MAX]:
+        for place, cause in enumerate(fresh[:REASONS_OF_ONE_MAX], at):
             rows -= height(cause, depth)
             if rows < 0:
                 break
             depths[cause.event_id] = depth
-            below.setdefault(effect.event_id, []).append(cause)
+            tree.insert(place, cause)
             if cause.event_type != MILESTONE:
                 pending.append(cause)
-    return tuple(_tree(answer.event, below, 1))
+    return tuple((cause, depths[cause.event_id]) for cause in tree[1:])
 
 
 def told(event: Event, vocabulary: Vocabulary, events: Mapping[str, Event]) -> str:
@@ -213,14 +210,6 @@ def told(event: Event, vocabulary: Vocabulary, events: Mapping[str, Event]) -> s
         return vocabulary.sentence(event)
     rest_text = "; and more" if len(texts) > _TOLD_MAX else ""
     return f"represents {'; '.join(texts[:_TOLD_MAX])}{rest_text} [{short_id(event.event_id)}]"
-
-
-def _tree(
-    effect: Event, below: Mapping[str, list[Event]], depth: int
-) -> Iterable[tuple[Event, int]]:
-    for cause in below.get(effect.event_id, ()):
-        yield cause, depth
-        yield from _tree(cause, below, depth + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,39 +314,24 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
     return None
 
 
-def not_found(
-    place: object,
-    text: str,
-    subjects: Iterable[str] | None = None,
-    namer: Event | None = None,
-) -> EventNotFound:
+def not_found(place: object, text: str, subjects: Iterable[str] | None = None) -> EventNotFound:
     """Returns the error for a text that names no event of the log at a place.
 
-    The error also names the nearest of the `subjects`, where these and types were searched, or the
-    event of the log that names a cause of this id, the `namer`.
+    The error also names the nearest of the `subjects`, where these and types were searched.
     """
-    if namer is not None:
-        log_id = _log_of((text, text.upper()), namer)
-        lies = f"is in log {log_id}" if log_id else "was removed, or never written"
-        cause = (
-            f"it is not in the log {place}, where {namer.event_id} names it as a cause; it {lies}"
-        )
-        hint = f"ask about what it led to: thence why {namer.event_id}"
-        hint = f"ask in that log, or {hint}" if log_id else hint
-    else:
-        # subjects in their shortest valid form, or in one as long as the text's
-        parts = max(2, text.count("/") + 1)
-        short = [
-            "/".join(subject.split("/")[-parts:])
-            for subject in islice(subjects or (), SUBJECTS_COMPARED_MAX)
-        ]
-        near = [name for name in short if text.lower() in name.lower()]
-        near += nearest(text, dict.fromkeys(short), _NEAR_MAX)
-        near = list(dict.fromkeys(near))[:_NEAR_MAX]
-        names = "id" if subjects is None else "id, subject or type"
-        cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
-        listed = "`thence log` lists the events"
-        hint = f"the nearest subjects are: {', '.join(near)}" if near else listed
+    # subjects in their shortest valid form, or in one as long as the text's
+    parts = max(2, text.count("/") + 1)
+    short = [
+        "/".join(subject.split("/")[-parts:])
+        for subject in islice(subjects or (), SUBJECTS_COMPARED_MAX)
+    ]
+    near = [name for name in short if text.lower() in name.lower()]
+    near += nearest(text, dict.fromkeys(short), _NEAR_MAX)
+    near = list(dict.fromkeys(near))[:_NEAR_MAX]
+    names = "id" if subjects is None else "id, subject or type"
+    cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
+    listed = "`thence log` lists the events"
+    hint = f"the nearest subjects are: {', '.join(near)}" if near else listed
     return EventNotFound("could not find the event", place=text, cause=cause, hint=hint)
 
 

@@ -292,14 +292,7 @@ def work_subject_shown(event: Event) -> str | None:
 
 def _joined(parts: Iterable[str]) -> str:
     """Joins parts by commas, as many as a sentence can show."""
-    kept: list[str] = []
-    length = 0
-    for part in parts:
-        kept.append(part)
-        length += len(part) + 2
-        if length > _VALUE_CHARACTERS_MAX + 2:
-            break
-    return ", ".join(kept)
+    return ", ".join(islice(parts, _VALUE_CHARACTERS_MAX // len(", ") + 2))
 
 
 _PARTS = re.compile(r"([\[\]|]|\{[^}]*\})")

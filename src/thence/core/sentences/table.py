@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event, raw_members
+from thence.core.json_values import within
 
 INTEGER_MAX = 2**63 - 1
 # the first characters of a formula in a spreadsheet, unless the text is a number
@@ -49,14 +50,10 @@ def row_of(event: Event) -> Row:
     """Returns an event's row."""
     header = event.header
     turn = header.turn_number
-    pointers = None
-    if event.body_entries:
-        payload, unreadable = event.readable_payload
-        pointers = msgspec.json.encode(unreadable).decode() if unreadable else None
-        text = msgspec.json.encode(payload).decode()
-    else:  # the payload's own bytes, so that no number changes by decoding
-        raw = raw_members(event.line).get(event.vocabulary.payload_key)
-        text = "" if raw is None else bytes(raw).decode()
+    # the payload's own bytes, so that no number changes by decoding
+    members = raw_members(event.readable_line)
+    text = bytes(members.get(event.vocabulary.payload_key, b"{}")).decode()
+    unreadable = members.get("unreadable") if event.body_entries else None
     return Row(
         header.event_id,
         header.event_type,
@@ -74,25 +71,18 @@ def row_of(event: Event) -> Row:
         header.inferred_causes,
         not event.is_foreign,
         text if text.startswith("{") else "{}",
-        pointers,
+        None if unreadable is None else bytes(unreadable).decode(),
     )
 
 
 def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
     """Returns the values of payload keys, None where there is none.
 
-    A key with dots that the payload lacks leads through maps: customer.id.
+    A key with dots leads through maps, or is a name with dots: customer.id.
     """
     payload, _ = event.readable_payload
-    values = []
-    for key in keys:
-        value: Any = payload.get(key)
-        if key not in payload:
-            value = payload
-            for name in key.split("."):
-                value = value.get(name) if isinstance(value, dict) else None
-        values.append(value)
-    return tuple(values)
+    values = [within(payload, key.split(".")) for key in keys]
+    return tuple([None if value is msgspec.UNSET else value for value in values])
 
 
 def escape_formula(text: str) -> str:

@@ -35,11 +35,6 @@ _BY_PREFIX = """
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
 _FIRST_BY_PREFIX = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
-# the first event that names a missing cause of this beginning
-_NAMERS = f"""
-    SELECT arrival FROM waiting JOIN events ON arrival = child
-    WHERE kind = 'cause' AND ({_BY_PREFIX.replace("event_id", "id")}) ORDER BY {TOTAL_ORDER} LIMIT 1
-"""
 # each found by one step in the column's index
 _SUBJECTS = """
     WITH RECURSIVE subjects (text) AS (
@@ -105,13 +100,8 @@ def find(index: Index, connection: Connection, text: str) -> Event:
         return event
     if count:
         raise ambiguous(text, count)
-    row = one(_NAMERS, values).fetchone() if is_name and is_long else None
-    raise not_found(
-        index.folder,
-        text,
-        None if text in _PLACES else subjects_of(connection, SUBJECTS_COMPARED_MAX),
-        row and event_at(index, connection, row[0]),
-    )
+    subjects = None if text in _PLACES else subjects_of(connection, SUBJECTS_COMPARED_MAX)
+    raise not_found(index.folder, text, subjects)
 
 
 @answered

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from thence.core.bodies import Body
-from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX, exhausted, microseconds, moment
+from thence.core.clock import CLOCK_AHEAD_MAX, microseconds, moment
 from thence.core.codec import (
     LINE_BYTES_MAX,
     BadLine,
@@ -129,7 +129,7 @@ class Numbering:
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
         """Returns the lines of events to be written; call `count` after they were written.
 
-        All are new ones, or all were made by `relayed`. Raises `clock_exhausted`.
+        All are new ones, or all were made by `relayed`.
         """
         while self._received:
             clock = self._received.pop()
@@ -140,8 +140,6 @@ class Numbering:
         self._are_relayed = bool(drafts) and not drafts[0].head
         if self._are_relayed:
             return [draft.tail for draft in drafts]
-        if max(self.seq, self._lamport_clock) + len(drafts) > CLOCK_MAX:
-            raise exhausted(self._folder)
         return self._stamp(drafts, self.seq + 1, self._lamport_clock + 1)
 
     def count(self, lines: Sequence[bytes]) -> None:

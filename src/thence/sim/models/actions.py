@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 import msgspec
 from msgspec import Meta
 
+from thence.core.json_values import within
 from thence.core.nearest import nearest
-from thence.core.query.where import parse, within
+from thence.core.query.where import parse
 from thence.core.ready import ready
 from thence.errors import InvalidFilter
 
@@ -133,12 +134,12 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def reads(self) -> list[str]:
         """The variables that `when` compares: `money`, `global/night`."""
-        return [str(one.path[0]) for one in parse(self.when)] if self.when else []
+        return [one.path[0] for one in parse(self.when)] if self.when else []
 
     def is_open(self, value: Callable[[str], object]) -> bool:
         """Reports whether `when` holds; `value` returns that of a variable that it names."""
         for one in parse(self.when) if self.when else ():
-            compared = within(value(str(one.path[0])), one.path[1:])
+            compared = within(value(one.path[0]), one.path[1:])
             if compared is None or not one.holds(compared):
                 return False
         return True

@@ -57,7 +57,7 @@ SQUASHED_AMONG = 50  # the newest commits outside of its history that one may be
 _BASE_LINES_MAX = 1_000_000  # of the files before the first edit that are counted
 SECOND = 1_000_000  # places are microseconds, or follow the place before by one
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-_FILES = b'"files":['
+FILES = b'"files":['  # in the line of an event with edits
 
 
 class CommitRecord(NamedTuple):
@@ -100,7 +100,7 @@ class RecordedWork:
                 self.first_moment = event.timestamp or ""
             if event.event_type == "tool.begun":
                 self._begun[event.event_id] = self._place(event)
-            elif event.event_type == "tool.ended" and _FILES in event.line:
+            elif event.event_type == "tool.ended" and FILES in event.line:
                 place = self._place(event)
                 self.edited.append((self._begun.get(event.ends or "", place), place, event))
             elif event.event_type in ("commit", "rewrite"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
-from thence.core.clock import timestamp_at
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.errors import EventNotFound, GitFailed
 from thence.git.blame import BlamedLine
@@ -18,17 +18,13 @@ from thence.git.repository import Repository
 from thence.log.open import Log
 from thence.trace.agents.history import CommitHistory, CommitInfo
 from thence.trace.agents.installed import has_git_hooks
-from thence.trace.agents.judged import Judgements, RecordedWork
+from thence.trace.agents.judged import FILES, SECOND, Judgements, RecordedWork
 from thence.trace.agents.judging import MAYBE, NOTHING, SINCE, UNSURE, Said
 from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import text_of
 
 OID_SHOWN = 12
 CHAIN_MAX = 50
-_SECOND = len("2026-11-29T16:30:00")  # git's times are whole seconds
-# those of a commit are anybody's; a timestamp has four digits a year
-_SECONDS_MAX = 250_000_000_000
-_FILES = b'"files":['
 # why the git hook could not say whose a commit is
 _DOUBTS = {
     "sessions": "several sessions may have made it",
@@ -79,7 +75,7 @@ class Owner(NamedTuple):
     @property
     def edit(self) -> Event | None:
         """The edit whose text holds the line."""
-        return self.chain[0] if self.chain and _FILES in self.chain[0].line else None
+        return self.chain[0] if self.chain and FILES in self.chain[0].line else None
 
     @property
     def prompt(self) -> Event | None:
@@ -192,8 +188,7 @@ class Ownership:
             return "the log has no commits: `thence hook install git` records whose they are"
         if not self._work.first_moment:
             return "no hook has recorded anything here yet"
-        moment = timestamp_at(min(info.committer_time, _SECONDS_MAX) * 10**6)
-        if moment[:_SECOND] < self._work.first_moment[:_SECOND]:
+        if info.committer_time < (microseconds(self._work.first_moment) or 0) // SECOND:
             return "committed before the hooks were installed"
         return "no git hook here recorded it; if it was made here, see `thence hook status`"
 

@@ -58,17 +58,13 @@ Firing = tuple[int, dict[str, Any]]  # when a hook would have fired, in ns, and 
 
 
 class Transcript(NamedTuple):
-    """A file of one agent in a session; `agent` is None for the main agent's.
-
-    `is_here` is true of an agent that worked in the repository of the log.
-    """
+    """A file of one agent in a session; `agent` is None for the main agent's."""
 
     path: Path
     bridge: str
     session: str
     agent: str | None
     begun_ns: int
-    is_here: bool
 
 
 class Taken(NamedTuple):
@@ -102,9 +98,8 @@ def take_in_past(
             stack.enter_context(file_lock(lock, _LOCK_WAIT_S, mode=0o600))
         log = stack.enter_context(intake.open_agents_log(folder)) if folder.is_dir() else None
         past = _Past(log, _Texts(stack), taken)
-        own = [of for of in sessions.values() if any(one.is_here for one in of)]
-        for number, transcripts in enumerate(own):
-            report(number, len(own))
+        for number, transcripts in enumerate(sessions.values()):
+            report(number, len(sessions))
             events = past.events_of(transcripts)
             while batch := [*islice(events, _BATCH_EVENTS)]:
                 groups = [[event] for event in batch]
@@ -119,7 +114,7 @@ def take_in_past(
 
 
 def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
-    """Yields the transcripts of the user's agents, by their first lines."""
+    """Yields the transcripts of agents that worked in a log's repository, by their first lines."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
     for bridge, name in TRANSCRIPTS_OF.items():
@@ -131,12 +126,12 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
                 parts = (map_of(one.get("payload")) for one in heads)
                 told = next((one for one in (*parts, *heads) if text_of(one, "cwd")), {})
                 cwd = text_of(told, "cwd") or ""
-                if os.path.isabs(cwd) and "\0" not in cwd:
+                if os.path.isabs(cwd) and "\0" not in cwd and is_own(cwd):
                     agent = text_of(told, "agentId", "id")
                     session = text_of(told, "session_id", "sessionId", "id") or path.stem
                     agent = agent if agent != session else None
                     begun_ns = next(filter(None, map(_time_ns, heads)), 0)
-                    yield Transcript(path, bridge, session, agent, begun_ns, is_own(cwd))
+                    yield Transcript(path, bridge, session, agent, begun_ns)
 
 
 def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:

@@ -13,7 +13,6 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from thence.core.event import Event
-from thence.core.merge.ancestry import history
 from thence.core.merge.conflicts import (
     PACKAGE,
     Conflict,
@@ -22,7 +21,7 @@ from thence.core.merge.conflicts import (
     judged,
     slots_of,
 )
-from thence.core.order import totally_ordered
+from thence.core.order import behind_causes, totally_ordered
 from thence.core.sentences.events import shown
 from thence.core.vocabulary import WORK, work_subject
 from thence.work.board.replay import TYPES, FeatureFold, apply, text
@@ -68,8 +67,7 @@ def fold(
     features: dict[str, FeatureFold] = {}
     if not all(event.header.seq for event in counted):
         # another tool's line may have an unwitnessed clock, and stand before its causes
-        ranks = history([event.header for event in counted], {}).ranks
-        counted = [counted[rank] for rank in ranks]
+        counted, _ = behind_causes([(event, event.caused_by) for event in counted])
     for event in counted:
         project, slug = project_of(event), _feature_of(event)
         if event.header.event_type not in TYPES or event.event_id in judgement.beaten or not slug:
@@ -186,7 +184,6 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "events": [event.event_id for event in conflict.events],
         "rule": conflict.rule,
         "winner": conflict.winner.event_id,
-        "provisional": conflict.is_provisional,
         "people": list(people(conflict)),
         "sentence": sentence(conflict),
     }
@@ -230,8 +227,7 @@ def sentence(conflict: Conflict) -> str:
     else:
         actions = _listed(list(map(action_of, conflict.heads)))
         text = f"{actions} were written at the same time on {name}"
-    sure = ", provisionally" if conflict.is_provisional else ""
-    return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule}){sure}"
+    return f"{text}; {action_of(conflict.winner)} counts ({conflict.rule})"
 
 
 def action_of(event: Event) -> str:
