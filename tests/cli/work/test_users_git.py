@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment
+from tests.cli.installed import THENCE, begin
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, begun, done, plan, work
 from tests.git.repositories import commit, git, hook, make_repository
@@ -20,25 +20,8 @@ def test_twelve_commands_at_once_behind_a_slow_hook_become_few_commits(project):
     commit(project, {"mine.txt": "0\n"})
     head = git(project, "rev-parse", "HEAD")
     hook(project, "pre-commit", f"sleep {HOOK_S}")
-    running = [
-        subprocess.Popen(
-            [
-                THENCE,
-                "work",
-                "finalize-tasks",
-                "--add",
-                f"Part {number}",
-                "--feature",
-                SLUG,
-                "--json",
-            ],
-            cwd=project,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(COMMANDS)
-    ]
+    words = ("work", "finalize-tasks", "--feature", SLUG, "--json", "--add")
+    running = [begin(THENCE, *words, f"Part {number}", cwd=project) for number in range(COMMANDS)]
     refused = []
     while any(process.poll() is None for process in running):
         (project / "mine.txt").write_text("1\n")
