@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, zip_longest
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import asdict
@@ -41,6 +41,7 @@ from thence.core.sentences.spans import ARGUMENTS, SPAN_SIGN, is_of_tool
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
+_Stored: TypeAlias = tuple[tuple[Any, ...], str, msgspec.Raw]
 
 
 class LogSide(NamedTuple):
@@ -201,8 +202,9 @@ _NOTHING = msgspec.Raw(b"{}")
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
+    x, y = _stored(a), _stored(b)
     # equal as stored, which is faster than what follows
-    return _stored(a) == _stored(b) or _content(a) == _content(b)
+    return x == y or (x[0] == y[0] and _lasting_text(*x) == _lasting_text(*y))
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -215,29 +217,40 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     )
 
 
-def _stored(event: Event) -> tuple[tuple[Any, ...], str, msgspec.Raw]:
+def _stored(event: Event) -> _Stored:
     """Returns what is compared: the type and other members, the payload's name and its bytes."""
     members = raw_members(event.whole_line)
     name = "details" if "details" in members else "payload"
     return (_type(event), *_members(event.header)), name, members.get(name, _NOTHING)
 
 
-def _content(event: Event) -> str:
+def _content(event: Event) -> tuple[tuple[Any, ...], str]:
     """Returns what is equal for two events whose contents are the same."""
-    return json.dumps(_said(event), sort_keys=True)
+    stored = _stored(event)
+    return stored[0], _lasting_text(*stored)
+
+
+def _lasting_text(_: tuple[Any, ...], name: str, body: msgspec.Raw) -> str:
+    """Returns what is equal for two payloads that are the same."""
+    return json.dumps(_payloads(name, body), sort_keys=True)
 
 
 def _said(event: Event) -> dict[str, Any]:
     """Returns what is compared, by names, without what differs in each run."""
     stored, name, body = _stored(event)
     pairs = zip(("event_type", *_MEMBERS), stored, strict=True)
+    said = {key: item for key, item in pairs if item is not None}
+    return {**said, **_payloads(name, body)}
+
+
+def _payloads(name: str, body: msgspec.Raw) -> dict[str, Any]:
+    """Returns a payload by its name, without its volatile members; the other name has nothing."""
     value = decoded(body)
     if name == "details" and isinstance(value, dict):
         value = {key: item for key, item in value.items() if key not in VOLATILE}
     elif _UNIQUE_IN_BYTES.search(body):
         value = _lasting(value, is_of_span=isinstance(value, dict) and "span_id" in value)
-    said = {key: item for key, item in pairs if item is not None}
-    return {**said, "details": {}, "payload": {}, name: value}
+    return {"details": {}, "payload": {}, name: value}
 
 
 def _type(event: Event) -> str:
