@@ -1,20 +1,26 @@
-"""Ctrl-C amid a long command: a word, exit code 130, nothing half done."""
+"""Ctrl-C amid a long command of `server` and `sync`: a word, exit code 130, nothing half done."""
 
 import json
 import shlex
 import shutil
 import signal
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import SIGNALLED, Ended, in_python, thence
+from tests.cli.installed import SIGNALLED, THENCE, Ended, begin, in_python, thence
+from tests.cli.test_sync_commands import ada
+from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
 from tests.tiers import tenth
 
 from thence import open as thence_open
 
+__all__ = ["ada"]  # a fixture
 EVENTS = 40
+ENDS_S = 60
 # the check of a line, and the steps by which a file takes its place
 CALLS = [
     ("backup", "fsync", 1),
@@ -68,6 +74,45 @@ def test_restore_that_was_killed_leaves_a_whole_database(kept, tmp_path, call):
     shutil.copytree(kept, folder)  # the kill leaves a draft there
     assert signalled(folder, signal.SIGKILL, "restore", call, 1).code == -signal.SIGKILL
     assert is_whole(folder)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(ENDS_S)
+        yield listening
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+@pytest.mark.parametrize("command", ["now", "login", "logout"])
+@pytest.mark.whole(rows=4)
+def test_sync_command_that_waits_for_its_server_is_interrupted(ada, silent, command, beginning):
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    ada.done("append", "--log", "orders", "note", "text=1")
+    pointed(ada, url, ada.folder / "orders")
+    words = {
+        "now": ("now", "--log", "orders"),
+        "login": ("login", url, "--username", "bob", "--password-stdin"),
+        "logout": ("logout", url),
+    }[command]
+    credentials = ada.config / "thence" / "credentials.json"
+    before = credentials.read_bytes()
+    config = {"XDG_CONFIG_HOME": str(ada.config)}
+    process = begin(THENCE, "sync", *words, cwd=ada.folder, **config)
+    assert process.stdin is not None
+    process.stdin.write("correct horse\n")
+    process.stdin.flush()
+    with silent.accept()[0] as connection:
+        connection.settimeout(ENDS_S)
+        assert connection.recv(65_536)
+        connection.sendall(beginning)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=ENDS_S)
+    way_on = "next: thence sync now\n" if command == "now" else ""
+    assert (process.returncode, out, err) == (130, "", f"interrupted\n{way_on}")
+    assert credentials.read_bytes() == before
+    assert ada.done("sync", "status", "--log", "orders", "--json").json["pending"] == 1
 
 
 SPANS = {

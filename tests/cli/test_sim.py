@@ -43,6 +43,40 @@ def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
     assert ended.err == ""
 
 
+COLLECTOR = """
+import gc
+
+from thence.sim import Action
+
+
+def decide(observation):
+    return Action("note", {"thresholds": [*gc.get_threshold()]})
+"""
+THRESHOLDS = """
+simulation: {name: run, max_turns: 1}
+agents:
+  - {name: ada, type: scripted, function: "./collector.py:decide"}
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_collector_looks_for_garbage_less_often_where_the_process_is_the_runs(tmp_path, command):
+    (tmp_path / "collector.py").write_text(COLLECTOR)
+    (tmp_path / "scenario.yaml").write_text(THRESHOLDS)
+    options = ["--seeds", "1"] if command == "sweep" else []
+    done = thence("sim", command, "scenario.yaml", *options, cwd=tmp_path)
+    assert done.code == 0, done.err
+    (events,) = (tmp_path / "output").rglob("events.jsonl")
+    actions = [
+        line
+        for line in map(json.loads, events.read_text().splitlines())
+        if line["event_type"] == "ACTION"
+    ]
+    assert [line["details"]["action_payload"] for line in actions] == [
+        {"thresholds": [50_000, 50, 100]}
+    ]
+
+
 @pytest.mark.promise("W10")
 def test_run_whose_events_the_disk_refused_exits_with_1_and_says_so(tmp_path):
     done = in_shell(f"ulimit -f 20; exec {THENCE} sim run fishery --mode sync", tmp_path)

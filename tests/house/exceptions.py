@@ -41,10 +41,10 @@ STARRED: dict[str, int] = {
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "cli": ((10361, 50), (10400, 50)),
-    "core": ((6478, 31), (6500, 32)),
+    "core": ((6492, 31), (6500, 32)),
     "git": ((3071, 14), (3400, 14)),
     "log": ((12965, 52), (13300, 52)),
-    "server": ((9819, 52), (11400, 50)),
+    "server": ((9829, 52), (11400, 50)),
     "sim": ((13797, 58), (13900, 58)),
     "sync": ((3091, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),

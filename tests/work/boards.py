@@ -102,7 +102,7 @@ def sync(folder: Path, *arguments: object, **env: str) -> Ended:
 
 
 def synced(folder: Path, **env: str) -> dict[str, object]:
-    """SyncService the events of a clone with its remote, which has to succeed, this once."""
+    """Sync the events of a clone with its remote, which has to succeed, this once."""
     ended = sync(folder, "now", "--json", **env)
     assert ended.code == 0, ended.err
     keep_private(folder)
@@ -119,7 +119,7 @@ def settled(folder: Path) -> None:
 
 
 def exchange(session: Session) -> None:
-    """SyncService the events of a project with its remote, in this process."""
+    """Sync the events of a project with its remote, in this process."""
     with sharing.turn(session.project):
         session.refresh()
         sharing.exchange(session, sharing.remote_of(session))

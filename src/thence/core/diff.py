@@ -204,7 +204,7 @@ def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
     x, y = _stored(a), _stored(b)
     # equal as stored, which is faster than what follows
-    return x == y or (x[0] == y[0] and _lasting_text(*x) == _lasting_text(*y))
+    return x == y or (x[0] == y[0] and _lasting_text(x) == _lasting_text(y))
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -227,24 +227,25 @@ def _stored(event: Event) -> _Stored:
 def _content(event: Event) -> tuple[tuple[Any, ...], str]:
     """Returns what is equal for two events whose contents are the same."""
     stored = _stored(event)
-    return stored[0], _lasting_text(*stored)
+    return stored[0], _lasting_text(stored)
 
 
-def _lasting_text(_: tuple[Any, ...], name: str, body: msgspec.Raw) -> str:
+def _lasting_text(stored: _Stored) -> str:
     """Returns what is equal for two payloads that are the same."""
-    return json.dumps(_payloads(name, body), sort_keys=True)
+    return json.dumps(_payloads(stored), sort_keys=True)
 
 
 def _said(event: Event) -> dict[str, Any]:
     """Returns what is compared, by names, without what differs in each run."""
-    stored, name, body = _stored(event)
-    pairs = zip(("event_type", *_MEMBERS), stored, strict=True)
+    stored = _stored(event)
+    pairs = zip(("event_type", *_MEMBERS), stored[0], strict=True)
     said = {key: item for key, item in pairs if item is not None}
-    return {**said, **_payloads(name, body)}
+    return {**said, **_payloads(stored)}
 
 
-def _payloads(name: str, body: msgspec.Raw) -> dict[str, Any]:
+def _payloads(stored: _Stored) -> dict[str, Any]:
     """Returns a payload by its name, without its volatile members; the other name has nothing."""
+    _, name, body = stored
     value = decoded(body)
     if name == "details" and isinstance(value, dict):
         value = {key: item for key, item in value.items() if key not in VOLATILE}

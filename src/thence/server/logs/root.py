@@ -26,7 +26,7 @@ from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId, reading
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import CURRENT, older_names, own_folder, segments
 from thence.log.index.connection import Index
 from thence.log.index.tiles import Kept
 from thence.log.log_reader import Reader
@@ -214,8 +214,8 @@ class Root:
             root = os.path.realpath(self.folder)
             if not all(Path(os.path.realpath(place)).is_relative_to(root) for place in places):
                 return None
-        files = [f"{own}/{file}" for file in _OWN_FILES]
-        files += map(str, segments(OS_DISK, folder))
+        files = [f"{own}/{file}" for file in OS_DISK.names(Path(own)) if file in _OWN_FILES]
+        files += [f"{folder}/{file}" for file in (CURRENT, *older_names(OS_DISK, folder))]
         return folder if all(_is_plain(file, True) for file in files) else None
 
     def _log_of(self, name: str, folder: Path) -> FoundLog:

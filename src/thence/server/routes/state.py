@@ -17,9 +17,11 @@ from thence.server.logs.summaries import Summaries, line_bytes
 # how long a page waits for an index, and after how long it loads again
 INDEX_WAIT_S = 2.0
 # after how long a list of logs is sent without what is not counted yet
-COUNT_WAIT_S = 0.1
-# how many logs a thread counts before the next request has its turn
-_COUNTED_AT_ONCE = 20
+COUNT_WAIT_S = 0.25
+# and how many logs are counted in this time; for more nobody waits
+_COUNTED_IN_TIME = 50
+# how many logs a thread counts before a list has its turn
+_COUNTED_AT_ONCE = 5
 _RELOADED_AFTER_S = 1
 
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class ServerState:
         self._making: dict[str, asyncio.Task[None]] = {}
         self._read_events: dict[str, tuple[int, int]] = {}
         self._counting: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self._indexing: asyncio.Task[None] | None = None
 
     async def ask(
@@ -99,11 +102,18 @@ class ServerState:
         Those with an index, and small ones, are counted in a moment. The others get their indexes
         one by one, and nobody waits for that.
         """
-        logs = await self.workers.run(locate)
+        logs = await self._list(locate)
         if self._counting is None or self._counting.done():
             self._counting = asyncio.ensure_future(self._count([*filter(None, logs)]))
-        await asyncio.wait({self._counting}, timeout=COUNT_WAIT_S)
-        return await self.workers.run(partial(work, logs))
+        missing = sum(log is not None and self.summaries.listed(log) is None for log in logs)
+        wait_s = COUNT_WAIT_S if missing <= _COUNTED_IN_TIME else 0
+        await asyncio.wait({self._counting}, timeout=wait_s)
+        return await self._list(partial(work, logs))
+
+    async def _list(self, work: Callable[[], T]) -> T:
+        """Runs work for a list: its page, or the counting of a few logs, one at a time."""
+        async with self._turn:
+            return await self.workers.run(work)
 
     async def _count(self, logs: Sequence[FoundLog]) -> None:
         """Counts the logs of a list, and begins the indexes that are missing."""
@@ -119,7 +129,7 @@ class ServerState:
         try:
             for at in range(0, len(logs), _COUNTED_AT_ONCE):
                 some = logs[at : at + _COUNTED_AT_ONCE]
-                missing += await self.workers.run(partial(uncounted, some))
+                missing += await self._list(partial(uncounted, some))
         except (OSError, ThenceError, HTTPException):
             return  # the next list counts on
         if missing and (self._indexing is None or self._indexing.done()):
