@@ -11,6 +11,7 @@ from html import escape
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
+ADDRESS_CHARACTERS_MAX = 8_000
 TEXT_CHARACTERS_MAX = 300
 TIME_CHARACTERS_MAX = 32
 
@@ -57,7 +58,9 @@ def joined(*children: Child) -> Html:
 
 
 def link(content: Child, address: str) -> Html:
-    """Returns a link."""
+    """Returns a link, or its content alone where no browser would send so long an address."""
+    if len(address) > ADDRESS_CHARACTERS_MAX:
+        return el("span", content)
     return el("a", content, href=address)
 
 

@@ -13,6 +13,8 @@ from thence.git.repository import Repository
 from thence.git.rows import path_of
 
 BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
+# git reads all of them, also those that don't count here
+_SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) (\d+) (\d+)(?: \d+)?")
 
 
@@ -40,7 +42,7 @@ def blame(
     """
     span = (*((f"-L{lines[0]},{lines[1]}",) if lines else ()), *((commit,) if commit else ()))
     plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--line-porcelain")
-    out = repo.git.run(*plain, *span, "--", path)
+    out = repo.git.run(*plain, *span, "--", path, hint=_SETTINGS_HINT)
     blamed: list[BlamedLine] = []
     paths, commit, at, number = list[str](), "", 0, 0
     for line in out.split(b"\n"):

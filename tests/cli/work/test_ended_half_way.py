@@ -15,6 +15,8 @@ from tests.work.boards import NAMED, bare, clone, synced, work
 
 BRANCH, MORE = "001-sync-WP01", "kitty-specs/002-more"
 NOT_THERE = "its worktree is not there yet"
+# what a commit of planning files asks git first
+COMMITTING = "status --porcelain -z --no-renames --untracked-files=all --ignored"
 
 
 def typed(repo, command):
@@ -70,7 +72,7 @@ def test_addition_whose_files_a_kill_prevented_is_told(tmp_path, command, where)
     repo = project(tmp_path / "r")
     done(repo, "setup-spec", "Sync")
     done(repo, "finalize-tasks", "--add", "First")
-    path = with_git(tmp_path / "bin", "status --porcelain=v2", before=KILL)
+    path = with_git(tmp_path / "bin", COMMITTING, before=KILL)
     killed = warm("work", *command, cwd=repo, env={"PATH": path})
     assert killed.code == -signal.SIGKILL
     shown = done(repo, "status", "--all")

@@ -57,3 +57,9 @@ def test_refused_command_where_no_project_is_makes_no_journal(tmp_path):
         assert warm("work", *arguments, cwd=repo).code in (1, 2)
     assert list((repo / ".git").rglob("events.jsonl")) == []
     assert git(repo, "status", "--porcelain") == ""
+
+
+def test_refused_command_before_the_first_commit_makes_no_journal(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    assert warm("work", "move-task", "WP01", "--to", "doing", cwd=tmp_path).code in (1, 2)
+    assert list((tmp_path / ".git").rglob("events.jsonl")) == []

@@ -43,7 +43,7 @@ class Project(NamedTuple):
 
     `root` is the main working tree, or the working tree used in its place; `here` is the one that
     contains the folder. `aliases` are other ids that the project's events may carry: two clones had
-    each made one, and the smallest won.
+    each made one, and the smallest won. `had_files` is True if files of a project were there.
     """
 
     root: Path
@@ -52,6 +52,7 @@ class Project(NamedTuple):
     aliases: tuple[str, ...]
     home: Path
     repo: Repository
+    had_files: bool
 
     @property
     def main(self) -> Repository:
@@ -68,7 +69,7 @@ class Project(NamedTuple):
     @property
     def is_begun(self) -> bool:
         """True if it has a journal, or the files of a project."""
-        return self.home.is_dir() or any(map(self.files.is_folder, _TRACES))
+        return self.had_files or self.home.is_dir()
 
     @property
     def files(self) -> TreeFiles:
@@ -115,6 +116,8 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
 
 
 def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
+    kept = (TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
+    had_files = any(kept)  # before an id is written here
     configs = configurations(root, here)
     ids = next(filter(None, (ids_in(data, path) for path, data in configs)), [])
     homes = repo.common / _HOMES
@@ -128,9 +131,8 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
         # of plan branches, which the branch that is checked out lacks as yet
         plans = planned_configurations(repo, refs) if refs else ()
         planned = next((one for data in plans for one in ids_in(data, Path(CONFIG))), None)
-        is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
-        if not create and not is_kept and planned is None:
-            return Project(root, here, "", (), homes / _NOBODY, repo)
+        if not create and not had_files and planned is None:
+            return Project(root, here, "", (), homes / _NOBODY, repo, had_files)
         of_history = planned or (id_of_history(repo, refs) if refs else None)
         ids = [of_history or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
@@ -139,7 +141,7 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
     if not home.is_dir():  # git ignores derived files, in projects without a .gitignore for them
         with suppress(OSError):
             exclude(repo, b"# thence", *_DERIVED)
-    return Project(root, here, uuid, tuple(aliases), home, repo)
+    return Project(root, here, uuid, tuple(aliases), home, repo, had_files)
 
 
 def _root_of(repo: Repository) -> Path | None:

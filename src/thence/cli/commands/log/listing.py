@@ -31,6 +31,7 @@ from thence.cli.shared.logs import (
     report_matches,
 )
 from thence.cli.shared.render import counted, page
+from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.json_values import printable
 from thence.core.new_event import parse_cause
@@ -328,14 +329,15 @@ def tail_command(
         events = log.backwards()
         newest = next(events, None)
         matching = filter(event_filter.matches, chain([newest] if newest else (), events))
-        last = [*islice(matching, count)][::-1]
+        lines = [event.line for event in islice(matching, count)]  # without what they are read as
         del events, matching  # they hold a file open
-        show, rest = event_printer(out, log.vocabulary), iter(last)
+        read = (parse(line, log.vocabulary) for line in reversed(lines))
+        show, rest = event_printer(out, log.vocabulary), (e for e in read if isinstance(e, Event))
         while batch := tuple(islice(rest, BATCH_EVENTS)):
             show(batch)
         if not is_live:
             if count:
-                report_matches(out, log, conditions, len(last))
+                report_matches(out, log, conditions, len(lines))
             return
         out.flush()
         keep_taking_in([log.folder], TAKE_IN_S)
