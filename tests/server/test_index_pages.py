@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from tests.server.serving import Serving, altered_serving
 
 from thence.server.http.workers import THREADS
 from thence.server.logs.root import Root
+from thence.server.logs.summaries import line_bytes
+from thence.server.routes import state as routes_state
 from thence.server.routes.state import ServerState
 
 EVENTS, SOME_EVENTS = 40_000, 20_000
@@ -56,12 +60,20 @@ def test_page_says_how_far_the_index_is_until_it_is_made(large) -> None:
 
 
 @pytest.mark.promise("Q7")
-def test_questions_to_logs_without_an_index_hold_up_no_question_to_another(tmp_path: Path) -> None:
+def test_questions_to_logs_without_an_index_hold_up_no_question_to_another(tmp_path, monkeypatch):
     for name in ("large", "larger"):
         large_log(tmp_path / name, SOME_EVENTS)
     make_run(tmp_path, "small", count=3)
-    index = tmp_path / "large/.thence/index.db"
     state = ServerState(Root(tmp_path))
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def held(folder: Path) -> float:
+        """Holds up the making of an index, which begins with this estimate."""
+        begun.set()
+        assert goes_on.wait(60)
+        return line_bytes(folder)
+
+    monkeypatch.setattr(routes_state, "line_bytes", held)
 
     def counted(logs: object) -> list[int]:
         return [state.summaries.of(found).events for found in logs]
@@ -75,11 +87,11 @@ def test_questions_to_logs_without_an_index_hold_up_no_question_to_another(tmp_p
         every = asyncio.ensure_future(state.inspect_all(counted))
         waiting = [ask("large"), ask("larger")]
         async with asyncio.timeout(60):
-            while not await state.workers.run(index.exists):
-                pass  # it is not begun yet
+            assert await state.workers.run(partial(begun.wait, 60))
             waiting += [ask("large") for _ in range(3 * THREADS)]
             assert await ask("small") == 3
             assert not any(task.done() for task in (every, *waiting))
+            goes_on.set()
             assert {await task for task in waiting} == {SOME_EVENTS}
             assert await every == [SOME_EVENTS, SOME_EVENTS, 3]
             # once they are known, nothing is made again
