@@ -108,6 +108,6 @@ release: setup-dev .venv-release/ready ## build sdist and wheel into dist/, twic
 	@$(VENV)/python -m tools.release $(FOR)
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench .venv-frameworks* .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-former .venv-bench .venv-frameworks* .venv-mutants .venv-release .real-agents mutants dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -68,12 +68,8 @@ def asked_ms(folder: Path) -> dict[str, tuple[float, float]]:
         log.indexed().refresh()
         questions: dict[str, tuple[Callable[[], object], float]] = {
             "counts, by type and by actor": (log.stats, 50),
-            "counts of one type by actor": (
-                lambda: log.stats(by="actor", type=_TYPES[0]),
-                50,
-            ),
+            "counts of one type by actor": (lambda: log.stats(by="actor", type=_TYPES[0]), 50),
             "counts by subject": (lambda: log.stats(by="subject"), 500),
-            "counts per hour": (lambda: log.stats(per_s=3600), 500),
             "the last event, and what is open": (log.end, 50),
             "@last-error": (lambda: log.query(type=_TYPES[0], descending=True, limit=1), 50),
             "heads of a subject": (lambda: log.heads("order/7"), 50),

@@ -21,8 +21,7 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database, chained
 from thence.server.team.engines import make_database, open_database
 from thence.server.team.store import EVENT_COLUMNS, Store
-from thence.server.team.sync_service import SyncService
-from thence.server.team.validation import checked
+from thence.server.team.sync_service import SyncService, checked
 
 LINES = 100_000
 BATCH = 1_000

@@ -13,7 +13,8 @@ from tests.trace.agents import driver
 def main() -> None:
     """Prints the tables."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
-        for name, scores in driver.main(Path(folder)):
+        for name, is_one in (("a worktree for each", False), ("one worktree for all", True)):
+            scores = driver.play(Path(folder) / name.split()[0], is_one_worktree=is_one)
             print(f"{name:<28} right  wrong  unknown")
             for what, score in zip(ROWS, scores, strict=True):
                 print(f"    {what:<22} {score.right:>7} {score.wrong:>6} {score.unknown:>8}")

@@ -75,7 +75,7 @@ def _relayed(log: thence.Log, lines: list[list[bytes]]) -> list[float]:
     found = []
     for batch in lines:
         start = time.perf_counter()
-        taken = log.relay(batch).pulled
+        taken = log.relay(batch).taken
         found.append((time.perf_counter() - start) * 1e3)
         assert len(taken) == BATCH
     return found

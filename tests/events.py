@@ -1,5 +1,6 @@
 """Events made for tests: JSON values of every kind, drafts, lines, causal graphs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,13 @@ def line_of(
     members = {"payload": payload} if payload else {}
     made = drafted(event_id or new_id(), event_type, members, causes)
     return stamped(made, seq, lamport_clock, node_id)
+
+
+def foreign_log(folder: Path, *events: Mapping[str, Any]) -> None:
+    """Make a log of events as another tool writes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{json.dumps(event)}\n" for event in events)
+    (folder / "events.jsonl").write_text(text)
 
 
 def event_of(line: bytes, vocabulary: Vocabulary = PLAIN) -> Event:

@@ -138,54 +138,35 @@ def test_threads_that_replace_at_once_leave_one_whole_content(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_file_is_made_with_the_mode_asked_for(tmp_path):
+@pytest.mark.parametrize("is_left", [False, True], ids=["new", "a draft that is open to others"])
+def test_file_is_made_with_the_mode_asked_for(tmp_path, is_left):
+    if is_left:
+        (tmp_path / ".key.part").touch()
+        (tmp_path / ".key.part").chmod(0o666)
     replace_file(tmp_path / "key", b"secret", 0o600)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
-def test_draft_that_somebody_left_open_to_others_is_closed_to_them(tmp_path):
-    (tmp_path / ".key.part").touch()
-    (tmp_path / ".key.part").chmod(0o666)
-    replace_file(tmp_path / "key", b"secret", 0o600)
-    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
-def test_symbolic_link_is_refused_and_what_it_names_stays(tmp_path, call):
-    target, link = tmp_path / "target", tmp_path / "link"
-    target.write_bytes(b"old")
-    link.symlink_to(target)
-    with pytest.raises(ThenceError) as refusal:
-        call(link)
-    error = refusal.value
-    assert (error.place, bool(error.cause), "ls -l" in error.hint) == (str(link), True, True)
-    assert link.is_symlink()
-    assert target.read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
-def test_folder_in_its_place_is_refused(tmp_path, call):
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with pytest.raises(ThenceError) as refusal:
-        call(folder)
-    assert refusal.value.place == str(folder)
-    assert refusal.value.cause
-    assert list(tmp_path.iterdir()) == [folder]
-
-
-@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
-def test_folder_that_is_missing_or_takes_nothing_is_told_with_a_remedy(tmp_path, call):
-    path = tmp_path / "missing" / "file"
+def told(call, path, hint=""):
+    """Returns the names beside a path at which a call is refused, with its reason and a remedy."""
     with pytest.raises(ThenceError) as refusal:
         call(path)
-    assert "create the folder" in refusal.value.hint
-    assert refusal.value.place == str(path)  # and not its draft
-    with pytest.raises(ThenceError) as refusal:
-        call(Path("/proc/self/file"))  # root may write in any folder with read-only bits
-    assert refusal.value.cause
-    assert refusal.value.hint
+    error = refusal.value
+    assert (error.place, bool(error.cause), bool(error.hint)) == (str(path), True, True)
+    assert hint in error.hint
+    return sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
+
+
+@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
+def test_what_is_no_file_or_can_not_be_one_is_refused_with_a_remedy(tmp_path, call):
+    target, link, folder = (tmp_path / name for name in ("target", "link", "folder"))
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    folder.mkdir()
+    assert told(call, link, "ls -l") == told(call, folder) == ["folder", "link", "target"]
+    assert (link.is_symlink(), target.read_bytes(), [*folder.iterdir()]) == (True, b"old", [])
+    assert told(call, tmp_path / "missing" / "file", "create the folder") == []
+    told(call, Path("/proc/self/file"))  # root may write in any folder with read-only bits
 
 
 def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
@@ -240,11 +221,7 @@ def test_private_file_that_another_could_choose_is_refused(tmp_path, kind):
         os.mkfifo(path, 0o600)
     else:
         path.mkdir()
-    with pytest.raises(ThenceError) as refusal:
-        read_private(path, 10)
-    assert refusal.value.place == str(path)
-    assert refusal.value.cause
-    assert refusal.value.hint
+    told(lambda path: read_private(path, 10), path)
 
 
 def test_draft_takes_the_place_of_a_file_once_it_is_whole(tmp_path):

@@ -98,8 +98,9 @@ def set_up(further: list[str]) -> None:
     stamps = {name: VENV / f"{name}.stamp" for name in further}
     is_outdated = any(read_stamp(stamps[name]) not in ("", wanted[name]) for name in further)
     if is_outdated or read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
-        make_environment()
-        install_lock(LOCK)
+        with former_kept():
+            make_environment()
+            install_lock(LOCK)
         write_stamp(ENVIRONMENT_STAMP, environment)
     for name, key in wanted.items():
         if read_stamp(stamps[name]) != key:
@@ -180,11 +181,30 @@ def wheel_inputs() -> Iterator[Path]:
                 yield file
 
 
+@contextlib.contextmanager
+def former_kept() -> Iterator[None]:
+    """Move .venv aside for a new one: what an older lock named must not stay behind.
+
+    If the new one can't be made, as without a network, the former takes its place again.
+    """
+    former = VENV.with_name(".venv-former")
+    shutil.rmtree(former, ignore_errors=True)
+    if VENV.exists():
+        VENV.rename(former)
+    try:
+        yield
+    except BaseException:
+        if former.exists():
+            shutil.rmtree(VENV, ignore_errors=True)
+            former.rename(VENV)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
 def make_environment() -> None:
-    """Make .venv anew: what an older lock named must not stay behind."""
+    """Make .venv, which is not there, with no package but pip."""
     say(f"making .venv with Python {sys.version.split()[0]} (10 to 30 s)")
     ensure_venv_module()
-    shutil.rmtree(VENV, ignore_errors=True)
     run([base_python(), "-m", "venv", str(VENV)], "the environment could not be made")
 
 

@@ -44,20 +44,17 @@ _TASKS = f"""# Tasks
 """
 
 
-def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command that is no group, with the words of its call."""
-    yield from _below((), root)
-
-
-def _below(words: tuple[str, ...], command: click.Command) -> Iterator[Any]:
-    if not isinstance(command, click.Group):
-        yield words, command
-        return
-    context = click.Context(command)
-    for name in command.list_commands(context):
-        found = command.get_command(context, name)
-        assert found is not None
-        yield from _below((*words, name), found)
+def commands(
+    command: click.Command = root, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield a command and all below it, each with the words of its call."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands(found, (*words, name))
 
 
 def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
@@ -168,6 +165,3 @@ def _twisted(value: Any, kept: tuple[str, ...] = ()) -> Any:
 def _add(folder: Path, event: dict[str, Any]) -> None:
     with (folder / "events.jsonl").open("ab") as segment:
         segment.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
-
-
-__all__ = ["EVIL", "FEATURE", "FOLDER", "SHOWN", "calls", "commands", "make"]

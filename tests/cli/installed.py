@@ -37,6 +37,17 @@ class Ended:
     def lines(self) -> list[str]:
         return self.out.splitlines()
 
+    def done(self) -> "Ended":
+        """Return the result of a command that has to succeed."""
+        assert self.code == 0, self
+        return self
+
+    def failure(self, code: int) -> str:
+        """Return what a command told that has to fail with this code, in three lines."""
+        assert self.code == code, self
+        assert is_three_lines(self.err), self.err
+        return self.err
+
 
 def environment(**extra: str) -> dict[str, str]:
     """The tests' environment without what a developer may have set for thence, Python or colour."""

@@ -3,19 +3,15 @@
 from pathlib import Path
 
 COMPONENTS = """
+import os
+import signal
+
 from thence.sim import Action, BaseAgent, BaseEngine
 
 
 class Clerk(BaseAgent):
     def decide_action(self, observation):
         return Action("count", {"by": 1})
-
-
-class Tired(Clerk):
-    def decide_action(self, observation):
-        if observation.turn == 3 and observation["counted"]:
-            raise RuntimeError("the pencil broke")
-        return super().decide_action(observation)
 
 
 class Counter(BaseEngine):
@@ -28,6 +24,12 @@ class Broken(Counter):
     def apply_engine_rules(self, view):
         if view.turn == 3:
             raise RuntimeError("the wheel came off")
+
+
+class Deadly(Counter):
+    def apply_engine_rules(self, view):
+        if view.turn == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
 """
 SCENARIO = """
 simulation: {{name: counting, max_turns: {turns}, seed: 1}}
@@ -41,11 +43,9 @@ engine: {{type: "./parts.py:{engine}"}}
 """
 
 
-def counting(
-    folder: Path, *, turns: int = 5, engine: str = "Counter", agent: str = "Clerk"
-) -> Path:
+def counting(folder: Path, engine: str = "Counter") -> Path:
     """Write a scenario in which one agent counts, with its components beside it."""
     (folder / "parts.py").write_text(COMPONENTS)
     path = folder / "counting.yaml"
-    path.write_text(SCENARIO.format(turns=turns, engine=engine, agent=agent))
+    path.write_text(SCENARIO.format(turns=5, engine=engine, agent="Clerk"))
     return path

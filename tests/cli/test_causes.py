@@ -15,8 +15,7 @@ def long_chain(tmp_path):
 
 
 def test_why_tells_the_chain_root_first_each_with_its_short_id(tmp_path, orders):
-    ended = warm("why", orders[2], "--log", "orders", cwd=tmp_path)
-    assert ended.code == 0
+    ended = warm("why", orders[2], "--log", "orders", cwd=tmp_path).done()
     told = [line for line in ended.lines if line.endswith("]")]
     assert [line[-19:-1] for line in told] == [event_id[:18] for event_id in orders[:3]]
     assert "2 causes in all" in ended.out

@@ -1,9 +1,8 @@
 import os
 import shutil
-import subprocess
 
 import pytest
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import THENCE, ran, thence
 
 SOURCED = 'eval "$(thence completion bash)"\n'
 ASKED = """
@@ -14,23 +13,13 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
-def with_thence():
-    return environment(PATH=f"{THENCE.parent}:{os.environ['PATH']}")
-
-
 def in_bash(tmp_path, words):
     """Source the script in a real bash and ask for what completes the words."""
-    done = subprocess.run(
-        ["bash", "--norc", "-c", SOURCED + ASKED.format(words=words)],
-        cwd=tmp_path,
-        env=with_thence(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stderr == ""
-    return done.stdout.split()
+    script = SOURCED + ASKED.format(words=words)
+    path = {"PATH": f"{THENCE.parent}:{os.environ['PATH']}"}
+    done = ran("bash", "--norc", "-c", script, cwd=tmp_path, env=path).done()
+    assert done.err == ""
+    return done.out.split()
 
 
 @pytest.mark.promise("P6")
@@ -76,8 +65,7 @@ def test_script_is_written_as_text_and_as_json(tmp_path, shell):
     assert list(told) == ["shell", "script"]
     assert (told["shell"], told["script"].strip()) == (shell, text.out.strip())
     if shutil.which(shell):
-        checked = subprocess.run([shell, "-n"], input=text.out, text=True, check=False)
-        assert checked.returncode == 0
+        ran(shell, "-n", cwd=tmp_path, stdin=text.out.encode()).done()
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

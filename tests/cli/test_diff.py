@@ -11,8 +11,7 @@ TURNS = 6
 
 def ran(folder, *arguments):
     """Run the shipped scenario by the installed command and return the run's folder."""
-    ended = warm("sim", "run", SHIPPED, "--turns", TURNS, "--json", *arguments, cwd=folder)
-    assert ended.code == 0, ended.err
+    ended = warm("sim", "run", SHIPPED, "--turns", TURNS, "--json", *arguments, cwd=folder).done()
     return ended.json["output_dir"]
 
 
@@ -36,24 +35,11 @@ def diff(runs, a, b, *arguments):
 
 @pytest.mark.promise("P6")
 def test_json_of_two_runs_that_say_the_same(runs):
-    ended = diff(runs, "one", "same", "--json")
-    assert ended.code == 0
+    ended = diff(runs, "one", "same", "--json").done()
     told = ended.json
-    assert list(told) == [
-        "same",
-        "changed",
-        "only_a",
-        "only_b",
-        "notices_a",
-        "notices_b",
-        "roots",
-        "first",
-        "root_events",
-        "changed_events",
-        "only_a_events",
-        "only_b_events",
-        "truncated",
-    ]
+    counts = "same changed only_a only_b notices_a notices_b roots first"
+    events = "root_events changed_events only_a_events only_b_events truncated"
+    assert list(told) == f"{counts} {events}".split()
     assert told["same"] > 100
     assert told["first"] is None
     assert not any(told[key] for key in list(told)[1:])
@@ -161,7 +147,6 @@ def test_log_that_is_not_there_is_told_and_names_are_needed(tmp_path, orders):
     assert ended.code == 4
     assert json.loads(ended.out)["error"]["code"] == "not_a_log"
     assert warm("diff", "orders", cwd=tmp_path).code == 2
-    assert warm("diff", "orders", "", cwd=tmp_path).code == 2
 
 
 def test_long_lists_are_cut_and_counted_and_shown_with_v(tmp_path):

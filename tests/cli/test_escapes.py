@@ -6,21 +6,25 @@ import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
+import click
 import pytest
 from tests.cli.hostile import EVIL, FEATURE, SHOWN, calls, commands, make
 from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
 from tests.tiers import some
 
-pytestmark = pytest.mark.xdist_group("hostile")
+pytestmark = [pytest.mark.promise("A1a"), pytest.mark.xdist_group("hostile")]
 
 # our own: colours, and what takes a drawn bar away again
 OURS = re.compile(
     r"\x1b\[(?:0|1|2|3[0-79]|9[0-7]|38;5;[0-9]{2,3})?m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r+\n|\r(?=\x1b)"
 )
 ANSWER = (rb"(Username|[Pp]assword[^:\n]*|\[y/N\]): ", b"n\n")  # where a command asks a person
-NOT_RUN = {("demo",)}  # it plays its own scenario for seconds
-KNOWN = [(words, command) for words, command in commands() if words not in NOT_RUN]
+KNOWN = [
+    (words, command)
+    for words, command in commands()
+    if not isinstance(command, click.Group) and words != ("demo",)  # it plays for seconds
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,6 @@ def obeyed(text):
     return found | {line for line in re.split("[\r\n]", text) if line.strip().startswith("FORGED")}
 
 
-@pytest.mark.promise("A1a")
 @pytest.mark.parametrize(("words", "command"), KNOWN, ids=[" ".join(words) for words, _ in KNOWN])
 def test_no_text_of_a_log_is_obeyed(project, words, command):
     for arguments in calls(words, command):
@@ -45,7 +48,6 @@ def test_no_text_of_a_log_is_obeyed(project, words, command):
         assert "unexpectedly" not in ended.err, ended.err
 
 
-@pytest.mark.promise("A1a")
 @pytest.mark.parametrize(("words", "command"), KNOWN, ids=[" ".join(words) for words, _ in KNOWN])
 def test_no_text_in_json_is_obeyed_where_a_pipe_leads_to_a_terminal(project, words, command):
     for arguments in calls(words, command)[:2]:
@@ -54,7 +56,6 @@ def test_no_text_in_json_is_obeyed_where_a_pipe_leads_to_a_terminal(project, wor
         assert not obeyed("" if is_data else ended.out), arguments
 
 
-@pytest.mark.promise("A1a")
 def test_escaped_json_is_the_same_value(project):
     stored = []
     for line in (project / "evil/events.jsonl").read_bytes().split(b"\n"):
@@ -72,7 +73,6 @@ def test_escaped_json_is_the_same_value(project):
     assert all(json.loads(line)["resourceSpans"] for line in spans.splitlines())
 
 
-@pytest.mark.promise("A1a")
 @pytest.mark.whole
 def test_no_text_of_a_log_is_obeyed_on_a_terminal(project):
     asked = [calls(words, command)[0] for words, command in KNOWN]

@@ -23,8 +23,7 @@ def log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("log", "--json"), ("query", "--where", 'prompt ~ "the end"', "--json")],
+    "arguments", [("log", "--json"), ("query", "--where", 'prompt ~ "the end"', "--json")]
 )
 def test_lines_of_listings_are_whole(log, tmp_path, arguments):
     ended = warm(arguments[0], *LOG, *arguments[1:], cwd=tmp_path)
@@ -53,8 +52,7 @@ def test_two_logs_are_compared_by_whole_values(log, tmp_path):
 
 def test_value_that_is_gone_is_named_and_what_is_behind_it_is_read(log, tmp_path):
     (tmp_path / "log" / BODIES).unlink()
-    listed = warm("log", *LOG, cwd=tmp_path)
-    assert listed.code == 0
+    listed = warm("log", *LOG, cwd=tmp_path).done()
     assert "with a large value that can't be read" in listed.out
     shown = warm("show", "s", *LOG, "--json", cwd=tmp_path)
     assert shown.json["unreadable"] == ["/prompt"]

@@ -7,22 +7,11 @@ from subprocess import PIPE, Popen
 import pytest
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
-from tests.events import drafted, new_id, stamped
+from tests.events import drafted, foreign_log, new_id, stamped
 from tests.log.processes import ran
 
 import thence as package
 from thence.cli.commands.log.listing import OPEN_SHOWN_MAX
-
-DEADLY = """
-import os, signal
-from parts import Counter as Harmless
-
-
-class Counter(Harmless):
-    def apply_engine_rules(self, view):
-        if view.turn == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 
 def write(folder, *parts):
@@ -91,13 +80,10 @@ def test_many_open_events_are_cut_to_the_newest_and_counted(tmp_path):
 
 
 def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "events.jsonl").write_text(
-        '{"event_id":"a","event_type":"begun","timestamp":"2026","begins":true}\n'
-        '{"event_id":"b","event_type":"note","timestamp":"noon"}\n'
-    )
-    ended = last(tmp_path)
-    assert ended.code == 0
+    begun = {"event_id": "a", "event_type": "begun", "timestamp": "2026", "begins": True}
+    note = {"event_id": "b", "event_type": "note", "timestamp": "noon"}
+    foreign_log(tmp_path / "orders", begun, note)
+    ended = last(tmp_path).done()
     assert ended.lines[::2] == [
         "last event: note [b], noon",
         "2026  begun [a]; may still be running",
@@ -105,11 +91,7 @@ def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
 
 
 def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
-    path = counting(tmp_path)
-    (tmp_path / "deadly.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{DEADLY}"
-    )
-    path.write_text(path.read_text().replace("./parts.py:Counter", "./deadly.py:Counter"))
+    path = counting(tmp_path, engine="Deadly")
     run = warm("sim", "run", path, "--mode", "sync", cwd=tmp_path)
     assert run.code == -signal.SIGKILL
     told = warm("last", "--json", cwd=tmp_path).json

@@ -37,8 +37,7 @@ def test_newest_run_is_taken_and_named_on_stderr(runs):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["older", "output/older", "output/older/events.jsonl", "output/older/.thence/log.json"],
+    "name", ["older", "output/older", "output/older/events.jsonl", "output/older/.thence/log.json"]
 )
 def test_log_is_named_by_run_folder_or_one_of_its_files(runs, name):
     assert text_of(warm("show", "@last", "--json", "--log", name, cwd=runs)) == "older"
@@ -54,9 +53,8 @@ def test_flag_goes_before_environment_and_that_before_this_folder(runs):
 
 def test_where_no_log_is_found_those_in_this_folder_are_named(tmp_path):
     run_of(tmp_path, "orders", "order", 1_000)
-    ended = warm("show", "@last", cwd=tmp_path)
-    assert ended.code == 4
-    assert "next: name one that is here: --log orders\n" in ended.err
+    told = warm("show", "@last", cwd=tmp_path).failure(4)
+    assert "next: name one that is here: --log orders\n" in told
 
 
 def test_root_of_runs_is_taken_from_the_environment(runs):
@@ -66,11 +64,9 @@ def test_root_of_runs_is_taken_from_the_environment(runs):
 
 
 def test_without_a_log_the_places_looked_at_are_named(tmp_path):
-    ended = warm("log", cwd=tmp_path)
-    assert ended.code == 4
-    assert is_three_lines(ended.err)
-    assert str(tmp_path) in ended.err
-    assert str(tmp_path / "output") in ended.err
+    told = warm("log", cwd=tmp_path).failure(4)
+    assert str(tmp_path) in told
+    assert str(tmp_path / "output") in told
 
 
 @pytest.mark.parametrize(
@@ -86,9 +82,7 @@ def test_without_a_log_the_places_looked_at_are_named(tmp_path):
 def test_name_without_a_log_is_not_found(runs, name, told):
     (runs / "notes.txt").write_text("hello")
     (runs / "bare").mkdir()
-    ended = warm("log", "--log", name, cwd=runs)
-    assert ended.code == 4
-    assert told in ended.err
+    assert told in warm("log", "--log", name, cwd=runs).failure(4)
 
 
 def test_logs_that_are_here_are_named_as_an_option_or_an_argument_takes_them(runs):
@@ -107,9 +101,7 @@ def test_reading_makes_nothing(tmp_path):
 def test_empty_name_of_a_log_and_a_file_that_is_none_are_refused(runs):
     (runs / "notes.txt").write_text("hello")
     for name, code in (("", 2), ("notes.txt", 4)):
-        ended = warm("append", "note", "--log", name, cwd=runs)
-        assert ended.code == code
-        assert is_three_lines(ended.err)
+        warm("append", "note", "--log", name, cwd=runs).failure(code)
 
 
 def test_run_that_may_not_be_entered_hides_no_other(runs):
@@ -141,8 +133,7 @@ def shop(tmp_path):
 
 @pytest.mark.promise("A5g")
 def test_first_log_that_has_what_is_named_answers_and_is_named(shop):
-    why = warm("why", "agent/south/claim", cwd=shop)
-    assert why.code == 0, why.err
+    why = warm("why", "agent/south/claim", cwd=shop).done()
     assert "log: output/newer (the newest run)\n" in why.err
     assert warm("effects", "agent/south/claim", cwd=shop).code == 0
     package_log = warm("query", "--type", "WP*", "--count", cwd=shop)
@@ -156,8 +147,7 @@ def test_first_log_that_has_what_is_named_answers_and_is_named(shop):
 
 def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
     for words in ("show", "why"):
-        ended = warm(words, "order.paid", cwd=shop)
-        assert ended.code == 0
+        ended = warm(words, "order.paid", cwd=shop).done()
         first = next(line for line in ended.err.splitlines() if line.startswith("log: "))
         assert first.endswith("(the agents' log); it is also in --log output/newer")
     assert warm("why", "order.paid", "--log", "output/newer", cwd=shop).code == 0
@@ -166,8 +156,7 @@ def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
 def test_no_large_index_is_made_to_name_other_logs(shop):
     with package.open(shop / "output" / "newer") as log:
         log.append_many([HostEvent("note", {"text": "x" * 700}) for _ in range(5_000)])
-    ended = warm("why", "order.paid", cwd=shop)
-    assert ended.code == 0
+    ended = warm("why", "order.paid", cwd=shop).done()
     assert "output/newer" not in ended.err
     assert not (shop / "output" / "newer" / ".thence" / "index.db").exists()
     assert "output/newer" in warm("why", "agent/south/claim", cwd=shop).err
@@ -180,8 +169,7 @@ def test_line_and_commit_are_for_the_log_of_agents_from_anywhere(shop, tmp_path)
     line = warm("why", "../shop/pay.py:1", cwd=tmp_path / "mine")
     assert "claude-code edited pay.py" in line.out
     for name in ("pay.py:1", sha[:12], "commit/HEAD"):
-        ended = warm("why", name, cwd=shop)
-        assert ended.code == 0, ended.err
+        ended = warm("why", name, cwd=shop).done()
         assert "the agents' log" in ended.err
 
 
@@ -194,8 +182,7 @@ def test_what_names_nothing_asks_the_first_log_with_an_event(shop):
     assert warm("work", "finalize-tasks", "--add", "Read the spec", cwd=folder).code == 0
     assert "secrets are masked" in " ".join(warm("doctor", cwd=folder).out.split())
     for command in (["log"], ["last"], ["stats"], ["why", "@last"], ["tail"]):
-        ended = warm(*command, cwd=folder)
-        assert ended.code == 0, ended.err
+        ended = warm(*command, cwd=folder).done()
         assert ended.out
     assert warm("append", "note", cwd=folder).code == 0
     assert warm("log", "--log", ".git/thence/agents", "--count", cwd=folder).out == "1\n"
@@ -208,7 +195,7 @@ def test_what_is_nowhere_names_the_logs_without_it_and_those_to_ask(shop):
     assert "; nor is it in --log .git/thence/" in ended.err
     assert "ask another log: --log output/older" in ended.err
     named = warm("why", "order/newer", "--log", "output/older", cwd=shop)
-    assert named.code == 4
+    named.failure(4)
     assert "--log .git/thence/agents, --log .git/thence/" in named.err
     assert not named.err.startswith("log: ")
 
@@ -216,9 +203,6 @@ def test_what_is_nowhere_names_the_logs_without_it_and_those_to_ask(shop):
 def test_next_step_of_a_missing_log_fits_the_question(tmp_path):
     folder = make_repository(tmp_path / "bare", {"pay.py": "a = 1\n"})
     for command in (["why", "pay.py:1"], ["blame", "pay.py"], ["why", "commit/HEAD"]):
-        ended = warm(*command, cwd=folder)
-        assert ended.code == 4
-        assert is_three_lines(ended.err)
-        assert "thence hook install claude-code (or codex)" in ended.err
+        assert "thence hook install claude-code (or codex)" in warm(*command, cwd=folder).failure(4)
     assert "thence append --log FOLDER" in warm("log", cwd=folder).err
     assert "sim list" not in warm("log", "--log", "agent", cwd=folder).err

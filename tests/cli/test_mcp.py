@@ -3,14 +3,14 @@
 import asyncio
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from tests.cli.installed import THENCE, environment, on_terminal
+from tests.cli.installed import THENCE, begin, environment, on_terminal
+from tests.cli.installed import thence as run
 from tests.log.faults import WAIT_S
 from tests.trace.agents.played import PlayedRepository, Session
 
@@ -113,13 +113,10 @@ def test_terminal_is_told_that_an_agent_asks(tmp_path: Path, log: thence.Log) ->
 
 
 def test_interrupt_ends_it_while_an_agent_says_nothing(tmp_path: Path, log: thence.Log) -> None:
-    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    argv = [str(THENCE), "mcp", "--log", "orders"]
-    with subprocess.Popen(argv, cwd=tmp_path, env=environment(), **piped) as process:
+    with begin(THENCE, "mcp", "--log", "orders", cwd=tmp_path) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-        process.stdin.write(json.dumps(ping).encode() + b"\n")
+        process.stdin.write('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
         process.stdin.flush()
         assert process.stdout.readline()  # it reads stdin
         process.send_signal(signal.SIGINT)
@@ -127,15 +124,11 @@ def test_interrupt_ends_it_while_an_agent_says_nothing(tmp_path: Path, log: then
 
 
 def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> None:
-    argv = [str(THENCE), "mcp", "--log", "nowhere"]
-    run: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S, "text": True}
-    done = subprocess.run(argv, input="", capture_output=True, check=False, **run)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 3)
+    assert run("mcp", "--log", "nowhere", cwd=tmp_path).failure(4).count("\n") == 3
     thence.open(tmp_path / "orders").close()
-    argv[-1] = "orders"
-    done = subprocess.run(argv, input="no json\n{}\n", capture_output=True, check=False, **run)
-    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
-    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())
+    done = run("mcp", "--log", "orders", cwd=tmp_path, stdin=b"no json\n{}\n").done()
+    assert "Traceback" not in done.err
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.lines)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])

@@ -7,26 +7,36 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, is_three_lines
 from tests.cli.warm import warm
+from tests.events import foreign_log
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
-# the log that the page shows, as another tool would have written it
+
+
+def event(event_id, kind, second, **members):
+    """Return an event as another tool would have written it."""
+    time = f"2026-11-20T08:55:{second}000Z"
+    return {"event_id": event_id, "event_type": kind, "timestamp": time, **members}
+
+
+# the logs that the page shows
+AMOUNT = {"payload": {"amount": 12}}
 ORDERS = [
-    ("01M7W2P5C00000000144WCNZH3", "order.placed", "35.552", {"amount": 12}),
-    ("01M7W2P5FM00000000HXX9C0P8", "order.paid", "35.668", {"amount": 12}),
-    ("01M7W2P5K500000000D6WC9JSJ", "order.failed", "35.781", {"reason": "no stock"}),
-    ("01M7W2P5R200000000D6WC9JSJ", "order.returned", "52.114", {}),
+    event("01M7W2P5C00000000144WCNZH3", "order.placed", "35.552", **AMOUNT)
+    | {"subject": "order/881", "actor": "ada"},
+    event("01M7W2P5FM00000000HXX9C0P8", "order.paid", "35.668", **AMOUNT, actor="ben"),
+    event("01M7W2P5K500000000D6WC9JSJ", "order.failed", "35.781", payload={"reason": "no stock"}),
+    event("01M7W2P5R200000000D6WC9JSJ", "order.returned", "52.114", payload={}, stream="nightly"),
 ]
-MORE = {
-    "order.placed": {"subject": "order/881", "actor": "ada"},
-    "order.paid": {"actor": "ben"},
-    "order.returned": {"stream": "nightly"},
-}
 TURNS = [
-    ("01M7W2P5Z000000001D6WC9JSJ", "35.900", 2, "ada", "wait"),
-    ("01M7W2P60000000001D6WC9JSJ", "36.000", 3, "ada", "sell 3 grain"),
-    ("01M7W2P64000000001D6WC9JSJ", "36.100", 3, "ben", "wait"),
-    ("01M7W2P6Z800000001D6WC9JSJ", "37.000", 4, "ada", "wait"),
-    ("01M7W2P7Z800000001D6WC9JSJ", "38.000", 5, "ada", "wait"),
+    event(event_id, "DECISION", second, simulation_id="run-1", turn_number=turn, agent_id=agent)
+    | {"details": {"decision_type": "trade", "old_value": None, "new_value": chosen}}
+    for event_id, second, turn, agent, chosen in (
+        ("01M7W2P5Z000000001D6WC9JSJ", "35.900", 2, "ada", "wait"),
+        ("01M7W2P60000000001D6WC9JSJ", "36.000", 3, "ada", "sell 3 grain"),
+        ("01M7W2P64000000001D6WC9JSJ", "36.100", 3, "ben", "wait"),
+        ("01M7W2P6Z800000001D6WC9JSJ", "37.000", 4, "ada", "wait"),
+        ("01M7W2P7Z800000001D6WC9JSJ", "38.000", 5, "ada", "wait"),
+    )
 ]
 
 
@@ -42,32 +52,8 @@ def ids(ended):
 @pytest.fixture
 def shown(tmp_path):
     """The logs that the page asks."""
-    lines = [
-        {
-            "event_id": event_id,
-            "event_type": kind,
-            "timestamp": f"2026-11-20T08:55:{second}000Z",
-            **MORE.get(kind, {}),
-            "payload": payload,
-        }
-        for event_id, kind, second, payload in ORDERS
-    ]
-    turns = [
-        {
-            "event_id": event_id,
-            "event_type": "DECISION",
-            "timestamp": f"2026-11-20T08:55:{second}000Z",
-            "simulation_id": "run-1",
-            "turn_number": turn,
-            "agent_id": agent,
-            "details": {"decision_type": "trade", "old_value": None, "new_value": chosen},
-        }
-        for event_id, second, turn, agent, chosen in TURNS
-    ]
-    for folder, held in (("orders", lines), ("output/run-1", turns)):
-        (tmp_path / folder).mkdir(parents=True)
-        text = "".join(json.dumps(line) + "\n" for line in held)
-        (tmp_path / folder / "events.jsonl").write_text(text)
+    foreign_log(tmp_path / "orders", *ORDERS)
+    foreign_log(tmp_path / "output/run-1", *TURNS)
     return tmp_path
 
 
@@ -108,13 +94,13 @@ def test_json_is_the_stored_lines(tmp_path, orders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--where", "amount >"], "where, column 9"),
-        (["--where", "amount > 1e400"], "where, column 10"),
-        (["--turn", "3-7"], "turn"),
-        (["--since", "tomorrow"], "since"),
-        (["--since", "1y"], "since"),
-        (["--type", ""], "type"),
-        (["--until", "2026-11-20T07:13:00 02:00"], "until"),
+        (["--where", "amount >"], "could not read --where, column 9"),
+        (["--where", "amount > 1e400"], "could not read --where, column 10"),
+        (["--turn", "3-7"], "could not read --turn"),
+        (["--since", "tomorrow"], "could not read --since"),
+        (["--since", "1y"], "could not read --since"),
+        (["--type", ""], "'--type': it is empty"),
+        (["--until", "2026-11-20T07:13:00 02:00"], "could not read --until"),
         (["--limit", "-1"], "--limit"),
         (["--last", "10001"], "--last"),
         (["--last", "2", "--limit", "2"], "--last and --limit exclude each other"),
@@ -123,8 +109,7 @@ def test_json_is_the_stored_lines(tmp_path, orders):
 )
 def test_what_is_no_filter_is_wrong_usage(tmp_path, orders, arguments, told):
     ended = query(tmp_path, *arguments, "--json")
-    assert ended.code == 2
-    assert is_three_lines(ended.err)
+    ended.failure(2)
     assert told in ended.json["error"]["message"]
     assert query(tmp_path, *arguments).out == ""
 
@@ -172,8 +157,7 @@ def test_name_that_no_event_has_is_told_with_the_nearest(shown, command, key, na
     form = "-q" if "export" in command else "--json"
     assert warm(*command, "--log", "orders", form, f"--{key}", nearest, cwd=shown).code == 0
     ended = warm(*command, "--log", "orders", form, f"--{key}", name, cwd=shown)
-    assert ended.code == 4
-    assert is_three_lines(ended.err)
+    ended.failure(4)
     assert f"no event has the {key} '{name}'; the nearest is '{nearest}'" in ended.err
     if form == "--json":
         assert ended.json["error"]["code"] == "event_not_found"
@@ -184,8 +168,7 @@ def test_name_that_no_event_has_is_told_with_the_nearest(shown, command, key, na
 )
 def test_name_that_no_event_has_is_noted_beside_one_that_matches(shown, command):
     names = ("--type", "order.placed", "--type", "ordr.paid")
-    ended = warm(*command, "--log", "orders", *names, cwd=shown)
-    assert ended.code == 0
+    ended = warm(*command, "--log", "orders", *names, cwd=shown).done()
     assert "no event has the type 'ordr.paid'; the nearest is 'order.paid'\n" in ended.err
     alone = warm(*command, "--log", "orders", "--type", "order.placed", cwd=shown)
     assert "no event has" not in alone.err

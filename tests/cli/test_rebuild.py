@@ -5,14 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import (
-    DRAWN_AT_ONCE,
-    SIGNALLED,
-    WITH_BAR,
-    in_python,
-    on_terminal,
-    thence,
-)
+from tests.cli.installed import DRAWN_AT_ONCE, SIGNALLED, WITH_BAR, in_python, on_terminal, thence
 from tests.cli.warm import warm
 from tests.events import large_log
 
@@ -32,8 +25,7 @@ def large(tmp_path: Path) -> Path:
 @pytest.mark.promise("P6")
 def test_rebuild_tells_how_much_it_indexed(tmp_path, orders):
     size = (tmp_path / "orders" / "events.jsonl").stat().st_size
-    ended = warm("rebuild", "--log", "orders", cwd=tmp_path)
-    assert ended.code == 0
+    ended = warm("rebuild", "--log", "orders", cwd=tmp_path).done()
     assert ended.out.startswith("indexed 4 events in ")
     assert ended.err == ""
     told = warm("rebuild", "--log", "orders", "--json", "-q", cwd=tmp_path)
@@ -66,14 +58,8 @@ def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):
 
 def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp_path, large):
     warm("rebuild", "--log", "large", cwd=tmp_path)
-    amid = (
-        sys.executable,
-        "-c",
-        DRAWN_AT_ONCE + SIGNALLED,
-        "save_damage",
-        "3",
-        str(int(signal.SIGINT)),
-    )
+    words = ("save_damage", "3", f"{signal.SIGINT:d}")
+    amid = (sys.executable, "-c", DRAWN_AT_ONCE + SIGNALLED, *words)
     code, shown = on_terminal(tmp_path, "rebuild", "--log", "large", program=amid)
     assert code == 130
     assert "interrupted" in shown

@@ -1,20 +1,11 @@
 """Long work shows on a terminal that it goes on, whatever the command."""
 
-import sys
-
 import pytest
-from tests.cli.installed import on_terminal
+from tests.cli.installed import WITH_BAR, on_terminal
+from tests.cli.scenarios import counting
 
 import thence
 
-# as if all work were long
-HASTY = """
-import sys
-from thence.cli.main import main
-from thence.cli.shared import progress
-progress.DRAWN_AFTER_S = 0
-sys.exit(main())
-"""
 EVENTS = 3_000
 
 
@@ -24,6 +15,7 @@ def folder(tmp_path):
         with thence.open(tmp_path / name, max_file_size=200_000) as log:
             for number in range(EVENTS):
                 log.emit("order.placed", {"amount": number, "note": "said"}, subject=f"o/{number}")
+    counting(tmp_path)
     return tmp_path
 
 
@@ -37,10 +29,10 @@ def folder(tmp_path):
         ("export --log orders --otlp a.json", "spans written"),
         ("redact @last --log others --yes", "redacting every line"),
         ("prune --log others --keep-bytes 200000 --yes", "pruning"),
+        ("sim sweep counting.yaml --seeds 1-2", "runs 2 of 2"),
     ],
 )
 def test_long_work_gives_a_sign_of_life(folder, words, sign):
-    program = (sys.executable, "-c", HASTY)
-    code, shown = on_terminal(folder, *words.split(), program=program)
+    code, shown = on_terminal(folder, *words.split(), program=WITH_BAR)
     assert code in (0, 3), shown  # a difference
     assert sign in shown

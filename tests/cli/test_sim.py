@@ -45,12 +45,8 @@ def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
 
 COLLECTOR = """
 import gc
-
 from thence.sim import Action
-
-
-def decide(observation):
-    return Action("note", {"thresholds": [*gc.get_threshold()]})
+decide = lambda observation: Action("note", {"thresholds": [*gc.get_threshold()]})
 """
 THRESHOLDS = """
 simulation: {name: run, max_turns: 1}
@@ -64,17 +60,9 @@ def test_collector_looks_for_garbage_less_often_where_the_process_is_the_runs(tm
     (tmp_path / "collector.py").write_text(COLLECTOR)
     (tmp_path / "scenario.yaml").write_text(THRESHOLDS)
     options = ["--seeds", "1"] if command == "sweep" else []
-    done = thence("sim", command, "scenario.yaml", *options, cwd=tmp_path)
-    assert done.code == 0, done.err
+    thence("sim", command, "scenario.yaml", *options, cwd=tmp_path).done()
     (events,) = (tmp_path / "output").rglob("events.jsonl")
-    actions = [
-        line
-        for line in map(json.loads, events.read_text().splitlines())
-        if line["event_type"] == "ACTION"
-    ]
-    assert [line["details"]["action_payload"] for line in actions] == [
-        {"thresholds": [50_000, 50, 100]}
-    ]
+    assert '"action_payload":{"thresholds":[50000,50,100]}' in events.read_text()
 
 
 @pytest.mark.promise("W10")
@@ -124,8 +112,7 @@ def test_root_of_runs_comes_from_the_environment(tmp_path):
 @pytest.mark.promise("O4")
 def test_failing_component_ends_the_run_with_its_error_and_code_1(tmp_path):
     ended = run(tmp_path, counting(tmp_path, engine="Broken"))
-    assert ended.code == 1
-    assert is_three_lines(ended.err)
+    ended.failure(1)
     assert "the wheel came off" in ended.err
     assert ended.out.split()[2] == "failed:"
     told = warm("show", "@last-error", "--json", cwd=tmp_path).json
@@ -216,8 +203,7 @@ def test_show_sums_up_a_run(finished):
     assert sum(told["by_type"].values()) == told["events"]
     assert len(told["by_actor"]) >= 8
     assert told["files"][0]["file"] == "events.jsonl"
-    text = warm("sim", "show", told["run_id"], cwd=finished)
-    assert text.code == 0
+    text = warm("sim", "show", told["run_id"], cwd=finished).done()
     assert f"8 turns, {told['events']:,} events" in text.out
     assert max(map(len, text.lines)) <= 80
 
@@ -238,9 +224,7 @@ def test_show_tells_notices_and_damage(finished, tmp_path):
 
 def test_show_of_another_log_says_that_it_is_no_run(tmp_path):
     warm("append", "note", "--log", "notes", cwd=tmp_path)
-    ended = warm("sim", "show", "notes", cwd=tmp_path)
-    assert ended.code == 4
-    assert "plain log" in ended.err
+    assert "plain log" in warm("sim", "show", "notes", cwd=tmp_path).failure(4)
 
 
 def test_event_appended_to_a_run_joins_that_run(finished, tmp_path):

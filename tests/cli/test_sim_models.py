@@ -6,7 +6,6 @@ import shutil
 import socket
 
 import pytest
-from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.players import EXAMPLES, MODELS, SCENARIOS, recorded
@@ -71,7 +70,6 @@ def test_run_with_failed_decisions_is_never_just_completed_and_shows_the_answer(
         assert "\nsystem:\n  You may give money." in told
         assert "\nuser:\n  You are ann." in told
         assert f"\nanswer:\n  {useless[:40]}" in told
-        assert told.count("\nsystem:") == 1
 
 
 def test_decision_shows_what_it_was_told_and_answered(tmp_path):
@@ -98,18 +96,10 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
         "  north: 5 calls, 100 tokens in, 25 tokens out"
     )
     assert lines[lines.index("models, by model") + 1].startswith("  qwen: 25 calls, 500 tokens")
-    assert warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"] == {
-        "calls": 5,
-        "requests": 5,
-        "failed": 0,
-        "unusable": 0,
-        "without_tokens": 0,
-        "without_cost": 5,
-        "tokens_in": 100,
-        "tokens_out": 25,
-        "tokens_cached": 0,
-        "cost": None,
-    }
+    used = warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"]
+    counts = {"calls": 5, "requests": 5, "failed": 0, "unusable": 0, "without_tokens": 0}
+    tokens = {"tokens_in": 100, "tokens_out": 25, "tokens_cached": 0}
+    assert used == {**counts, **tokens, "without_cost": 5, "cost": None}
 
 
 def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
@@ -234,9 +224,8 @@ def test_recorded_answer_that_somebody_changed_is_told(tmp_path):
     assert re.search(r'says \{"answer":.* 27\}, .* now, and said \{"answer":.* 28\}, ', difference)
     answers.write_text(text.replace('"text":"', '"text":7,"other":"', 1))
     for words in (("replay", "a"), ("show", "a")):
-        ended = warm("sim", *words, "-q", cwd=tmp_path)
-        assert (ended.code, is_three_lines(ended.err)) == (1, True)
-        assert "could not read the recorded answer of 1.decide." in ended.err
+        told = warm("sim", *words, "-q", cwd=tmp_path).failure(1)
+        assert "could not read the recorded answer of 1.decide." in told
 
 
 @pytest.mark.parametrize("scenario", MODELS, ids=lambda path: path.stem)

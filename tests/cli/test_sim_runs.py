@@ -2,7 +2,6 @@ import json
 import shutil
 
 import pytest
-from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.sim.toys import Doer, hiring, orchestrator
 
@@ -46,9 +45,8 @@ def test_show_tells_of_the_variables_that_are_named(run):
     assert (found[-1]["minimum"], found[-1]["maximum"]) == (min(stocks), max(stocks))
     text = warm(*asked, cwd=cwd).out
     assert '"Mill" to ' in text
-    ended = warm("sim", "show", "trade", "--variable", "place/Mill/stock_roe", cwd=cwd)
-    assert ended.code == 2
-    assert "place/Mill/stock_ore" in ended.err
+    told = warm("sim", "show", "trade", "--variable", "place/Mill/stock_roe", cwd=cwd).failure(2)
+    assert "place/Mill/stock_ore" in told
 
 
 @pytest.mark.promise("O14")
@@ -109,10 +107,8 @@ def test_show_of_a_run_without_changes_says_so_and_has_none_to_name(tmp_path):
         SHIPPED, output_root=root, run_id="few", max_turns=2, verbosity="ACTION"
     ).run()
     assert "verbosity ACTION: its log holds no changes" in warm("sim", "show", cwd=tmp_path).out
-    ended = warm("sim", "show", "--variable", "place/*", "-q", cwd=tmp_path)
-    assert ended.code == 1
-    assert is_three_lines(ended.err)
-    assert "--verbosity STATE" in ended.err
+    told = warm("sim", "show", "--variable", "place/*", "-q", cwd=tmp_path).failure(1)
+    assert "--verbosity STATE" in told
 
 
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
@@ -142,8 +138,7 @@ def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
     shutil.copytree(run.output_dir, tmp_path / "output" / "away")
     (tmp_path / "output" / "away" / "events.jsonl").unlink()
     (tmp_path / "output" / "away" / "events.jsonl").mkdir()
-    listed = warm("sim", "list", cwd=tmp_path)
-    assert listed.code == 0
+    listed = warm("sim", "list", cwd=tmp_path).done()
     assert sorted(line.split()[0] for line in listed.lines) == ["completed", "unreadable"]
 
 
@@ -164,7 +159,6 @@ def test_unknown_run_is_told_with_the_command_that_lists_the_runs(run, command, 
     name = tmp_path if is_empty else "trede"
     word, *options = command.split()
     done = warm("sim", word, name, *options, cwd=run.output_dir.parents[1])
-    assert done.code == 4
-    assert is_three_lines(done.err)
+    done.failure(4)
     assert f"could not find the run {name}" in done.err
     assert done.err.endswith("next: `thence sim list` shows the runs\n")

@@ -56,16 +56,6 @@ def hanging(folder):
     return "hanging.yaml"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def piped(tmp_path_factory):
-    """A folder and the run in it, without a terminal, whose agent gives no answer meanwhile."""
-    folder = tmp_path_factory.mktemp("piped")
-    with begin(THENCE, "sim", "run", hanging(folder), "--json", "-q", cwd=folder) as process:
-        yield folder, process
-        if process.poll() is None:
-            process.kill()
-
-
 def test_line_of_a_terminal_names_each_component_that_the_run_waits_for(tmp_path):
     scenario = hanging(tmp_path)
     (tmp_path / "async").touch()
@@ -104,12 +94,12 @@ def test_ctrl_c_ends_a_run_that_waits_for_a_component(tmp_path, file, component)
 
 
 @pytest.mark.whole(alone=True)
-def test_record_names_a_component_that_blocks_the_loop_where_there_is_no_terminal(piped):
-    folder, process = piped
-    line = process.stderr.readline()
-    assert "still_waiting" in line
-    assert "component=agent ada" in line
-    for file, _ in IN_TURN:
-        (folder / file).touch()
-    out, err = process.communicate(timeout=WAIT_S)
+def test_record_names_a_component_that_blocks_the_loop_where_there_is_no_terminal(tmp_path):
+    words = (THENCE, "sim", "run", hanging(tmp_path), "--json", "-q")
+    with begin(*words, cwd=tmp_path) as process:
+        line = process.stderr.readline()
+        for file, _ in IN_TURN:
+            (tmp_path / file).touch()
+        out, err = process.communicate(timeout=WAIT_S)
+    assert ("still_waiting" in line, "component=agent ada" in line) == (True, True)
     assert (process.returncode, json.loads(out)["status"], err) == (0, "completed", "")

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, on_terminal, ran
+from tests.cli.installed import THENCE, Ended, begin, ran
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import generous, written
@@ -15,6 +15,7 @@ from tests.sim.sweeps import content, counting, first_ids
 from tests.tiers import tenth
 
 SWEEP = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
+DONE = "sweep completed: 6 of 6 runs completed, swept\n"
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
 
@@ -23,6 +24,12 @@ def sweep(folder: Path, *arguments: object, output: str = "swept") -> Ended:
     return warm(
         "sim", "sweep", *(arguments or SWEEP), "--output", output, "--jobs", "2", cwd=folder
     )
+
+
+def is_completed(folder: Path, whole: Path) -> None:
+    """See that a sweep goes on, and comes to what an undisturbed one has."""
+    assert sweep(folder, "--quiet").out == DONE
+    assert content(folder / "swept") == content(whole)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +51,7 @@ def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole
     assert [finals[name]["counted"] for name in RUNS] == [5, 10, 15, 25, 50, 75]
     assert "counted 5" in (whole / "workers.log").read_text()
     words = ("--set", "agents.ada.by=5", "--seed", "3", "--run-id", "set-2-seed-3")
-    alone = warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path)
-    assert alone.code == 0
+    warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path).done()
     assert content(tmp_path / "alone").items() <= content(whole).items()
 
 
@@ -74,7 +80,7 @@ def test_sweep_that_is_begun_again_plays_what_lacks(tmp_path, arguments):
     before = first_ids(tmp_path / "swept")
     lacking.rename(tmp_path / "away")
     ended = sweep(tmp_path, *arguments)
-    assert (ended.code, ended.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
+    assert (ended.code, ended.out) == (0, DONE)
     after = first_ids(tmp_path / "swept")
     assert [name for name in RUNS if before[name] != after[name]] == [RUNS[4]]
 
@@ -85,9 +91,7 @@ def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
     words = (*SWEEP, "--jobs", "2", "--output", "swept")
     killed = ran(THENCE, "sim", "sweep", *words, cwd=tmp_path)
     assert killed.code == -signal.SIGKILL
-    ended = sweep(tmp_path, "--quiet")
-    assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
-    assert content(tmp_path / "swept") == content(whole)
+    is_completed(tmp_path, whole)
 
 
 @pytest.mark.rest
@@ -97,9 +101,7 @@ def test_workers_of_a_killed_sweep_end_where_a_shell_had_ctrl_c_ignored(tmp_path
     words = shlex.join([str(THENCE), "sim", "sweep", *SWEEP])
     ignoring = f"trap '' INT; exec {words} --jobs 1 --output swept"
     assert ran("sh", "-c", ignoring, cwd=tmp_path).code == -signal.SIGKILL
-    ended = sweep(tmp_path, "--quiet")
-    assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
-    assert content(tmp_path / "swept") == content(whole)
+    is_completed(tmp_path, whole)
 
 
 @pytest.mark.promise("O11a")
@@ -140,9 +142,8 @@ def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tm
     result = json.loads((tmp_path / "swept" / RUNS[1] / "result.json").read_text())
     assert (result["status"], result["turns"]) == ("interrupted", 2)
     begun = first_ids(tmp_path / "swept")
-    assert sweep(tmp_path, "--quiet").code == 0
+    is_completed(tmp_path, whole)
     assert begun.items() <= first_ids(tmp_path / "swept").items(), "what had begun is resumed"
-    assert content(tmp_path / "swept") == content(whole)
 
 
 @pytest.mark.rest
@@ -153,9 +154,7 @@ def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_p
     words = ("sim", "sweep", *SWEEP)
     killed = ran(THENCE, *words, "--jobs", "1", "--output", "swept", cwd=tmp_path)
     assert killed.code == -signal.SIGKILL
-    busy = sweep(tmp_path, "--quiet")
-    assert (busy.code, is_three_lines(busy.err)) == (1, True)
-    assert "held" in busy.err
+    assert "held" in sweep(tmp_path, "--quiet").failure(1)
     with begin(THENCE, *words, "--output", "swept", cwd=tmp_path) as waiting:
         (tmp_path / "gate").write_text("")
         assert "6 of 6 runs completed" in waiting.communicate(timeout=60)[0]
@@ -170,18 +169,7 @@ def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
         assert warm(*shlex.split(line)[1:], "-q", cwd="/").code == 0
     (remaining,) = sweep(tmp_path, "--print").lines
     assert remaining == printed[5]
-    assert "sweep completed: 6 of 6" in sweep(tmp_path, "--quiet").out
-    assert content(tmp_path / "swept") == content(whole)
-
-
-def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
-    counting(tmp_path)
-    words = ("sim", "sweep", "counting.yaml", "--seeds", "1-2")
-    code, text = on_terminal(tmp_path, *words, program=WITH_BAR)
-    assert code == 0
-    assert "runs 2 of 2" in text
-    ended = warm(*words, "--output", "other", cwd=tmp_path)
-    assert (ended.code, ended.err) == (0, "")
+    is_completed(tmp_path, whole)
 
 
 @pytest.mark.parametrize(
@@ -208,40 +196,30 @@ def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
 )
 def test_what_can_not_be_swept_over_is_refused_with_its_key(tmp_path, arguments, texts):
     counting(tmp_path)
-    ended = warm("sim", "sweep", "counting.yaml", *arguments, cwd=tmp_path)
-    assert ended.code in (1, 2)
-    assert is_three_lines(ended.err)
+    told = warm("sim", "sweep", "counting.yaml", *arguments, cwd=tmp_path).failure(2)
     for text in texts:
-        assert text in ended.err
+        assert text in told
     assert not (tmp_path / "output").exists()
 
 
 def test_folder_of_another_plan_is_refused(tmp_path):
     scenario = counting(tmp_path)
     assert sweep(tmp_path, "counting.yaml", "--seeds", "1").code == 0
-    other = sweep(tmp_path, "counting.yaml", "--seeds", "1-2")
-    assert (other.code, is_three_lines(other.err)) == (1, True)
-    assert "another value of: seeds" in other.err
+    told = sweep(tmp_path, "counting.yaml", "--seeds", "1-2").failure(1)
+    assert "another value of: seeds" in told
     scenario.write_text(scenario.read_text().replace("max_turns: 5", "max_turns: 6"))
-    changed = sweep(tmp_path, "--quiet")
-    assert (changed.code, is_three_lines(changed.err)) == (1, True)
-    assert "another value of: counting.yaml" in changed.err
+    assert "another value of: counting.yaml" in sweep(tmp_path, "--quiet").failure(1)
     scenario.write_text(scenario.read_text().replace("max_turns: 6", "max_turns: 5"))
     plan = json.loads((tmp_path / "swept" / "plan.json").read_text())
     (tmp_path / "swept" / "plan.json").write_text(json.dumps({**plan, "seeds": ["../../x"]}))
-    edited = sweep(tmp_path, "--quiet")
-    assert (edited.code, is_three_lines(edited.err)) == (1, True)
-    assert "Expected `int`, got `str`" in edited.err
-    none = warm("sim", "sweep", "--output", "nowhere", cwd=tmp_path)
-    assert (none.code, is_three_lines(none.err)) == (1, True)
-    assert "nowhere" in none.err
+    assert "Expected `int`, got `str`" in sweep(tmp_path, "--quiet").failure(1)
+    assert "nowhere" in warm("sim", "sweep", "--output", "nowhere", cwd=tmp_path).failure(1)
 
 
 def test_a_run_takes_one_value_a_setting(tmp_path):
     counting(tmp_path)
-    ended = warm("sim", "run", "counting.yaml", "--set", "agents.ada.by=1,2", cwd=tmp_path)
-    assert ended.code == 2
-    assert "sim sweep" in ended.err
+    words = ("counting.yaml", "--set", "agents.ada.by=1,2")
+    assert "sim sweep" in warm("sim", "run", *words, cwd=tmp_path).failure(2)
 
 
 def test_equal_values_of_a_setting_make_one_run(tmp_path):
@@ -257,9 +235,8 @@ def test_equal_values_of_a_setting_make_one_run(tmp_path):
 def test_no_sweep_begins_in_the_folder_of_a_run(tmp_path):
     counting(tmp_path)
     assert warm("sim", "run", "counting.yaml", "--run-id", "one", cwd=tmp_path).code == 0
-    ended = sweep(tmp_path, "counting.yaml", output="output/one")
-    assert (ended.code, is_three_lines(ended.err)) == (1, True)
-    assert "could not begin the sweep" in ended.err
+    told = sweep(tmp_path, "counting.yaml", output="output/one").failure(1)
+    assert "could not begin the sweep" in told
     assert not (tmp_path / "output" / "one" / "plan.json").exists()
 
 
@@ -270,6 +247,6 @@ def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
     counting(tmp_path, "dies")
     words = (*SWEEP, "--on", "ray", "--jobs", "2", "--output", "swept")
     done = ran(THENCE, "sim", "sweep", *words, cwd=tmp_path, env={"HOME": str(tmp_path)})
-    assert (done.code, done.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
+    assert (done.code, done.out) == (0, DONE), done.err
     assert (tmp_path / "done").exists(), "no worker was killed"
     assert content(tmp_path / "swept") == content(whole)

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import Ended, is_three_lines, on_terminal, thence
+from tests.cli.installed import on_terminal, thence
+from tests.cli.test_sync_commands import User
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+
+from thence.errors import SyncRefused
+
+LOG = ("--log", "orders")
 
 
 @pytest.fixture(scope="module")
@@ -14,43 +19,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
         yield running
 
 
-class Machine:
-    """A machine of a user, with a config folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def __call__(self, *arguments: str, stdin: str = "") -> Ended:
-        env = {"XDG_CONFIG_HOME": str(self.folder / "config")}
-        return thence(*arguments, cwd=self.folder, env=env, stdin=stdin.encode())
-
-    def log_in(self, url: str, *options: str, stdin: str = f"{PASSWORD}\n") -> Ended:
-        return self("sync", "login", url, *options, "--password-stdin", stdin=stdin)
-
-    def credentials(self) -> str:
-        return (self.folder / "config/thence/credentials.json").read_text()
-
-
 @pytest.mark.promise("S12")
 def test_password_that_an_operator_changes_ends_all_logins(tmp_path, server):
     server.add("nora")
-    mine, other = (Machine(tmp_path / name) for name in ("mine", "other"))
-    for machine in (mine, other):
-        assert machine.log_in(server.url, "--username", "nora").code == 0
-        assert machine("append", "--log", "orders", "note", "text=1").code == 0
-        assert machine("sync", "enable", "--log", "orders", "--name", "changed").code == 0
-    changed = thence(
-        "server", "user", "set", "nora", "--password", "--json", *server.options, cwd=tmp_path
-    )
-    new = changed.json["password"]
-    for machine in (mine, other):
-        refused = machine("sync", "now", "--log", "orders", "--json")
+    changing = ("server", "user", "set", "nora", "--password", "--json", *server.options)
+    machines = []
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        machines.append(User.at(tmp_path / name, "nora", server, PASSWORD))
+        machines[-1].done("append", *LOG, "note", "text=1")
+        machines[-1].done("sync", "enable", *LOG, "--name", "changed")
+    new = thence(*changing, cwd=tmp_path).json["password"]
+    for machine in machines:
+        refused = machine("sync", "now", *LOG, "--json")
         assert refused.json["error"]["code"] == "not_logged_in"
-        assert machine.log_in(server.url, "--username", "nora").code == 1
-        assert machine.log_in(server.url, "--username", "nora", stdin=f"{new}\n").code == 0
-        assert machine("sync", "now", "--log", "orders").code == 0
-        assert new not in machine.credentials()
+        with pytest.raises(SyncRefused):
+            machine.log_in(server, PASSWORD)
+        machine.log_in(server, new)
+        machine.done("sync", "now", *LOG)
+        assert new not in (machine.config / "thence/credentials.json").read_text()
 
 
 def test_password_is_asked_for_on_a_terminal_and_never_shown(tmp_path, server):
@@ -63,5 +50,5 @@ def test_password_is_asked_for_on_a_terminal_and_never_shown(tmp_path, server):
 
 
 def test_stdin_without_a_password_is_wrong_usage(tmp_path: Path, server: TeamServer) -> None:
-    ended = Machine(tmp_path / "mine").log_in(server.url, "--username", "ada", stdin="")
-    assert (ended.code, is_three_lines(ended.err)) == (2, True)
+    words = ("sync", "login", server.url, "--username", "ada", "--password-stdin")
+    thence(*words, cwd=tmp_path).failure(2)

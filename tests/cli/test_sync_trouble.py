@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines
+from tests.cli.installed import THENCE, begin, is_three_lines
 from tests.cli.test_sync_commands import User, ada
 from tests.git.repositories import make_repository
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -35,8 +35,7 @@ def synced(user: User, *log: str) -> dict[str, int]:
 def failed(user: User, *arguments: str) -> dict[str, str]:
     """Run a command that fails, and return its error."""
     ended = user(*arguments, "--json")
-    assert ended.code == 1
-    assert is_three_lines(ended.err)
+    ended.failure(1)
     return ended.json["error"]
 
 
@@ -51,11 +50,7 @@ ANSWERS = {
     "redirect": ((302, {"Location": "https://evil.example/"}, b""), "bad_answer"),
     "portal": ((200, {"Content-Type": "text/html"}, HTML), "bad_answer"),
     "bomb": (
-        (
-            200,
-            {"Content-Type": "application/json", "Content-Encoding": "gzip"},
-            BOMB,
-        ),
+        (200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, BOMB),
         "bad_answer",
     ),
     "no such page": ((404, {"Content-Type": "text/html"}, HTML), "bad_answer"),
@@ -109,7 +104,7 @@ def test_commands_end_in_time_at_a_silent_server_and_no_other_waits_for_them(tmp
             for process in waiting:
                 _, err = process.communicate(timeout=ENDS_S)
                 assert process.returncode == 1
-                assert is_three_lines(err.decode())
+                assert is_three_lines(err)
         finally:
             for process in waiting:
                 process.kill()
@@ -117,29 +112,18 @@ def test_commands_end_in_time_at_a_silent_server_and_no_other_waits_for_them(tmp
     assert ada.done("query", *LOG, "--json").out.count("note") == 2
 
 
-def begun(user: User, *arguments: str) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(
-        [THENCE, *arguments],
-        cwd=user.folder,
-        env=environment(XDG_CONFIG_HOME=str(user.config)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def begun(user: User, *arguments: str) -> "subprocess.Popen[str]":
+    process = begin(THENCE, *arguments, cwd=user.folder, XDG_CONFIG_HOME=str(user.config))
     assert process.stdin is not None
-    process.stdin.write(b"password\n")
+    process.stdin.write("password\n")
     process.stdin.flush()
     return process
-
-
-def log_in(user: User, server: TeamServer) -> None:
-    user.log_in(server, PASSWORD)
 
 
 @pytest.mark.promise("S12")
 def test_server_and_log_restored_from_old_backups_get_back_what_they_lost(tmp_path, ada):
     with team_server(tmp_path / "data") as server:
-        log_in(ada, server)
+        ada.log_in(server, PASSWORD)
         orders, backup = ada.folder / "orders", tmp_path / "backup"
         ada.done("append", *LOG, "note", "text=1")
         ada.done("sync", "enable", *LOG, "--name", "orders")
@@ -182,7 +166,7 @@ def test_server_and_log_restored_from_old_backups_get_back_what_they_lost(tmp_pa
 @pytest.mark.promise("S12")
 def test_log_that_was_put_back_in_place_is_told_in_one_line(tmp_path, ada):
     with team_server(tmp_path / "data") as server:
-        log_in(ada, server)
+        ada.log_in(server, PASSWORD)
         ada.done("append", *LOG, "note", "text=1")
         ada.done("sync", "enable", *LOG, "--name", "orders")
         synced(ada, *LOG)
@@ -201,14 +185,14 @@ def move_target(user: User, server: TeamServer, name: str = "orders") -> None:
     store = CredentialStore(user.config / "thence")
     for login in store.logins():
         store.remove(login)
-    log_in(user, server)
+    user.log_in(server, PASSWORD)
     user.done("sync", "enable", "--log", name, "--name", "orders", "--switch", "--yes")
 
 
 @pytest.mark.promise("S8")
 def test_login_that_the_server_forgot_is_asked_for_again_and_nothing_is_lost(tmp_path, ada):
     with team_server(tmp_path / "data") as server:
-        log_in(ada, server)
+        ada.log_in(server, PASSWORD)
         ada.done("append", *LOG, "note", "text=1")
         ada.done("sync", "enable", *LOG, "--name", "orders")
         with closing(apsw.Connection(str(server.data / TEAM_DATABASE))) as database:
@@ -218,7 +202,7 @@ def test_login_that_the_server_forgot_is_asked_for_again_and_nothing_is_lost(tmp
         state = ada.done("sync", "status", *LOG, "--json").json
         assert (state["login"], state["connection"], state["pending"]) == ("ended", "Offline", 1)
         ada.done("append", *LOG, "note", "text=2")
-        log_in(ada, server)
+        ada.log_in(server, PASSWORD)
         assert synced(ada, *LOG)["pushed"] == 2
 
 

@@ -1,10 +1,8 @@
 """What lasted, as bars."""
 
-import json
-
 import pytest
-from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
+from tests.events import foreign_log
 
 import thence as package
 
@@ -54,22 +52,20 @@ def test_filter_is_that_of_the_begin(shipped):
         told = timeline(shipped, *arguments, "--json").json
         assert [span["name"] for span in told["spans"]] == names
     assert "the last 1 of 3" in timeline(shipped, "-n", "1").err
-    unknown = timeline(shipped, "--subject", "order/99")
-    assert unknown.code == 4
-    assert is_three_lines(unknown.err)
+    timeline(shipped, "--subject", "order/99").failure(4)
     assert "nothing lasted" in timeline(shipped, "--type", "note").err
 
 
 def written(folder, rows):
-    """Writes events of another tool: id, type, second, and the members of begin and end."""
-    lines = [
-        {"event_id": event_id, "event_type": kind,
-         "timestamp": f"2026-11-20T08:00:{second:02d}Z", **members}
-        for event_id, kind, second, members in rows
-    ]  # fmt: skip
-    folder.mkdir()
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "events.jsonl").write_text(text)
+    """Write events of another tool: id, type, second, and the members of begin and end."""
+    foreign_log(
+        folder,
+        *(
+            {"event_id": event_id, "event_type": kind, "timestamp": f"2026-11-20T08:00:{s:02d}Z"}
+            | members
+            for event_id, kind, s, members in rows
+        ),
+    )
 
 
 BEGIN = {"begins": True}

@@ -53,8 +53,7 @@ def test_file_has_a_trace_a_line_and_is_told_in_json(agent):
 @pytest.mark.promise("A4d")
 def test_filters_and_the_limit_choose_spans(agent):
     def names(*options):
-        ended = exported(agent, "-", *options)
-        assert ended.code == 0, ended.err
+        ended = exported(agent, "-", *options).done()
         return [name for line in ended.lines for name in named(spans_of(json.loads(line)))]
 
     assert names("--type", "pay.failed") == ["pay"]
@@ -128,8 +127,7 @@ def test_certificate_is_verified_and_one_of_its_own_is_named(agent):
 def test_bad_addresses_headers_and_options_are_told(agent):
     for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st", "http://h/a b"):
         ended = exported(agent, address)
-        assert ended.code == 1
-        assert is_three_lines(ended.err)
+        ended.failure(2)
         assert "pw" not in ended.err
         assert "it is not http://HOST" in " ".join(ended.err.split())
     assert exported(agent, "grpc://host:4317").code == 2
@@ -154,15 +152,8 @@ def test_spans_come_in_once_and_why_and_unfinished_know_them(agent):
     ended = imported(agent, "out.jsonl", env=cause)
     assert (ended.code, ended.lines) == (0, ["6 events of 4 spans"]), ended.err
     again = imported(agent, "-", "--json", stdin=(agent / "out.jsonl").read_bytes())
-    assert again.json == {
-        "events": 0,
-        "spans": 4,
-        "already": 4,
-        "own": 0,
-        "unknown_parents": 0,
-        "circular_causes": 0,
-        "refused": {},
-    }
+    nothing = {"events": 0, "own": 0, "unknown_parents": 0, "circular_causes": 0, "refused": {}}
+    assert again.json == {**nothing, "spans": 4, "already": 4}
     why = thence("why", "--log", "in", "pay.failed", cwd=agent)
     assert "pay failed" in " ".join(why.out.split())
     with package.open(agent / "in") as log:
@@ -212,10 +203,9 @@ def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
         ("empty", "it is empty"),
         ("text", "1 × a line that is not JSON"),
     ):
-        ended = imported(agent, name)
-        assert ended.code == 1
-        assert is_three_lines(ended.err)
-        assert word in ended.err
+        ended = thence("import", "--otlp", name, "--log", "new", cwd=agent)
+        assert word in ended.failure(2)
+        assert not (agent / "new").exists()
     exported(agent, "out.jsonl")
     with package.open(agent / "run", vocabulary="sim"):
         pass

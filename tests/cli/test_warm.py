@@ -1,13 +1,10 @@
 """A command that is forked does what the installed one does that a user starts."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import Ended, thence
 from tests.cli.warm import warm
-
-from thence.cli.frame import root
 
 
 def both(*arguments: str, cwd: Path, **env: str) -> Ended:
@@ -17,29 +14,14 @@ def both(*arguments: str, cwd: Path, **env: str) -> Ended:
     return started
 
 
-@pytest.mark.parametrize("name", sorted(root.table))
-@pytest.mark.whole(rows=15)
-def test_every_command_tells_its_help_whether_it_is_started_or_forked(tmp_path, name):
-    assert both(name, "--help", cwd=tmp_path).code == 0
-
-
 def test_what_is_told_and_the_exit_code_are_the_same(tmp_path, orders):
+    assert both("work", "--help", cwd=tmp_path).code == 0
     events = both("log", "--log", "orders", "--json", cwd=tmp_path)
     assert len(events.lines) == len(orders)
     assert both("show", "nothing", "--log", "orders", cwd=tmp_path).code == 4
     assert both("nonsense", cwd=tmp_path).code == 2
     assert both("work", "status", "--json", cwd=tmp_path).json["error"]["code"] == "not_a_project"
     assert both("work", "implement", cwd=tmp_path, THENCE_ACTOR="a\nb").code == 2
-
-
-def test_each_has_a_process_of_its_own(tmp_path):
-    warm("append", "--log", "one", "note", cwd=tmp_path)
-    with ThreadPoolExecutor(8) as pool:
-        found = list(
-            pool.map(lambda _: warm("append", "--log", "one", "note", cwd=tmp_path), range(16))
-        )
-    assert {each.code for each in found} == {0}
-    assert len(warm("log", "--log", "one", "--json", cwd=tmp_path).lines) == 17
 
 
 @pytest.mark.parametrize("name", ["PYTHONIOENCODING", "LC_ALL", "LANG"])

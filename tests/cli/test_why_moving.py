@@ -60,6 +60,7 @@ def field(tmp_path_factory):
 @pytest.mark.promise("O14a")
 def test_who_was_met_is_among_the_first_reasons(field):
     folder, deaths = field
+    assert len(deaths) > 4
     for death in deaths[4:]:  # of turn 3 and later; the chain of an early one is short
         told = warm("why", death, "--log", "eaten", cwd=folder).out
         sheep, place = re.search(r"agent/(sheep-\d+)/alive .*", told)[1], r"\d,\d"

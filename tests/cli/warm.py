@@ -34,6 +34,8 @@ from tests.cli.installed import THENCE, Ended, environment
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("thence.cli", "thence.work")
 SERVERS = ("thence.cli", "thence.server")
+# what commands import as late as they can
+LATE = ("rich.live", "rich.table", "ruamel.yaml", "structlog")
 COMMAND = """
 import sys
 from thence.cli.main import main
@@ -45,10 +47,7 @@ STREAMS = 5  # what is wanted, stdin, stdout, stderr, where the exit code goes
 
 
 def warm(
-    *arguments: object,
-    cwd: Path,
-    env: Mapping[str, str] | None = None,
-    is_one_stream: bool = False,
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, is_one_stream: bool = False
 ) -> Ended:
     """Run the command to its end, with nothing to read; both streams may be one, as for a user."""
     file = tempfile.TemporaryFile
@@ -103,13 +102,7 @@ def server(
     asked = {"arguments": [*map(str, arguments)], "cwd": os.getcwd(), "alarm_s": 0, "code": code}
     told, out = os.pipe()
     with open(os.devnull, "wb") as nothing, open(out, "wb") as stdout:
-        err = (
-            nothing
-            if stderr == subprocess.DEVNULL
-            else sys.__stderr__
-            if stderr is None
-            else stderr
-        )
+        err = {subprocess.DEVNULL: nothing, None: sys.__stderr__}.get(stderr, stderr)
         process = _forked(SERVERS, asked, env, stdout, err)
     process.stdout = os.fdopen(told, "rb")
     return process
@@ -166,40 +159,50 @@ def _forker(rooms: tuple[str, ...]) -> socket.socket:
 
 
 def _serve(number: int, rooms: list[str]) -> NoReturn:
-    """Fork for each request, and end in the forked process as its program does."""
+    """Fork for each request, report the child and its exit; the child ends as its program does."""
     requests = socket.socket(fileno=number)
     for room in rooms:
         package = importlib.import_module(room)
         for found in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(found.name)
+    for name in LATE:
+        importlib.import_module(name)
     os.chdir("/")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    ended, ending = os.pipe()
+    os.set_blocking(ending, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(ending, warn_on_full_buffer=False)
     gc.collect()
     gc.freeze()
+    running: dict[int, int] = {}  # where the exit of each process goes
     while True:
+        if ended in select.select([requests, ended], [], [])[0]:
+            os.read(ended, 1_024)
+            while running and (exited := os.waitpid(-1, os.WNOHANG))[0]:
+                with contextlib.suppress(BrokenPipeError), open(running.pop(exited[0]), "wb") as to:
+                    to.write(b"%d\n" % os.waitstatus_to_exitcode(exited[1]))
+            continue
         asked, streams, _, _ = socket.recv_fds(requests, 1, STREAMS)
         if not asked:
             sys.exit()
-        if not os.fork():
-            requests.close()
+        *streams, told = streams
+        process = os.fork()
+        if not process:
+            signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            requests.close()
+            for each in (ended, ending, told, *running.values()):
+                os.close(each)
             _end(_ran(_begin(*streams)))
+        running[process] = told
+        with contextlib.suppress(BrokenPipeError):  # the tests have ended
+            os.write(told, b"%d\n" % process)
         for stream in streams:
             os.close(stream)
 
 
-def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> str:
-    """Fork once more and report the child and its exit; only the child returns, with its code."""
-    process = os.fork()
-    if process:
-        for stream in (wanted, stdin, stdout, stderr):
-            os.close(stream)
-        os.write(ending, b"%d\n" % process)
-        _, status = os.waitpid(process, 0)
-        with contextlib.suppress(BrokenPipeError):  # the tests have ended
-            os.write(ending, b"%d\n" % os.waitstatus_to_exitcode(status))
-        os._exit(0)
-    os.close(ending)
+def _begin(wanted: int, stdin: int, stdout: int, stderr: int) -> str:
+    """Take the folder, variables and streams that are wanted; return the code to run."""
     with open(wanted, "rb") as file:
         file.seek(0)
         request = json.load(file)

@@ -25,7 +25,6 @@ FAILURES = (
     *((SIM, "SYSTEM", {"error_type": kind, "status": "warning"}) for kind in LOST),
     (SIM, "SYSTEM", {"error_type": "run_failed", "status": "failure"}),
     (SIM, "SYSTEM", {"error_type": "agent_failed", "status": "failure"}),
-    (SIM, "SYSTEM", {"error_type": "llm_call", "status": "failure"}),
 )
 OTHERS = (
     (PLAIN, "refund.ended", {"status": "success"}),
@@ -33,7 +32,6 @@ OTHERS = (
     (PLAIN, "record.warning", {"error_type": "ValueError"}),
     (PLAIN, "failed", {"error_type": "e"}),
     (PLAIN, "x.failed.again", {"note": "failure"}),
-    (PLAIN, "log.joined", {"count": 3}),
     (WORK, "ErrorLogged", {"error_type": "validation", "reason": "not in doing"}),
     (WORK, "ErrorLogged", {"error_type": "runtime", "reason": "no space"}),
     (SIM, "SYSTEM", {"error_type": "causes_joined", "status": "warning"}),

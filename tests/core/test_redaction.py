@@ -117,7 +117,6 @@ def test_members_of_the_same_name_deeper_down_count_for_nothing(hidden):
     ("change", "cause"),
     [
         (('"seq":3', '"seq":3,"seq":3'), "each once"),
-        (('"payload":{', '"payload":{},"payload":{'), "each once"),
         (
             ('"payload":{"amount":12}', '"payload":{"amount":12},"payload":{"amount":12}'),
             "each once",

@@ -122,10 +122,8 @@ def test_run_that_failed_is_a_notice_of_the_log():
     [
         (PLAIN, (7, None, None, None), "stream: 7 is not text"),
         (PLAIN, ("", None, None, None), "stream: it is empty"),
-        (PLAIN, (None, "", None, None), "subject: it is empty"),
         (PLAIN, (None, None, ["a"], None), "actor: ['a'] is not text"),
-        (PLAIN, (None, None, None, [1]), "payload: a list maps no names to values"),
-        (PLAIN, ("x", None, "y", 1), "payload: a int maps no names to values"),
+        (PLAIN, (None, None, None, [1]), "payload: it must be a mapping, not list"),
         (PLAIN, ([0] * 99, None, None, None), f"stream: {repr([0] * 99)[:80]} is not text"),
         (SIM, (None, "o", None, None), "subject: events of this host have no subject of their own"),
     ],
@@ -142,9 +140,7 @@ def test_member_that_does_not_fit_is_told_by_its_field(vocabulary, members, told
     [
         ([[4, "north", "We"]], [[4, "north", "We"], [4, "abbey", "No"]], "got 4, abbey, No"),
         ([1, 2, 3], [2, 3, 4], "got 4"),
-        ([1, 2, 3], [3, 2, 1], "got 2, 1"),
         ([1, 2], [3, 4], "went from 1, 2 to 3, 4"),
-        ([1, 2], [1], "went from 1, 2 to 1"),
         (2, 3, "went from 2 to 3"),
         ([1], [], "went from 1 to nothing"),
     ],

@@ -5,7 +5,7 @@ A problem is told in a sentence; no problem means that the promise was kept.
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -93,12 +93,18 @@ def unreported(folder: Path, good: list[dict[str, Any]]) -> list[str]:
             told[Path(facts["quarantine"]).name] = facts["bytes"]
         elif kind not in KINDS:
             found.append(f"a notice tells of {kind}, which no kill brings about")
-    found += [f"{name} lies in quarantine untold" for name in there.keys() - told.keys()]
+    return found + mistold(there, told)
+
+
+def mistold(there: Mapping[str, int], told: Mapping[str, int]) -> list[str]:
+    """Compare the sizes of what lies in quarantine, by names, with what notices tell."""
+    found = [f"{name} lies in quarantine untold" for name in there.keys() - told.keys()]
     found += [f"a notice tells of {name}, which is gone" for name in told.keys() - there.keys()]
-    for name in told.keys() & there.keys():
-        if told[name] != there[name]:
-            found.append(f"{name} has {there[name]} bytes, its notice says {told[name]}")
-    return found
+    return found + [
+        f"{name} has {there[name]} bytes, its notice says {told[name]}"
+        for name in told.keys() & there.keys()
+        if told[name] != there[name]
+    ]
 
 
 def notices(lines: list[Line]) -> list[Notice]:

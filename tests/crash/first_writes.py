@@ -1,14 +1,11 @@
 """Where the time of the first write after a kill goes: into the processor, syncs, or waiting."""
 
-import os
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from tests.ratios import full_collections
 
 from thence.core.vocabulary import Vocabulary
 from thence.log.files.disk import Disk
@@ -22,16 +19,13 @@ SYNCS_MAX = 10
 WORK_S_MAX = 0.05
 WORK_P50_S_MAX = 0.02
 SLOWEST = 5
-_BESIDE = 3
 
 
 class FirstWrite(NamedTuple):
     """One reopening until its first event was durable; all times in seconds.
 
-    `work_s` is the processor's time but for `collected_s`, which full garbage collections took:
-    they look at all that the process holds, in a test all that the tests before it left.
-    Waited was in so many `syncs` for `syncs_s`, in other calls to the disk for `calls_s`.
-    `beside_s` is what one raw sync took right behind it.
+    `work_s` is the processor's time. Waited was in so many `syncs` for `syncs_s`, in other calls to
+    the disk for `calls_s`.
     """
 
     wall_s: float
@@ -39,22 +33,17 @@ class FirstWrite(NamedTuple):
     syncs: int
     syncs_s: float
     calls_s: float
-    beside_s: float
-    collected_s: float
 
     @property
     def elsewhere_s(self) -> float:
         """What is left: it was ready, and other programs had the processor."""
-        accounted_s = self.work_s + self.collected_s + self.syncs_s + self.calls_s
-        return max(0.0, self.wall_s - accounted_s)
+        return max(0.0, self.wall_s - self.work_s - self.syncs_s - self.calls_s)
 
     def __str__(self) -> str:
         ms = [1000 * each for each in self]
         return (
-            f"{ms[0]:.1f} ms: processor {ms[1]:.1f}, full garbage collections {ms[6]:.1f}, "
-            f"waiting for {self.syncs} syncs {ms[3]:.1f} "
-            f"(a raw one took {ms[5]:.2f}), for other calls {ms[4]:.1f}, "
-            f"for a processor {1000 * self.elsewhere_s:.1f}"
+            f"{ms[0]:.1f} ms: processor {ms[1]:.1f}, waiting for {self.syncs} syncs {ms[3]:.1f}, "
+            f"for other calls {ms[4]:.1f}, for a processor {1000 * self.elsewhere_s:.1f}"
         )
 
 
@@ -95,39 +84,21 @@ for _name in [name for name in vars(Disk) if not name.startswith("_")]:
 def first_write(folder: Path, vocabulary: Vocabulary | str) -> tuple[Log, str, FirstWrite]:
     """Open a log as `thence.open` does and append to it; what it took, and the event's id."""
     disk = TimedDisk()
-    with full_collections() as collected_s:
-        start, work = time.perf_counter(), time.thread_time()
-        log = Log(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
-        event_id = log.append("reopened", caused_by=()).event_id
-        wall_s, work_s = time.perf_counter() - start, time.thread_time() - work
+    start, work = time.perf_counter(), time.thread_time()
+    log = Log(folder, opened_vocabulary(disk, folder, vocabulary, True), disk=disk)
+    event_id = log.append("reopened", caused_by=()).event_id
+    wall_s, work_s = time.perf_counter() - start, time.thread_time() - work
     syncs_s = sum(disk.waited_s.pop(name, 0.0) for name in SYNCS)
     syncs = sum(disk.calls[name] for name in SYNCS)
-    beside_s = statistics.median(sync_s(folder / ".sync") for _ in range(_BESIDE))
     calls_s = sum(disk.waited_s.values())
-    all_collected_s = sum(collected_s)
-    work_s -= all_collected_s
-    took = FirstWrite(wall_s, work_s, syncs, syncs_s, calls_s, beside_s, all_collected_s)
-    return log, event_id, took
-
-
-def sync_s(path: Path) -> float:
-    """Measure what a sync of one page takes, for first writes are as slow as the disk is."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    start = time.perf_counter()
-    os.pwrite(descriptor, b"x" * 4096, 0)
-    os.fdatasync(descriptor)
-    found = time.perf_counter() - start
-    os.close(descriptor)
-    return found
+    return log, event_id, FirstWrite(wall_s, work_s, syncs, syncs_s, calls_s)
 
 
 def timing(found: Sequence[FirstWrite]) -> str:
     """Say how long the first writes after a kill took, and where the slowest spent it."""
     walls, works = ([each[place] for each in found] for place in (0, 1))
-    beside = statistics.median(each.beside_s for each in found)
     slowest = sorted(found, reverse=True)[:SLOWEST]
-    told = f"first write after a kill: {spread(walls)}; of the processor {spread(works)}; "
-    told += f"one raw sync beside it {1000 * beside:.2f} ms"
+    told = f"first write after a kill: {spread(walls)}; of the processor {spread(works)}"
     return "\n  slowest ".join([told, *map(str, slowest)])
 
 

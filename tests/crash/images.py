@@ -58,6 +58,14 @@ class OpenFile:
 EMPTY = Image({}, {"/": (ROOT, {})})
 
 
+def settled(moment: Moment) -> Image:
+    """Everything on a disk, as it is once all that is under way to it is there."""
+    return Image(
+        {number: versions[-1] for number, versions in moment.files.items()},
+        {path: (number, folder.names) for path, (number, folder) in moment.folders.items()},
+    )
+
+
 def put(now: bytes, at: int, data: bytes) -> bytes:
     """Return a file's bytes with some written over those at an offset."""
     return now[:at].ljust(at, b"\0") + data + now[at + len(data) :]

@@ -1,9 +1,8 @@
 """Power cuts by the million: after each one the log is opened again and judged.
 
-`python -m tests.crash.power_cuts STATES [SEED [WORKERS [DONE]]]` goes on until so many states
-were judged, in parts of 50,000, as many parts at once as there are workers: one a processor,
-unless it is told. The first DONE parts of a seed are left out: who broke off a run of hours goes
-on with it behind them.
+`python -m tests.crash.power_cuts STATES [SEED [WORKERS]]` goes on until so many states were
+judged, in parts of 50,000, as many parts at once as there are workers: one a processor, unless it
+is told.
 """
 
 import os
@@ -12,12 +11,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from tests.crash import traces
 from tests.crash.crash_states import Crashes, worst
+from tests.crash.evidence import mistold
 from tests.crash.images import PAGE_BYTES, Image, Moment
 from tests.crash.repertoire import wanderings
 from tests.crash.simulated_disk import SimulatedDisk
@@ -209,21 +208,14 @@ def another(was: tuple[str, str], is_now: tuple[str, str]) -> list[str]:
     return [f"the {key} was {a!r}, is {b!r}" for key, a, b in pairs if a != b]
 
 
-def unreported(disk: Disk, later: list[Event]) -> Iterator[str]:
+def unreported(disk: Disk, later: list[Event]) -> list[str]:
     """Tell what was moved aside without a notice, and notices of what is not there."""
     quarantine = own_folder(FOLDER) / "quarantine"
     there = {
         name.removesuffix(".untold"): len(disk.read_whole(quarantine / name) or b"")
         for name in disk.names(quarantine)
     }
-    names = dict(told(later))
-    for name in names.keys() - there.keys():
-        yield f"a notice tells of {name}, which is gone"
-    for name in there.keys() - names.keys():
-        yield f"{name} lies in quarantine untold"
-    for name in names.keys() & there.keys():
-        if names[name] != there[name]:
-            yield f"{name} has {there[name]} bytes, its notice says {names[name]}"
+    return mistold(there, dict(told(later)))
 
 
 def told(events: list[Event]) -> list[tuple[str, int]]:
@@ -286,15 +278,14 @@ def judged(part: Part) -> Judged:
     return part, verdict.seen, verdict.problems
 
 
-def soak(states: int, seed: int, workers: int = 1, parts_done: int = 0) -> int:
+def soak(states: int, seed: int, workers: int = 1) -> int:
     """Judge so many states in parts whose seeds are printed, so many parts at once."""
     done = 0
-    rest = islice(parts(states, seed), parts_done, None)
-    found: Iterator[Judged] = map(judged, rest)
+    found: Iterator[Judged] = map(judged, parts(states, seed))
     with ExitStack() as stack:
         if workers > 1:
             pool = stack.enter_context(get_context("spawn").Pool(workers))
-            found = pool.imap_unordered(judged, rest)
+            found = pool.imap_unordered(judged, parts(states, seed))
         for part, seen, problems in found:
             done += seen["judged"]
             print(f"seed {part.seed}: {dict(seen)}, {done} in all", flush=True)
@@ -309,4 +300,4 @@ if __name__ == "__main__":
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
     print(f"seed {chosen}", flush=True)
     at_once = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count() or 1
-    sys.exit(soak(wanted, chosen, at_once, int(sys.argv[4]) if len(sys.argv) > 4 else 0))
+    sys.exit(soak(wanted, chosen, at_once))

@@ -5,7 +5,7 @@ or left open. Whatever else comes out of a verb is a problem.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -51,7 +51,8 @@ class Run:
     unknown: dict[int, OutcomeUnknown] = field(default_factory=dict)
     queued: dict[int, str] = field(default_factory=dict)
     pieces: list[tuple[list[int], ThenceError]] = field(default_factory=list)
-    answers: list[bool] = field(default_factory=list)  # of a SYNC writer, in order
+    # of a SYNC writer: its answer for each event, in order
+    answers: dict[str, bool] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     log: Log | None = None
     writer: EventWriter | None = None
@@ -136,9 +137,15 @@ class Run:
     def append(self, number: int, verb: str = "append", **more: Any) -> None:
         """Append an event of this number; note what the log says of it."""
         assert self.log is not None
+        with self.noted(number, verb):
+            self.keep([number], self.log.append("worked", self.payload(number), **more))
+
+    @contextmanager
+    def noted(self, number: int, verb: str = "append") -> Iterator[None]:
+        """Note what an allowed error of a verb leaves of an event: refused, or not known."""
         try:
             with self.allowed(verb):
-                self.keep([number], self.log.append("worked", self.payload(number), **more))
+                yield
         except OutcomeUnknown as error:
             self.unknown[number] = error
         except ThenceError as error:
@@ -160,14 +167,9 @@ class Run:
     async def append_async(self, number: int) -> None:
         """Append an event of this number from a task."""
         assert self.log is not None
-        try:
-            with self.allowed("append"):
-                event = await self.log.append_async("worked", {"n": number})
-                self.kept[number] = event.event_id
-        except OutcomeUnknown as error:
-            self.unknown[number] = error
-        except ThenceError as error:
-            self.refused[number] = error
+        with self.noted(number):
+            event = await self.log.append_async("worked", {"n": number})
+            self.kept[number] = event.event_id
 
     def keep(self, numbers: list[int], found: object) -> None:
         """Note what an append or a retry of it returned."""
@@ -190,24 +192,16 @@ class Run:
     def emit(self, number: int) -> None:
         """Emit an event of this number into the queue."""
         assert self.log is not None
-        try:
-            with self.allowed("append"):
-                self.queued[number] = self.log.emit("worked", self.payload(number))
-        except ThenceError as error:
-            self.refused[number] = error
+        with self.noted(number):
+            self.queued[number] = self.log.emit("worked", self.payload(number))
 
     def write(self, number: int) -> None:
         """Write an event of this number, which is synced later: a flush or close promises it."""
         assert self.log is not None
-        try:
-            with self.allowed("append"):
-                new = HostEvent("worked", self.payload(number))
-                (event,) = self.log._host_append((new,), is_synced=False)
-                self.queued[number] = event.event_id
-        except OutcomeUnknown as error:
-            self.unknown[number] = error
-        except ThenceError as error:
-            self.refused[number] = error
+        with self.noted(number):
+            new = HostEvent("worked", self.payload(number))
+            (event,) = self.log._host_append((new,), is_synced=False)
+            self.queued[number] = event.event_id
 
     def tell(self, number: int) -> None:
         """Emit an event of this number by the event writer."""
@@ -218,7 +212,7 @@ class Run:
             if self.writer.mode is WriteMode.ASYNC:
                 self.queued[number] = event.event_id
             else:
-                self.answers.append(answer)
+                self.answers[event.event_id] = answer
                 if answer:
                     self.kept[number] = event.event_id
 
@@ -227,12 +221,9 @@ class Run:
         opened = self.log or self.writer
         assert opened is not None
         before = dict(self.queued)
-        try:
-            with self.allowed("flush"):
-                opened.flush()
-                self.kept |= before
-        except ThenceError:
-            return
+        with suppress(ThenceError), self.allowed("flush"):
+            opened.flush()
+            self.kept |= before
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Close; True promises all that was queued."""
@@ -245,11 +236,8 @@ class Run:
     def look(self, work: Callable[[Log], Any], verb: str = "read") -> None:
         """Read in some way; whole events or an error must come of it."""
         assert self.log is not None
-        try:
-            with self.allowed(verb):
-                work(self.log)
-        except ThenceError:
-            return
+        with suppress(ThenceError), self.allowed(verb):
+            work(self.log)
 
 
 class Ended(Exception):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from tests.crash.crash_states import Crashes
-from tests.crash.images import Image
+from tests.crash.images import Image, settled
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import (
     FOLDER,
@@ -22,7 +22,6 @@ from tests.crash.traces import (
     only_opens,
     opened,
     played,
-    settled,
     two_writers,
     two_writers_of_values,
     wandering,
@@ -42,7 +41,7 @@ def made_only() -> Image:
     """A disk with a log that has its log.json and nothing else."""
     disk = SimulatedDisk(home())
     opened(disk).close()
-    return settled(disk)
+    return settled(disk.moment())
 
 
 def foreign() -> Image:
@@ -52,7 +51,7 @@ def foreign() -> Image:
     descriptor = disk.open_append(current_path(FOLDER))
     disk.write(descriptor, b'{"event_id":"a"}\n{"event_id":"b"}\n')
     disk.close(descriptor)
-    return settled(disk)
+    return settled(disk.moment())
 
 
 def unfinished() -> Image:

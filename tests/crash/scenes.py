@@ -5,7 +5,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Signal
@@ -141,12 +141,16 @@ def write_in_threads(run: Run) -> None:
         run.append(first + 1)
         run.write(first + 2)
 
-    workers = [Thread(target=work, args=(first,)) for first in (0, 10, 20)]
+    in_threads(work, (0, 10, 20))
+    run.flush()
+
+
+def in_threads(work: Callable[[int], None], numbers: Iterable[int]) -> None:
+    workers = [Thread(target=work, args=(number,)) for number in numbers]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    run.flush()
 
 
 def threads(run: Run) -> None:
@@ -156,11 +160,7 @@ def threads(run: Run) -> None:
         for number in (first, first + 1):
             run.append(number)
 
-    workers = [Thread(target=work, args=(first,)) for first in (0, 10, 20, 30)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(work, (0, 10, 20, 30))
 
 
 def forked(run: Run) -> None:
@@ -288,9 +288,7 @@ def close_idle(run: Run) -> None:
 
 
 def close_queued(run: Run) -> None:
-    run.log = Log(run.folder, PLAIN, LogSettings(report=silent), disk=run.disk)
-    run.append(0)
-    run.disk.arm()
+    close_idle(run)
     for number in (1, 2):
         run.emit(number)
 

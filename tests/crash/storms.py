@@ -18,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.crash.crash_states import Crashes, worst
-from tests.crash.images import Image, Moment, failure
+from tests.crash.images import Image, failure, settled
 from tests.crash.power_cuts import after_crash, missing
 from tests.crash.repertoire import SMALL_LIMIT, made_only
 from tests.crash.simulated_disk import SimulatedDisk
@@ -371,19 +371,11 @@ def images(trace: Trace, chance: random.Random) -> Iterator[tuple[int, Image]]:
     moments = {last, *(chance.randrange(last + 1) for _ in range(MOMENTS - 1))}
     for at in sorted(moments):
         moment = trace.moments[at]
-        yield at, as_it_is(moment)
+        yield at, settled(moment)
         yield at, worst(moment)
         crashes = Crashes(moment)
         for _ in range(STATES):
             yield at, crashes.some(chance)
-
-
-def as_it_is(moment: Moment) -> Image:
-    """Return the disk of a moment with all that is under way to it."""
-    return Image(
-        {number: versions[-1] for number, versions in moment.files.items()},
-        {path: (number, folder.names) for path, (number, folder) in moment.folders.items()},
-    )
 
 
 def judged(storm: Storm, trace: Trace) -> list[str]:

@@ -211,7 +211,8 @@ def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     found = [
         f"a notice tells of {kind}, {facts}"
         for kind, facts in notices(good)
-        if kind not in KINDS and not (kind == "gap" and run.disk.failed)
+        if (kind not in KINDS and not (kind == "gap" and run.disk.failed))
+        or facts.get("bytes", 0) < 0
     ]
     recovered = [members for members in good if (notice(members) or [""])[0] == "recovered"]
     return found + unreported(run.folder, recovered)
@@ -271,11 +272,13 @@ def counts(run: Run, served: Counter[str], good: list[dict[str, Any]]) -> list[s
     if run.is_drained and missing:
         found.append(f"close answered that all is written, and {len(missing)} are missing")
     if run.answers:
-        if failed != run.answers.count(False):
+        if failed != [*run.answers.values()].count(False):
             found.append(f"failed_count is {failed}, answers {run.answers}")
         told = sum(facts["count"] for kind, facts in notices(good) if kind == "write_failed")
-        owed = "".join(map(str, map(int, run.answers))).rstrip("0").count("0")
-        if told != owed:
+        # whose sync failed was not confirmed, and may have been written again since
+        missing = [event_id not in served for event_id in run.answers]
+        last = max((at for at, is_good in enumerate(run.answers.values()) if is_good), default=0)
+        if told != sum(missing[:last]):
             found.append(f"notices tell of {told} refused, answers {run.answers}")
     elif not len(missing) <= failed <= len(run.queued):
         found.append(f"failed_count is {failed}, {len(missing)} of {len(run.queued)} are missing")

@@ -25,11 +25,6 @@ PROGRAMS = {
     "honest": "write(record(1) + '\\n'); took(1)",
     "lying": "write(record(1) + '\\n'); took(f'1\\n{start}-2\\n{start}-3')",
     "tearing": "write(record(1) + '\\n' + record(2)[:25]); took(1)",
-    "parting": "write('\\n' + record(1) + '\\n' + record(2)[:25]); took(1)",
-    "cutting": (
-        "data = open(sys.argv[1], 'rb').read(); os.truncate(file, data.rfind(b'\\n') + 1);"
-        "write(record(1) + '\\n' + record(2)[:2]); took(1)"
-    ),
     "rotating": "os.rename(sys.argv[1], sys.argv[1] + start); write(record(1) + '\\n'); took(1)",
     "emptying": "os.truncate(file, 0); write(record(1) + '\\n'); took(1)",
     "by variable": "assert os.environ['THENCE_BENCH_FILE'] == sys.argv[1]; write('x\\n'); took(1)",
@@ -71,8 +66,6 @@ def kill(tmp_path):
         ("honest", (3, 3, 0, 0, 0, 0)),
         ("lying", (9, 3, 0, 6, 0, 0)),
         ("tearing", (3, 1, 2, 0, 3, 2)),
-        ("parting", (3, 3, 0, 0, 3, 0)),
-        ("cutting", (3, 3, 0, 0, 3, 0)),
         ("rotating", (3, 3, 0, 0, 0, 0)),
         ("emptying", (3, 1, 0, 2, 0, 0)),
         ("by variable", (3, 0, 0, 3, 0, 0)),
@@ -93,22 +86,11 @@ def test_table_says_in_the_end_what_was_not_kept(tmp_path, kill):
     head = ("--command", command, "--kills", 3, "--within", 0, "--seed", SEED)
     ended = killed(*head, cwd=tmp_path)
     assert ended.code == 3
-    assert [line.split()[:2] for line in ended.lines[:-1]] == [
-        ["kills", "3"],
-        ["acknowledged", "3"],
-        ["present", "1"],
-        ["damaged", "2"],
-        ["lost", "0"],
-        ["torn", "3"],
-        ["glued", "2"],
-    ]
+    told = "kills 3 acknowledged 3 present 1 damaged 2 lost 0 torn 3 glued 2"
+    assert [word for line in ended.lines[:-1] for word in line.split()[:2]] == told.split()
     told = "not ok: 2 acknowledged records missing, 2 half lines glued to what came next"
     assert ended.lines[-1] == told
     assert ended.err.startswith(f"killing 3 times, seed {SEED}: ")
-    (tmp_path / "program.py").write_text(f"{HEAD}{PROGRAMS['honest']}\nsignal.pause()\n")
-    ended = killed(*head, "-q", cwd=tmp_path)
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.lines[-1] == "ok: nothing acknowledged is missing"
 
 
 def test_records_that_are_no_lines_are_read_by_a_command(tmp_path, kill):
@@ -160,16 +142,10 @@ def test_program_that_breaks_the_contract_is_told_of(kill, body, cause):
     assert is_three_lines(ended.err)
 
 
-def test_program_that_cannot_be_started_is_told_of(tmp_path):
-    ended = killed("--command", "./no-such-program", "--json", cwd=tmp_path)
-    assert ended.code == 1
-    assert ended.json["error"]["message"] == "could not start ./no-such-program"
-
-
-@pytest.mark.parametrize("command", ["", "'"])
-def test_command_that_names_no_program_is_misuse(tmp_path, command):
+@pytest.mark.parametrize(("command", "code"), [("./no-such-program", 1), ("", 2), ("'", 2)])
+def test_command_that_names_no_program_is_told_of(tmp_path, command, code):
     ended = killed("--command", command, cwd=tmp_path)
-    assert ended.code == 2
+    assert ended.code == code
     assert is_three_lines(ended.err)
 
 

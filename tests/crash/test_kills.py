@@ -1,9 +1,7 @@
 """Writers killed at random instants: nothing acknowledged is lost, every recovery is told."""
 
-import gc
 import json
 import random
-import threading
 from collections.abc import Iterator
 from threading import Event
 from typing import NamedTuple
@@ -16,10 +14,9 @@ from tests.crash.campaign import (
     campaign,
 )
 from tests.crash.evidence import events, notices, problems, tail
-from tests.crash.first_writes import first_write, timing, too_many_syncs
+from tests.crash.first_writes import timing, too_many_syncs
 from tests.crash.hands import Job
 from tests.log.committers import append_notice
-from tests.ratios import full_collections
 from tests.tiers import seed, tenth
 
 import thence
@@ -195,29 +192,3 @@ def test_lines_of_killed_writers_are_short_and_long(tmp_path):
         sizes = [len(log.append("worked", job.payload()).whole_line) for _ in range(200)]
     assert min(sizes) < 400
     assert 100_000 < max(sizes) < 201_000
-
-
-def test_full_collections_of_the_measuring_thread_are_told_apart(tmp_path, monkeypatch):
-    """With the heap of a whole suite one took 267 ms amid a first write."""
-    held = [[number] for number in range(300_000)]
-    append = Log.append
-
-    def append_amid_a_collection(*arguments, **named):
-        gc.collect()
-        return append(*arguments, **named)
-
-    monkeypatch.setattr(Log, "append", append_amid_a_collection)
-    log, _, took = first_write(tmp_path, "plain")
-    log.close()
-    assert took.collected_s > 0.001
-    assert took.work_s + took.collected_s < took.wall_s
-    assert f"full garbage collections {1000 * took.collected_s:.1f}, " in str(took)
-    with full_collections() as found:
-        gc.collect(1)
-        elsewhere = threading.Thread(target=gc.collect)
-        elsewhere.start()
-        elsewhere.join()
-        assert found == []
-        gc.collect()
-    assert len(found) == 1
-    assert len(held) == 300_000

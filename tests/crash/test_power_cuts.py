@@ -197,17 +197,6 @@ def test_soak_tells_each_part_with_its_seed(workers, monkeypatch, capfd):
     assert done[-1] >= 60
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_soak_that_was_broken_off_goes_on_behind_the_parts_that_are_done(
-    workers, monkeypatch, capfd
-):
-    monkeypatch.setattr(power_cuts, "PART_STATES", 20)
-    assert soak(60, 7, workers, parts_done=2) == 0
-    (told,) = capfd.readouterr().out.splitlines()
-    (*_, last) = parts(60, 7)
-    assert told.startswith(f"seed {last.seed}: ")
-
-
 def test_soak_ends_at_the_first_part_with_a_problem(monkeypatch, capfd):
     def broken(states, seed):
         verdict = Verdict(seed)

@@ -4,7 +4,7 @@ import pytest
 from tests.crash.storms import Process, run
 from tests.tiers import seed, tenth
 
-STORMS = tenth(5_000, 150)
+STORMS = tenth(5_000, 60)
 
 
 @pytest.mark.promise("W13")

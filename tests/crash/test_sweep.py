@@ -45,6 +45,17 @@ def test_no_fault_breaks_a_promise(name):
     assert tally.judged >= min(RUNS, len(cases)) * 3 // 4
 
 
+@pytest.mark.promise("W3")
+@pytest.mark.parametrize("name", SCENES)
+def test_no_sync_that_fails_breaks_a_promise(name):
+    calls = enumerate(counted(name).disk.calls, 1)
+    numbers = [number for number, call in calls if call == "sync_data"]
+    spans = (Span.ONCE, Span.HEALED, Span.FOR_GOOD)
+    cases = [(name, Fault(number, errno.EIO, span)) for number in numbers for span in spans]
+    tally = sweep.sweep(cases, 0, problems_max=len(cases))
+    assert not tally.problems, "\n".join(tally.problems)
+
+
 def test_every_method_of_the_disk_is_taken_over():
     public = [name for name in dir(Disk) if not name.startswith("_")]
     assert sorted(METHODS) == sorted(public)

@@ -14,8 +14,7 @@ from threading import current_thread
 from typing import Any, NamedTuple
 
 from tests.crash.crash_states import SECTOR_BYTES
-from tests.crash.images import EMPTY, Image, Moment
-from tests.crash.places import Place
+from tests.crash.images import EMPTY, Image, Moment, settled
 from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
@@ -29,7 +28,7 @@ from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.open import Log, LogSettings
 from thence.log.read.opening import opened_vocabulary
 
-FOLDER = Place("/disk/logs/one")
+FOLDER = Path("/disk/logs/one")
 HOME = Path("/disk")
 WAIT_S = 30.0
 SECTOR_LINES = (SECTOR_BYTES - 1, SECTOR_BYTES, SECTOR_BYTES + 1)
@@ -207,16 +206,7 @@ def home() -> Image:
     """A disk with nothing but the folder of a user's logs."""
     disk = SimulatedDisk(EMPTY)
     disk.make_folder(HOME)
-    return settled(disk)
-
-
-def settled(disk: SimulatedDisk) -> Image:
-    """Everything on a disk, as it is once all of it is synced."""
-    moment = disk.moment()
-    return Image(
-        {number: versions[-1] for number, versions in moment.files.items()},
-        {path: (number, folder.names) for path, (number, folder) in moment.folders.items()},
-    )
+    return settled(disk.moment())
 
 
 def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int = 10) -> Image:
@@ -236,7 +226,7 @@ def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int
         killed.begin()
         killed.is_unsynced = True
         killed.end()
-    return settled(disk)
+    return settled(disk.moment())
 
 
 def appends(count: int, size: int = 10) -> Play:

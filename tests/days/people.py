@@ -63,6 +63,10 @@ class Day:
         finally:
             agent.stop()
 
+    def in_shell(self, words: str) -> str:
+        """Returns a command as a shell runs it on this machine."""
+        return words
+
     def worktree(self, name: str) -> Path:
         """Makes a worktree with a branch of its own."""
         place = self.folder / name
@@ -137,15 +141,25 @@ class Person:
 
 
 class Agent:
-    """A session of Claude Code: a process that fires hooks and runs commands."""
+    """A session of an agent: a process that fires hooks and runs commands.
 
-    def __init__(self, day: Day, name: str, root: Path) -> None:
-        self.day, self.name, self.root = day, name, root
+    `day` is a `Day`, or what has its `top`, its `env` and its `in_shell`.
+    """
+
+    def __init__(
+        self,
+        day: Any,
+        name: str,
+        root: Path,
+        bridge: str = "claude-code",
+        session: SessionProcess | None = None,
+    ) -> None:
+        self.day, self.name, self.root, self.bridge = day, name, root, bridge
         self._calls = count(1)
         self.prompt_id = ""
-        self._corpus = CORPUS / "claude-code-2.1.197"
-        self._hook = command(log_in(day.top) / HELPER, "claude-code")
-        self.session = SessionProcess(root, day.env)
+        self._corpus, *_ = sorted(CORPUS.glob(f"{bridge}-*"))  # the oldest has all forms
+        self._hook = command(log_in(day.top) / HELPER, bridge)
+        self.session = session or SessionProcess(root, day.env)
         self.hook("SessionStart-startup")
 
     def stop(self) -> None:
@@ -154,17 +168,21 @@ class Agent:
 
     def run(self, shell: str, stdin: str = "") -> str:
         """Has the process run a command, with the variables that the agent sets for it."""
+        pairs = self.variables().items()
+        exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in pairs)
+        command = f"export {exported}; {self.day.in_shell(shell)}"
+        return self.session.run(command, self.root, stdin)
+
+    def variables(self) -> dict[str, str]:
+        """Returns what the agent sets for what it runs."""
         names = {"AI_AGENT": "claude-code", "CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": self.name}
-        names["CLAUDE_PROJECT_DIR"] = str(self.root)
-        exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in names.items())
-        return self.session.run(f"export {exported}; {shell}", self.root, stdin)
+        return {**names, "CLAUDE_PROJECT_DIR": str(self.root)}
 
     def hook(self, form: str, **members: Any) -> None:
         """Fires a hook with the input of the real one, and with these members."""
         sent = json.loads((self._corpus / f"{form}.json").read_text())
         sent |= {"session_id": self.name, "cwd": str(self.root)}
-        if "prompt_id" in sent:
-            sent["prompt_id"] = self.prompt_id
+        sent |= dict.fromkeys(sent.keys() & {"prompt_id", "turn_id"}, self.prompt_id)
         assert self.run(self._hook, json.dumps(sent | members)) == ""
 
     def asked(self, text: str) -> "Agent":

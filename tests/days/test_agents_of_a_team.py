@@ -8,12 +8,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, Ended, is_three_lines
-from tests.days.people import Agent, Day, Person
+from tests.days.people import Day, Person
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.trace.agents.firing import clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
@@ -33,13 +32,6 @@ def price(order):
 def discount(member):
     return 0
 """
-
-
-class Hosted(Agent):
-    """An agent on a machine, whose commands and hooks run under its host name."""
-
-    def run(self, shell: str, stdin: str = "") -> str:
-        return super().run(shlex.join(self.day.on_host("sh", "-c", shell)), stdin)
 
 
 class Machine(Day):
@@ -75,14 +67,8 @@ class Machine(Day):
         self.done(*words, stdin=f"{PASSWORD}\n")
         return self("hook", "join", server.url)
 
-    @contextmanager
-    def agent(self, name: str, root: Path | None = None) -> Iterator[Agent]:
-        agent = Hosted(self, name, root or self.top)
-        try:
-            yield agent
-            agent.hook("SessionEnd-other")
-        finally:
-            agent.stop()
+    def in_shell(self, words: str) -> str:
+        return shlex.join(self.on_host("sh", "-c", words))
 
     def why(self, line: int) -> str:
         return " ".join(self.done("why", f"shop.py:{line}").out.split())

@@ -14,7 +14,7 @@ SEEN = {
     "thence hook install claude-code": "next: ",
     "thence hook install git": "post-commit",
     "thence hook past": "imported: 0 sessions",
-    "thence why README.md:1": "unknown",
+    "thence why README.md:1": "next: let the agent commit",
     "thence sim run negotiation": "completed: 5 turns",
     "thence why agent/south/claim": "In turn 5 agent/south/claim went from 16 to 15",
     "thence serve --open": "http://127.0.0.1:",

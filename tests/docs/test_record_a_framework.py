@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.docs.test_examples import FRAMEWORKS, examples
+from tests.trace.frameworks.recording import pinned
 
 ROOT = Path(__file__).parents[2]
 TEXT = FRAMEWORKS.read_text("utf-8")
-# the common one first
-LOCKS = sorted(ROOT.glob("requirements-frameworks*.lock"), key=lambda path: len(path.name))
-LOCK = "".join(path.read_text("utf-8") for path in LOCKS)
 PACKAGES = {
     "pydantic-ai": "pydantic-ai-slim",
     "openai-agents": "openai-agents",
@@ -23,12 +21,6 @@ PACKAGES = {
     "Celery": "celery",
 }
 INSTRUMENTATION = re.compile(r"`((?:openinference|opentelemetry)-instrumentation-[\w-]+)` \((\S+) ")
-
-
-def pinned(package):
-    match = re.search(rf"^{re.escape(package)}==(\S+)", LOCK, re.MULTILINE)
-    assert match, package
-    return match[1]
 
 
 def test_rows_have_the_versions_that_are_run():

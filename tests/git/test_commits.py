@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,20 +87,14 @@ def test_the_first_commit_of_a_repository_can_be_ours(tmp_path: Path) -> None:
     assert status(path) == "A  mine"
 
 
-def test_what_the_user_wrote_into_a_file_is_committed_and_named(path: Path) -> None:
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_what_the_user_wrote_into_a_file_is_committed_with_what_is_changed(path, is_staged):
     write(path, {PLAN: "plan\nof the user\n"})
+    if is_staged:
+        git(path, "add", PLAN)
     changes = {PLAN: lambda data: (data or b"").replace(b"plan", b"Plan")}
-    made = commit_files(repository(path), changes, "Plan")
-    assert made is not None
+    assert commit_files(repository(path), changes, "Plan") is not None
     assert content(path, PLAN) == b"Plan\nof the user\n"
-
-
-def test_what_the_user_has_staged_of_a_file_is_committed_with_what_is_added_to_it(path):
-    write(path, {PLAN: "plan\nof the user\n"})
-    git(path, "add", PLAN)
-    made = make(path, text="plan\nof the user\n")
-    assert made is not None
-    assert content(path, PLAN) == b"plan\nof the user\nmore\n"
     assert status(path) == ""
 
 
@@ -232,12 +227,8 @@ def test_commits_of_ours_go_on_beside_a_storm_of_the_users_git_add(path: Path) -
         name = f"kitty-specs/001-a/tasks/WP{number:02}.md"
         commit_files(repository(path), {name: lambda data: b"made\n"}, f"Add {number}")
 
-    with adding(path) as refused:
-        threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    with adding(path) as refused, ThreadPoolExecutor(12) as pool:
+        list(pool.map(one, range(12)))
     assert not [each for each in refused if "index.lock" not in each]
     names = git(path, "ls-tree", "--name-only", "HEAD", "kitty-specs/001-a/tasks/").splitlines()
     assert len(names) == 12
@@ -249,6 +240,7 @@ BEGUN = {
     "cherry-pick": "git cherry-pick other",
     "revert": "git commit -qam later --allow-empty; git revert --no-edit other",
     "rebase": "git rebase other",
+    "rebase by patches": "git rebase --apply other",
     "am": "git format-patch --stdout -1 other | git am",
     "bisect": "git bisect start",
     "detached": "git checkout --quiet --detach",
@@ -266,7 +258,8 @@ def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, name: s
     with pytest.raises(GitFailed) as caught:
         make(path)
     assert caught.value.recoverable
-    assert name in caught.value.cause
+    told = {"detached": "HEAD is detached"}.get(name, f"a {name.split()[0]} is under way there")
+    assert caught.value.cause == told
     assert git(path, "rev-parse", "HEAD") == head
     assert files <= {*(path / ".git").iterdir()}
     assert (path / NEW).read_bytes() == b"WP01\n"

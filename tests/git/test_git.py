@@ -26,6 +26,7 @@ def test_variables_of_a_hook_lead_nowhere_and_who_the_user_is_stays(tmp_path, mo
     there = make_repository(tmp_path / "there")
     for name, value in {
         "GIT_DIR": there / ".git",
+        "GIT_COMMON_DIR": there / ".git",
         "GIT_WORK_TREE": there,
         "GIT_INDEX_FILE": there / ".git/index",
         "GIT_OBJECT_DIRECTORY": there / ".git/objects",

@@ -264,6 +264,20 @@ def test_commit_that_is_stated_after_a_revert_has_brought_the_package_in_its_own
     assert landing(folder, code, stated).reverts == (git(folder, "rev-parse", "HEAD"),)
 
 
+def test_picture_that_came_in_two_commits_and_went_in_one_is_reverted(folder):
+    before = commit(folder, {"image": "\0 begin"}, "A picture")
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"image": "\0 draft"}, "A draft")
+    commit(folder, {"image": "\0 final"}, "The final one")
+    code = code_of(folder, base=before)
+    git(folder, "checkout", "--quiet", "main")
+    commit(folder, {"other.py": "more\n"}, "Something else")
+    last = rebased(folder, "work")
+    assert landing(folder, code) == Landing(Landed("patches", last))
+    undone = commit(folder, {"image": "\0 begin"}, "As it was")
+    assert landing(folder, code).reverts == (undone,)
+
+
 def test_two_thousand_commits_of_the_target_are_looked_through(folder):
     code = code_of(folder, package(folder))
     brought = squashed(folder, "work")

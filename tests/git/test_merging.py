@@ -77,6 +77,7 @@ def test_target_that_is_checked_out_gets_files_beside_the_user_s_work(tmp_path):
     write(top, {"mine": "2\n", "new": "1\n", "a/kept": "2\n", "untracked": "1\n"})
     git(top, "add", "mine", "new")
     write(top, {"mine": "3\n"})
+    (top / "README.md").unlink()
     before = patches(top), git(top, "status", "--porcelain")
     merge(repository(top), "main", list(THREE))
     assert (patches(top), git(top, "status", "--porcelain")) == before
@@ -108,16 +109,6 @@ def test_target_that_moves_again_and_again_is_told_as_passing(tmp_path, monkeypa
     assert caught.value.recoverable
     assert subjects(top, "main") == ["Theirs", "Theirs", "Begin"]
     assert not left_of(top)
-
-
-def test_what_is_merged_already_is_not_merged_again(tmp_path):
-    top = project(tmp_path / "top", THREE)
-    merge(repository(top), "main", ["wp1"])
-    merged = merge(repository(top), "main", list(THREE))
-    assert [step.status for step in merged.steps] == ["merged", "clean", "clean"]
-    assert len(subjects(top, "main")) == 4
-    again = merge(repository(top), "main", list(THREE))
-    assert (again.begin, again.end, again.conflict) == (merged.end, merged.end, None)
 
 
 def test_plan_tells_all_and_changes_nothing(tmp_path):

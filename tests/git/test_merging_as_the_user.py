@@ -87,14 +87,6 @@ def test_rule_that_protects_a_branch_which_is_nowhere_checked_out_is_told(tmp_pa
     assert not left_of(top)
 
 
-def test_dirty_files_are_in_the_way_only_if_the_merge_changes_them(top):
-    write(top, {"mine": "dirty\n", "a/kept": "dirty\n", "untracked": "mine\n"})
-    (top / "README.md").unlink()
-    before = git(top, "status", "--porcelain")
-    merge(repository(top), "main", NAMES)
-    assert git(top, "status", "--porcelain") == before
-
-
 def test_sparse_checkout_stays_sparse(top):
     git(top, "sparse-checkout", "set", "a")
     assert not (top / "other/file").exists()

@@ -1,7 +1,6 @@
 """What is found out of a repository, in every shape that people keep one in."""
 
 import threading
-from pathlib import Path
 
 import pytest
 from tests.git.repositories import branches, commit, git, make_repository
@@ -13,7 +12,6 @@ from thence.git.repository import (
     git_dir_of,
     is_ancestor,
     list_worktrees,
-    operation_under_way,
     repository,
     tip,
 )
@@ -74,43 +72,6 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     (only,) = list_worktrees(repo)
     assert (only.path, only.head, only.branch) == (tmp_path, None, "main")
     assert current_branch(repo) == "main"
-
-
-def two_that_differ(path: Path) -> Path:
-    top = make_repository(path, {"a": "one\n"})
-    git(top, "branch", "side")
-    commit(top, {"a": "two\n"})
-    git(top, "checkout", "--quiet", "side")
-    commit(top, {"a": "three\n"})
-    return top
-
-
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        (("merge", "main"), "merge"),
-        (("rebase", "main"), "rebase"),
-        (("rebase", "--apply", "main"), "rebase"),
-        (("cherry-pick", "main"), "cherry-pick"),
-        (("revert", "--no-edit", "side~1"), "revert"),
-        (("bisect", "start", "side", "side~1"), "bisect"),
-    ],
-)
-@pytest.mark.parametrize("is_linked", [False, True])
-def test_operation_of_the_user_is_seen_until_it_ends(tmp_path, command, name, is_linked):
-    top = two_that_differ(tmp_path / "top")
-    if name == "revert":
-        commit(top, {"a": "four\n"})
-    if is_linked:
-        git(top, "checkout", "--quiet", "main")
-        git(top, "worktree", "add", "--quiet", tmp_path / "side", "side")
-        top = tmp_path / "side"
-    repo = repository(top)
-    assert operation_under_way(repo.git_dir) is None
-    git(top, *command, check=False)
-    assert operation_under_way(repo.git_dir) == name
-    git(top, command[0], "reset" if name == "bisect" else "--abort")
-    assert operation_under_way(repo.git_dir) is None
 
 
 @pytest.mark.parametrize("listed", [list_worktrees, lambda repo: refs_of(repo).trees])

@@ -4,8 +4,9 @@ import pytest
 
 from thence.git.rows import Change, Hunk, changes_in, follow, standing_of
 
-CALL = b"total = add(price, tax)"
-OTHER = b"name = strip(text)"
+CALL = "total = add(price, tax)"
+WRAPPED = "total = add(\n  price,\n  tax,\n)"
+HELPER = "def helper():\n    return one"
 
 
 def hunk(removed="", added="", kept=""):
@@ -20,10 +21,14 @@ def standing(own, *changes):
     return found
 
 
-PUT = [hunk(added="total = add(price, tax)")]
-BACK = [hunk(removed="total = add(price, tax)")]
+PUT = [hunk(added=CALL)]
+BACK = [hunk(removed=CALL)]
 MOVED = [*BACK, *PUT]
-BLOCK = hunk(added="def helper():\n    return one", kept="def helper():\n    return one")
+BLOCK = [hunk(added=HELPER, kept=HELPER)]
+ONE, TWO = hunk(added="one = 1"), hunk(added="two = 2")
+BOTH = [hunk(added="one = 1\ntwo = 2")]
+INDENTED = [hunk("one = 1", "  one = 1")]
+BLOB = [hunk(added="\0# 12")]
 
 
 @pytest.mark.promise("L15")
@@ -33,59 +38,28 @@ BLOCK = hunk(added="def helper():\n    return one", kept="def helper():\n    ret
         (PUT, [PUT, BACK], ["1"]),
         (PUT, [PUT, BACK, PUT], None),
         (PUT, [PUT, MOVED], None),
-        (PUT, [PUT, [hunk(*["total = add(price, tax)", "  total=add( price, tax )"])]], None),
+        (PUT, [PUT, [hunk(CALL, "  total=add( price, tax )")]], None),
         (PUT, [], None),
         # an edit of a row is the package's, and its end is seen
-        (PUT, [PUT, [hunk("total = add(price, tax)", "total = add(price, vat)")]], None),
-        (
-            PUT,
-            [
-                PUT,
-                [hunk("total = add(price, tax)", "total = add(\n  price,\n  tax,\n)")],
-                [hunk("total = add(\n  price,\n  tax,\n)")],
-            ],
-            ["2"],
-        ),
+        (PUT, [PUT, [hunk(CALL, "total = add(price, vat)")]], None),
+        (PUT, [PUT, [hunk(CALL, WRAPPED)], [hunk(WRAPPED)]], ["2"]),
         # new text that is more like somebody else's row is not the package's
-        (
-            PUT,
-            [
-                PUT,
-                [hunk("total = add(price, tax)\nname = strip(text)", "name = strip(text, 2)")],
-            ],
-            ["1"],
-        ),
+        (PUT, [PUT, [hunk(f"{CALL}\nname = strip(text)", "name = strip(text, 2)")]], ["1"]),
         # two of its commits, taken out by two
-        (
-            [hunk(added="one = 1"), hunk(added="two = 2")],
-            [[hunk(added="one = 1\ntwo = 2")], [hunk("one = 1")], [hunk("two = 2")]],
-            ["2", "1"],
-        ),
-        ([hunk(added="one = 1"), hunk(added="two = 2")], [PUT, [hunk(added="one = 1")]], None),
+        ([ONE, TWO], [BOTH, [hunk("one = 1")], [hunk("two = 2")]], ["2", "1"]),
+        ([ONE, TWO], [PUT, [ONE]], None),
         # a deletion is there while the row stays away, and an edit of the row is no deletion
         (BACK, [BACK, PUT], ["1"]),
-        (BACK, [BACK, [hunk(added="total = add(price, tax)\nnew = text")]], None),
-        (BACK, [BACK, PUT, [hunk("total = add(price, tax)", "total = add(price, tax);")]], ["1"]),
+        (BACK, [BACK, [hunk(added=f"{CALL}\nnew = text")]], None),
+        (BACK, [BACK, PUT, [hunk(CALL, f"{CALL};")]], ["1"]),
         # an indent alone
-        ([hunk("one = 1", "  one = 1")], [[hunk("one = 1", "  one = 1")]], None),
-        (
-            [hunk("one = 1", "  one = 1")],
-            [[hunk("one = 1", "  one = 1")], [hunk("  one = 1\na", "one = 1\nb = 2")]],
-            ["1"],
-        ),
+        (INDENTED, [INDENTED], None),
+        (INDENTED, [INDENTED, [hunk("  one = 1\na", "one = 1\nb = 2")]], ["1"]),
         # an equal text comes again only alone
-        ([BLOCK], [[BLOCK], [hunk("def helper():\n    return one")], [BLOCK]], None),
-        (
-            [BLOCK],
-            [
-                [BLOCK],
-                [hunk("def helper():\n    return one")],
-                [hunk(added="def helper():\n    return one\nmore = 1")],
-            ],
-            ["1"],
-        ),
+        (BLOCK, [BLOCK, [hunk(HELPER)], BLOCK], None),
+        (BLOCK, [BLOCK, [hunk(HELPER)], [hunk(added=f"{HELPER}\nmore = 1")]], ["1"]),
         # files without text, and modes
-        ([hunk(added="\0blob 12")], [[hunk(added="\0blob 12")], [hunk("\0blob 12")]], ["1"]),
+        (BLOB, [BLOB, [hunk("\0# 12")]], ["1"]),
     ],
 )
 def test_rows_stand_or_are_gone(own, changes, reverts):
@@ -121,7 +95,7 @@ Binary files bin and bin differ
     assert first.hunks == [
         Hunk([], [b"\0mode 100755 a b c"]),
         Hunk([], [b"-- x", b"diff --git x x"], []),
-        Hunk([b"\0blob 1234"], [b"\0blob 5678"]),
+        Hunk([b"\0# 1234"], [b"\0# 5678"]),
     ]
     assert (second.commit, second.parent, second.hunks) == ("2222", "1111", [])
     assert [*changes_in(b"")] == []

@@ -28,15 +28,6 @@ def repo(tmp_path) -> Repository:
     return repository(make_repository(tmp_path / "Das Projekt ö", files))
 
 
-def test_branch_and_folder_are_made(repo):
-    worktree = made(repo)
-    assert worktree.is_new
-    assert worktree.head == branches(repo)[NAME] == branches(repo)["main"]
-    assert (worktree.path / "a/b").read_text() == "1\n"
-    assert git(worktree.path, "status", "--porcelain") == ""
-    assert not git(repo.top, "config", "--get-regexp", "branch", check=False)
-
-
 def test_branch_in_the_way_is_named_with_what_renames_it(repo):
     git(repo.top, "branch", f"{NAME}/old")
     with pytest.raises(GitFailed) as caught:

@@ -11,22 +11,22 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 MANY_PARAMETERS: dict[str, tuple[int, str]] = {
     "src/thence/core/query/filter.py:Filter.of": (9, "P1: the keys of query and each filter"),
     "src/thence/log/open.py:Log.append": (9, "P1: what a program says of an event"),
-    "src/thence/log/open.py:open_log": (11, "P1 and P6: the keywords of thence.open"),
+    "src/thence/log/open.py:open_log": (10, "P1 and P6: the keywords of thence.open"),
     "src/thence/sim/run/run.py:SimulationOrchestrator.__init__": (23, "O1: the keywords of a run"),
 }
 
 # room: private functions with one caller, and calls with a starred value; a count may only fall
 OF_ONE_CALLER: dict[str, int] = {
-    "cli": 63,
-    "core": 19,
+    "cli": 60,
+    "core": 15,
     "files": 0,
     "git": 8,
-    "log": 73,
+    "log": 68,
     "otel": 3,
-    "server": 78,
+    "server": 76,
     "sim": 77,
     "sync": 19,
-    "trace": 51,
+    "trace": 46,
     "work": 47,
 }
 STARRED: dict[str, int] = {
@@ -40,14 +40,14 @@ STARRED: dict[str, int] = {
 
 # room: (lines, files) of src today, and where it is to end
 WEIGHTS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "cli": ((10363, 50), (10400, 50)),
-    "core": ((6495, 31), (6500, 32)),
+    "cli": ((10370, 50), (10400, 50)),
+    "core": ((6299, 30), (6500, 32)),
     "git": ((3073, 14), (3400, 14)),
-    "log": ((12965, 52), (13300, 52)),
-    "server": ((9829, 52), (11400, 50)),
-    "sim": ((13797, 58), (13900, 58)),
-    "sync": ((3091, 13), (3100, 14)),
+    "log": ((12983, 52), (13300, 52)),
+    "server": ((9729, 50), (11400, 50)),
+    "sim": ((13759, 58), (13900, 58)),
+    "sync": ((3087, 13), (3100, 14)),
     "thence": ((996, 7), (1000, 8)),
-    "trace": ((7571, 28), (7800, 35)),
-    "work": ((9475, 45), (9500, 46)),
+    "trace": ((7417, 28), (7800, 35)),
+    "work": ((9494, 45), (9500, 46)),
 }

@@ -6,64 +6,23 @@ reached under a name that these functions were given by it; each stands here wit
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path, PurePath
 
 from tests.house.tree import Module, modules, parsed
 
 DOOR = "src/thence/git/files.py"
 OS_CALLS = {
-    "access",
-    "chmod",
-    "exists",
-    "fwalk",
-    "isdir",
-    "isfile",
-    "islink",
-    "lexists",
-    "link",
-    "listdir",
-    "lstat",
-    "makedirs",
-    "mkdir",
-    "open",
-    "readlink",
-    "remove",
-    "rename",
-    "replace",
-    "rmdir",
-    "scandir",
-    "stat",
-    "symlink",
-    "truncate",
-    "unlink",
-    "utime",
-    "walk",
+    *("access", "chmod", "exists", "fwalk", "isdir", "isfile", "islink", "lexists", "link"),
+    *("listdir", "lstat", "makedirs", "mkdir", "open", "readlink", "remove", "rename", "replace"),
+    *("rmdir", "scandir", "stat", "symlink", "truncate", "unlink", "utime", "walk"),
 }
-PATH_METHODS = {
-    "chmod",
-    "exists",
-    "glob",
-    "hardlink_to",
-    "is_dir",
-    "is_file",
-    "is_symlink",
-    "iterdir",
-    "lstat",
-    "mkdir",
-    "open",
-    "read_bytes",
-    "read_text",
-    "readlink",
-    "rename",
-    "rglob",
-    "rmdir",
-    "samefile",
-    "stat",
-    "symlink_to",
-    "touch",
-    "unlink",
-    "write_bytes",
-    "write_text",
+# what other objects have too, and what reaches no file
+_NO_CALLS = {
+    *("absolute", "copy", "cwd", "expanduser", "from_uri", "group", "home", "info", "move"),
+    *("owner", "replace", "resolve", "walk"),
 }
+_OF_PATHS = {*dir(Path)} - {*dir(PurePath)} - _NO_CALLS
+PATH_METHODS = {name for name in _OF_PATHS if not name.startswith("_")}
 THE_LAYER = {"files", "_files", "_tree"}
 _HOME = "the home, in the git folder"
 _NOTES = "notes and locks in the git folder"
@@ -84,7 +43,7 @@ OF_THE_USER = {
     "journal/shared_view.py:forget": _HOME,
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/package_task.py": _HOME,
-    "project/project_id.py:add_random_id": "a file that the layer has opened",
+    "project/project_id.py:random_id": _NOTES,
     "project/project.py:Project.is_begun": _HOME,
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_project_in": "a home in the git folder",

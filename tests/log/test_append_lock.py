@@ -17,15 +17,17 @@ def test_holder_is_named_when_the_wait_ends_and_nothing_was_appended(tmp_path):
     pid = holder.stdout.readline().strip()
     before = (tmp_path / "events.jsonl").read_bytes()
     with pytest.raises(LogBusy) as caught:
-        log.append("second", timeout_s=0.05)
+        log.append_many([{"event_type": "second"}] * 2, timeout_s=0.05)
     busy = caught.value
     assert (busy.place, busy.recoverable) == (str(tmp_path), True)
     assert busy.cause == f"process {pid} has held the append lock for 0.05 s"
     assert busy.hint == "wait for that process or end it, then try again"
     assert (tmp_path / "events.jsonl").read_bytes() == before
     holder.communicate("\n")
-    assert log.append("third").seq == 3  # behind the notice that one append was refused
-    assert [event.event_type for event in log.read()] == ["first", "log.write_failed", "third"]
+    assert log.append("third").seq == 3  # behind the notice of what was refused
+    _, notice, third = log.read()
+    assert (notice.event_type, notice.payload["count"]) == ("log.write_failed", 2)
+    assert third.event_type == "third"
 
 
 @pytest.mark.promise("W9")

@@ -280,25 +280,3 @@ def test_conditions_stand_at_the_last_event_of_those_they_came_with():
     pair = condition._replace(span=2)
     assert conditions_of(queued, 0) == {2: pair, 4: condition}
     assert conditions_of(queued, 3) == {5: pair, 7: condition}
-
-
-def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
-    one, two, three = numbered(3)
-    first, flush, last = AppendFuture((one, two)), AppendFuture(), AppendFuture((three, one))
-    refused, broken = (ThenceError(name, code="append_failed") for name in ("refused", "broken"))
-    answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
-    assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
-        ([b"1", b"2"], broken),
-        ([], broken),
-        ([b"4"], broken),
-    ]
-    with raises_code("append_failed", match="broken") as caught:
-        flush.result()
-    assert caught.value is not broken  # others of the batch share it
-    answer([first], [b"1", refused], None)
-    with raises_code("append_failed", match="refused"):
-        first.result()
-    answer([first], [b"1", b"2"], None)
-    assert first.result() == [b"1", b"2"]
-    assert first.wait(WAIT_S)
-    assert not AppendFuture((one,)).wait(0.01)

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 from tests.disks import Scripted
-from tests.events import event_of
 from tests.log.committers import (
     Reports,
     StartedThreads,
@@ -14,11 +13,8 @@ from tests.log.committers import (
     until,
     waiting,
 )
-from tests.log.errors import raised
 from tests.log.faults import WAIT_S, FillingDisk
-from tests.log.processes import lines
 
-from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, AppendLock
 from thence.log.write.batch import AppendFuture
 
@@ -145,28 +141,6 @@ def lock_of(folder):
     return lock, holder
 
 
-def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
-    disk.gate.set()
-    committer = committer_of(tmp_path, disk)
-    committer.append([made("zeroth")], WAIT_S)
-    for append, name, timeout_s in (
-        (lambda: committer.append([made()], 0.01), "first", "0.01 s"),
-        (lambda: committer.append([made(), made()], 0.02), "second", "0.02 s"),
-    ):
-        lock, holder = lock_of(tmp_path)
-        error = raised(append)
-        assert (error.kind, error.place) == (LogBusy, str(tmp_path))
-        assert holder in error.cause
-        assert timeout_s in error.cause
-        lock.release()
-        committer.append([made(name)], WAIT_S)
-    notice = "log.write_failed"
-    assert types(tmp_path) == ["zeroth", notice, "first", notice, "second"]
-    counts = [event_of(line).payload.get("count") for line in lines(tmp_path)]
-    assert counts == [None, 1, None, 2, None]
-    assert committer.close(WAIT_S)
-
-
 def test_thread_waits_for_the_lock(tmp_path):
     disk, reports = Scripted(), Reports()
     committer = committer_of(tmp_path, disk, reports)
@@ -182,23 +156,4 @@ def test_thread_waits_for_the_lock(tmp_path):
     assert item.wait(WAIT_S)
     assert types(tmp_path) == ["zeroth", "first"]
     assert reports.words == []
-    assert committer.close(WAIT_S)
-
-
-def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
-    committer = committer_of(tmp_path, disk)
-    committer.put(made("first"))
-    assert disk.arrived.wait(WAIT_S)
-    with pytest.raises(OutcomeUnknown) as caught:
-        committer.append([made("second")], 0.01)
-    assert not committer.waiters
-    with pytest.raises(OutcomeUnknown) as again:
-        caught.value.resume()
-    for error in (caught.value, again.value):
-        assert "0.01 s" in error.cause
-        assert "2 queued" in error.cause
-    disk.gate.set()
-    committer.append((), WAIT_S)
-    (line,) = caught.value.resume()
-    assert line == lines(tmp_path)[1] + b"\n"
     assert committer.close(WAIT_S)

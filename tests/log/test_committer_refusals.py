@@ -1,13 +1,10 @@
 """A batch that the disk breaks: what is written, told, kept, tried again, lost, and the count."""
 
 import errno
-from functools import partial
 from threading import Thread
 
 import pytest
 from tests.codes import raises_code
-from tests.disks import Scripted
-from tests.events import drafted, new_id
 from tests.log.committers import (
     Reports,
     committer_of,
@@ -15,18 +12,15 @@ from tests.log.committers import (
     types,
     until,
 )
-from tests.log.errors import raised, said
+from tests.log.errors import said
 from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
-from thence.core.vocabulary import PLAIN
-from thence.errors import LogFull, OutcomeUnknown, ThenceError
-from thence.log.files.disk import OS_DISK, DiskError
-from thence.log.read import reader
+from thence.errors import LogFull, OutcomeUnknown
+from thence.log.files.disk import DiskError
 from thence.log.write.batch import AppendFuture
-from thence.log.write.committer import with_retry
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -232,20 +226,6 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
     assert committer.queued == 0
 
 
-def test_sync_that_fails_for_a_while_loses_nothing(tmp_path, opened):
-    disk = FillingDisk()
-    committer, reports = opened(disk)
-    queue(committer, *map(made, "abc"))
-    disk.syncs_left = 1
-    disk.gate.set()
-    reports.wait_for("unsynced")
-    disk.syncs_left = None
-    committer.append((), WAIT_S)
-    assert committer.close(WAIT_S)
-    assert len(reports.all("unsynced")) == 1
-    assert types(tmp_path) == ["first", "a", "b", "c", "log.segment_suspect"]
-
-
 def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
     disk = FillingDisk()
     committer, reports = opened(disk)
@@ -262,25 +242,6 @@ def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_pa
     assert late.error.code == "append_failed"
     assert reports.all("refused") == reports.all("lost") == []
     assert committer.close(WAIT_S)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_events_in_a_segment_that_another_set_aside_are_written_again(tmp_path, count):
-    def overtaken():
-        path = tmp_path / "events.jsonl"
-        path.rename(tmp_path / "events_2026-11-20_07-13-05-000000.jsonl")
-        path.write_bytes(b"")
-        raise DiskError(errno.EIO, "device error")
-
-    disk = Scripted()
-    committer = committer_of(tmp_path, disk)
-    committer.append([made("first")], WAIT_S)
-    drafts = list(map(made, "ab"[:count]))
-    disk.once("sync_data", overtaken)
-    written = committer.append(drafts, WAIT_S)
-    current = (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)
-    assert written == [line for line in current if b"segment_suspect" not in line]
-    committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -300,29 +261,3 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     assert disk.count("open_read") == 0
     assert len(lines(tmp_path)) == 4 + (not waits)
     assert committer.close(WAIT_S)
-
-
-def unknown(resume=None):
-    made = OutcomeUnknown("could not confirm", place="here", cause="that", hint="try")
-    made.resume = resume
-    return made
-
-
-append_failed = partial(ThenceError, code="append_failed")
-
-
-def lines_in(folder):
-    return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
-
-
-def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
-    disk = Scripted(write=DiskError(errno.EIO, "device error"))
-    drafts = [drafted(new_id(), "noted", {})]
-    retriable = with_retry(unknown(), committer_of(tmp_path, disk), drafts, list)
-    kind, _, place, *_ = raised(retriable.retry)
-    assert (kind, place) == (OutcomeUnknown, str(tmp_path))
-    with pytest.raises(OutcomeUnknown) as caught:
-        retriable.retry()
-    disk.error.clear()
-    (line,) = caught.value.retry()
-    assert lines_in(tmp_path) == [line]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import count
 
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, stamped
@@ -108,84 +109,45 @@ def test_region_that_a_notice_behind_it_tells_of_is_not_told_again(folder):
     assert [region.offset for region in found_in(folder)] == [len(own(1))]
 
 
-def notice(kind, facts, node_id=NODE):
-    return event_of(stamped(drafted("01A", f"log.{kind}", {"payload": facts}), 5, 5, node_id))
-
-
-def region(offset=100, size=20, file=CURRENT):
-    return {"file": file, "offset": offset, "bytes": size}
-
-
-def told_by(*events, own=(NODE,), file=CURRENT, offset=10_000, older=None):
-    record = DamageRecord(PLAIN, own)
-    for event in events:
-        record.add(event, file, offset, older)
-    return record
-
-
-def test_several_regions_of_a_segment_are_told_side_by_side():
-    record = told_by(notice("torn", region(100, 20)), notice("torn", region(300, 5)))
-    assert record.holds(CURRENT, 300, 5)
-    assert record.holds(CURRENT, 100, 20)
-    assert not record.holds(CURRENT, 200, 1)
-    assert not record.holds(CURRENT, 100, 205)
-
-
-def test_only_what_this_log_wrote_itself_is_believed():
-    strange = notice("torn", region(), OTHER_NODE)
-    assert not told_by(strange).holds(CURRENT, 100, 20)
-    foreign = event_of(b'{"event_id":"x","event_type":"log.torn","payload":{"file":"events.jsonl",'
-                       b'"offset":100,"bytes":20}}')  # fmt: skip
-    assert foreign.is_foreign
-    assert not told_by(foreign).holds(CURRENT, 100, 20)
-    assert not told_by(foreign, own=()).holds(CURRENT, 100, 20)
-    assert told_by(strange, own=(NODE, OTHER_NODE)).holds(CURRENT, 100, 20)
-    # nobody knows who wrote here
-    assert told_by(strange, own=()).holds(CURRENT, 100, 20)
+HERE = {"file": CURRENT, "offset": 100, "bytes": 20}
+FURTHER = {"file": CURRENT, "offset": 300, "bytes": 5}
+ANEW = {**FURTHER, "rewritten": True}
+BEHIND = (CURRENT, 10_000, None)
 
 
 @pytest.mark.parametrize(
-    "facts",
+    ("told", "place", "held", "lacking"),
     [
-        {"file": CURRENT, "offset": 100},
-        {"file": CURRENT, "bytes": 20},
-        {"offset": 100, "bytes": 20},
-        {"file": 7, "offset": 100, "bytes": 20},
-        {"file": CURRENT, "offset": "100", "bytes": 20},
-        {"file": CURRENT, "offset": 100, "bytes": True},
-        {"file": CURRENT, "offset": 100.0, "bytes": 20},
+        ([HERE, FURTHER], BEHIND, [(CURRENT, 300, 5)], [(CURRENT, 200, 1), (CURRENT, 100, 205)]),
+        # what is current to a notice is the segment it stands in, or the one before
+        ([HERE], (NEWER, 120, OLDER), [(NEWER, 100, 20)], [(OLDER, 100, 20)]),
+        ([HERE], (NEWER, 119, OLDER), [(OLDER, 100, 20)], [(NEWER, 100, 20)]),
+        ([HERE], (NEWER, 0, None), [(NEWER, 100, 20)], []),
+        # a segment that was written anew has what was recorded then and later
+        ([HERE, ANEW], BEHIND, [(CURRENT, 300, 5)], [(CURRENT, 100, 20)]),
+        ([HERE, ANEW], (NEWER, 10_000, None), [(NEWER, 300, 5)], [(NEWER, 100, 20)]),
+        ([HERE, ANEW, HERE], BEHIND, [(CURRENT, 100, 20)], []),
+        ([HERE, {**ANEW, "file": OLDER}], BEHIND, [(CURRENT, 100, 20)], []),
+        # without a place there is no region
+        ([{"file": CURRENT, "offset": 100}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{"file": CURRENT, "bytes": 20}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{"offset": 100, "bytes": 20}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{**HERE, "file": 7}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{**HERE, "offset": "100"}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{**HERE, "bytes": True}], BEHIND, [], [(CURRENT, 100, 1)]),
+        ([{**HERE, "offset": 100.0}], BEHIND, [], [(CURRENT, 100, 1)]),
     ],
+    ids=count(),
 )
-def test_region_without_a_place_is_none(facts):
-    record = told_by(notice("torn", facts))
-    assert not record.holds(CURRENT, 100, 1)
-
-
-def test_current_segment_of_a_notice_is_the_one_it_stands_in_or_the_one_before():
-    within = told_by(notice("torn", region(100, 20)), file=NEWER, offset=120, older=OLDER)
-    assert within.holds(NEWER, 100, 20)
-    assert not within.holds(OLDER, 100, 20)
-    before = told_by(notice("torn", region(100, 20)), file=NEWER, offset=119, older=OLDER)
-    assert before.holds(OLDER, 100, 20)
-    assert not before.holds(NEWER, 100, 20)
-    nothing_before = told_by(notice("torn", region(100, 20)), file=NEWER, offset=0)
-    assert nothing_before.holds(NEWER, 100, 20)
-
-
-def test_segment_written_anew_has_the_regions_that_its_notice_records_alone():
-    first = notice("torn", region())
-    anew = notice("torn", {**region(300, 5), "rewritten": True})
-    record = told_by(first, anew)
-    assert record.holds(CURRENT, 300, 5)
-    assert not record.holds(CURRENT, 100, 20)
-    assert told_by(first, anew, first).holds(CURRENT, 100, 20)
-    other = notice("torn", {**region(300, 5, OLDER), "rewritten": True})
-    assert told_by(first, other).holds(CURRENT, 100, 20)
-    # under the name that it has by now
-    record = DamageRecord(PLAIN, (NODE,))
-    record.add(first, NEWER, 10_000, None)
-    record.add(anew, NEWER, 10_000, None)
-    assert not record.holds(NEWER, 100, 20)
+def test_regions_are_those_that_notices_tell_of(told, place, held, lacking):
+    record, unknown = DamageRecord(PLAIN, (NODE,)), DamageRecord(PLAIN, ())
+    for facts in told:
+        record.add(event_of(notice_line("torn", facts, 5)), *place)
+        unknown.add(event_of(notice_line("torn", facts, 5, OTHER_NODE)), *place)
+    for region in held:  # where nobody knows who wrote the log, any node's are believed
+        assert record.holds(*region)
+        assert unknown.holds(*region)
+    assert not any(record.holds(*region) for region in lacking)
 
 
 def test_page_of_zeros_inside_is_told_once_and_no_number_there_is_lost(tmp_path):
@@ -226,12 +188,8 @@ def test_first_event_of_all_is_told_when_it_is_torn(tmp_path, left):
     assert told(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("newlines", "reason"),
-    [(1, "stray_bytes"), (2, "stray_bytes")],
-    ids=["before an event", "between two"],
-)
-def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newlines, reason):
+@pytest.mark.parametrize("newlines", [1, 2], ids=["before an event", "between two"])
+def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newlines):
     lines = filled(tmp_path).splitlines(keepends=True)
     start, length = sum(map(len, lines[:20])), len(lines[20])  # with its own newline
     if newlines == 2:
@@ -241,7 +199,7 @@ def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newline
         appended(tmp_path)
         unclean(tmp_path)
     (facts,) = told(tmp_path, "torn")
-    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, reason)
+    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, "stray_bytes")
     checked = thence.open(tmp_path).verify()
     assert [finding.code for finding in checked.findings] == ["torn", "torn"]
     assert checked.ok

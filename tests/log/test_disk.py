@@ -52,22 +52,6 @@ def test_descriptors_are_not_inherited_by_programs(tmp_path):
         OS_DISK.close(descriptor)
 
 
-@pytest.fixture
-def no_umask():
-    before = os.umask(0)
-    yield
-    os.umask(before)
-
-
-@pytest.mark.usefixtures("no_umask")
-def test_new_files_may_be_read_and_written_by_all_whom_the_umask_lets(tmp_path):
-    descriptors = [OS_DISK.open_append(tmp_path / "a"), OS_DISK.open_lock(tmp_path / "b")]
-    OS_DISK.write_new(tmp_path / "c", b"x")
-    for descriptor in descriptors:
-        OS_DISK.close(descriptor)
-    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o666] * 3
-
-
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
 def test_what_is_no_file_is_refused_at_once_by_its_path(tmp_path, kind):
     path = tmp_path / "it"
@@ -88,17 +72,6 @@ def test_file_is_read_whole_whatever_its_size(tmp_path, size):
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
     assert OS_DISK.read_whole(tmp_path / "a") == data
-
-
-def test_access_of_a_file_is_given_to_another(tmp_path):
-    for name, mode in (("a", 0o640), ("b", 0o600)):
-        (tmp_path / name).touch()
-        (tmp_path / name).chmod(mode)
-    source, target = (OS_DISK.open_read(tmp_path / name) for name in "ab")
-    OS_DISK.copy_access(source, target)
-    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o640
-    for descriptor in (source, target):
-        OS_DISK.close(descriptor)
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 9, 40])

@@ -21,7 +21,6 @@ from thence.log.files.disk import OS_DISK, AppendLock, DiskError, machine_id
 from thence.log.files.identity import (
     EARLIER_MAX,
     Identity,
-    Own,
     identify,
     is_own,
     known_node_id,
@@ -44,7 +43,7 @@ def test_log_says_what_it_is_and_who_writes_it(tmp_path):
     assert said.keys() - {"generation"} == {"node_id", "machine_id", "inode"}
     assert len(said["node_id"]) == 12
     assert int(said["node_id"], 16) >= 0
-    assert said["inode"] == identity.stat().st_ino
+    assert (said["inode"], said["machine_id"]) == (identity.stat().st_ino, machine_id())
     assert known_node_id(OS_DISK, tmp_path) == said["node_id"]
 
 
@@ -244,20 +243,6 @@ def flags(own):
     return [own.is_new, own.is_copy]
 
 
-def test_first_opening_makes_a_node_and_the_next_goes_on_under_it(folder):
-    assert (is_own(OS_DISK, folder), known_node_id(OS_DISK, folder)) == (None, "")
-    assert known_node_ids(OS_DISK, folder) == frozenset()
-    first = identify(OS_DISK, folder)
-    assert flags(first) == [True, False]
-    assert (first.identity.earlier, first.identity.reason, first.previous_node) == ((), "", "")
-    assert first.identity.machine_id == machine_id()
-    assert first.identity.inode == page_of(folder).stat().st_ino
-    again = identify(OS_DISK, folder)
-    assert again.identity == first.identity
-    assert flags(again) == [False, False]
-    assert is_own(OS_DISK, folder) is True
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -289,10 +274,3 @@ def test_nodes_before_are_kept_up_to_the_limit_the_newest_last(folder):
     own = identify(OS_DISK, folder)
     assert own.identity.earlier == (*earlier[1:], told.node_id)
     assert len(own.identity.earlier) == EARLIER_MAX == 1_000
-
-
-def test_own_says_who_came_before_only_when_it_has_changed():
-    identity = Identity("new", "", 1, earlier=("first", "second"))
-    assert Own(identity, True).previous_node == "second"
-    assert Own(identity, False).previous_node == ""
-    assert Own(Identity("new", "", 1), True).previous_node == ""

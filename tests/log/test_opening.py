@@ -18,15 +18,15 @@ from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
 from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.open import Log, LogSettings
-from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
+from thence.log.read.opening import known_info, opened_vocabulary
 
 
 def test_names_above_a_new_log_are_on_the_device_before_it_is_there():
     disk = SimulatedDisk()
-    disk.make_folder(Path("/there"))  # by another process that has not synced it yet
-    folders = [Path("/there"), Path("/new/logs/one")]
-    for folder in folders:
-        opened_vocabulary(disk, folder, None, create=True)
+    folders = [Path("/new/logs/one"), Path("/there")]
+    opened_vocabulary(disk, folders[0], None, create=True)
+    disk.make_folder(folders[1])  # by another process that has not synced it yet
+    opened_vocabulary(disk, folders[1], None, create=True)
     left = SimulatedDisk(worst(disk.moment()))
     assert [left.names(folder / ".thence") for folder in folders] == [["log.json"]] * 2
 
@@ -175,36 +175,19 @@ def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, 
     ("on_full", "queue_size", "file_size"),
     [("wait", 1, 1), ("block", 0, 1), ("drop", 1, 0), ("block", -1, -1)],
 )
-def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size):
+def test_bounds_that_no_log_can_have_make_none(tmp_path, on_full, queue_size, file_size):
+    bounds = {"on_full": on_full, "max_queue_size": queue_size, "max_file_size": file_size}
     with pytest.raises(InvalidEvent, match="at least 1, on_full block or drop"):
-        checked_bounds(Path("/a"), on_full, queue_size, file_size)
+        thence.open(tmp_path / "new", **bounds)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("on_full", ["block", "drop"])
 def test_smallest_bounds_are_taken(tmp_path, on_full):
-    checked_bounds(tmp_path, on_full, 1, 1)
     with Log(
         tmp_path, PLAIN, LogSettings(max_queue_size=1, max_file_size=1, on_full=on_full)
     ) as log:
         assert [log.append("t").seq for _ in range(3)] == [1, 2, 3]
-
-
-def test_names_are_synced_one_by_one_from_the_outermost_before_anything_lies_in_them(tmp_path):
-    disk, calls = Scripted(), []
-    disk.before["make_folder"] = lambda folder: calls.append(("make", folder))
-    disk.before["sync_folder"] = lambda folder: calls.append(("sync", folder))
-    a, b = tmp_path / "a", tmp_path / "a/b"
-    make_durable(disk, b)
-    assert calls == [
-        ("sync", tmp_path.parent),
-        ("make", a),
-        ("sync", tmp_path),
-        ("make", b),
-        ("sync", a),
-    ]
-    calls.clear()
-    make_durable(disk, b)
-    assert calls == [("sync", a)]
 
 
 def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):

@@ -10,7 +10,7 @@ from threading import Event as Signal
 import pytest
 from tests.codes import raises_code
 from tests.crash.crash_states import Crashes, worst
-from tests.crash.images import Image as SimulatedImage
+from tests.crash.images import settled
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.disks import FULL, Scripted
 from tests.events import OTHER_NODE, line_of
@@ -417,11 +417,7 @@ def test_prune_that_is_killed_at_any_call_leaves_a_sound_log(archive):
     events, moments = prepared(archive)
     told = 0
     for moment in moments:
-        files = {number: versions[-1] for number, versions in moment.files.items()}
-        folders = {
-            path: (number, folder.names) for path, (number, folder) in moment.folders.items()
-        }
-        told += judged(SimulatedImage(files, folders), events, archive)
+        told += judged(settled(moment), events, archive)
     assert 0 < told < len(moments)
 
 

@@ -55,12 +55,3 @@ def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
         numbers = [event.payload["n"] for event in log.read() if event.event_type == KIND]
         assert numbers == [0, 1, 2, 3, 4, 5]
         assert log.verify().ok
-
-
-def test_small_events_touch_no_other_file(tmp_path):
-    disk = Scripted()
-    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
-        log.append(KIND, {"n": 0})
-        disk.calls.clear()
-        log.append(KIND, {"n": 1})
-        assert disk.order("write", "sync_data") == ["write", "sync_data"]

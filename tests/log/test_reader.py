@@ -25,7 +25,7 @@ from thence.log.files.disk import OS_DISK
 from thence.log.log_reader import Reader
 from thence.log.open import Log, LogSettings
 from thence.log.read import reader
-from thence.log.read.reader import Block, durable_event
+from thence.log.read.reader import durable_event
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
 
@@ -195,19 +195,20 @@ def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, ca
     log.close()
 
 
-def test_backwards_the_events_come_once_without_an_index(tmp_path):
+@pytest.mark.parametrize("is_large", [False, True])
+def test_backwards_the_events_come_once(tmp_path, monkeypatch, is_large):
+    monkeypatch.setattr("thence.log.log_reader.INDEXED_BYTES_MIN", 1 if is_large else 10**6)
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
         events = [log.append("t", {"n": n}) for n in range(8)]
         with (tmp_path / "events.jsonl").open("ab") as file:
             file.write(b"bad\n\n" + events[0].line + b"\n" + line_of()[:-1])
         back = list(log.backwards())
         assert list(tmp_path.glob("events_*.jsonl"))
-    assert back == [events[0], *events[:0:-1]]
+    assert back == ([events[0], *events[:0:-1]] if is_large else events[::-1])
     assert list(Reader(OS_DISK, tmp_path / "gone", PLAIN).backwards()) == []
 
 
 CURRENT = "events.jsonl"
-OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
 
 
 def stand(folder, *lines, name=CURRENT):
@@ -220,15 +221,6 @@ def own(seq, node_id=NODE):
 
 def lines_read(folder):
     return [event.line + b"\n" for event in read(folder)]
-
-
-def test_blocks_of_one_segment_begin_where_they_are_asked_to(tmp_path):
-    stand(tmp_path, b"first\n", b"second\n", b"rest", name=OLDEST)
-    path = tmp_path / OLDEST
-    rest = Block(OLDEST, 13, b"rest", False, 4)
-    assert list(reader.blocks_of(OS_DISK, path)) == [Block(OLDEST, 0, b"first\nsecond"), rest]
-    assert list(reader.blocks_of(OS_DISK, path, 6)) == [Block(OLDEST, 6, b"second"), rest]
-    assert list(reader.blocks_of(OS_DISK, path, 17)) == []
 
 
 def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
@@ -262,21 +254,11 @@ def durable(folder, event_id, disk=OS_DISK):
     return durable_event(disk, folder, PLAIN, event_id)
 
 
-def test_event_is_found_in_any_segment(tmp_path):
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=800)) as log:
-        events = [log.append("t", {"n": n}) for n in range(12)]
-    assert len(list(tmp_path.glob("*.jsonl"))) >= 3
-    for event in events:
-        assert durable(tmp_path, event.event_id) == event
-    for folder, event_id in ((tmp_path, "0" * 26), (tmp_path / "gone", events[0].event_id)):
-        with pytest.raises(EventNotFound):
-            durable(folder, event_id)
-
-
 def test_event_of_another_process_is_synced(tmp_path):
     line = line_of()
     foreign = b'{"event_id":"x y","a":1}\n'
-    (tmp_path / "events.jsonl").write_bytes(line + foreign + line_of()[:-1])
+    effect = line_of(causes=[event_of(line).event_id])
+    (tmp_path / "events.jsonl").write_bytes(line + foreign + effect + line_of()[:-1])
     disk = Scripted()
     assert durable(tmp_path, event_of(line).event_id, disk) == event_of(line)
     assert disk.order("sync_data") == ["sync_data"]
@@ -291,16 +273,6 @@ def test_unfinished_and_damaged_lines_are_not_found(tmp_path):
         with pytest.raises(EventNotFound):
             durable(tmp_path, line[13:39].decode())
     assert durable(tmp_path, whole[13:39].decode()) == event_of(whole)
-
-
-def test_rotation_while_looking_hides_nothing(tmp_path):
-    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=100))
-    event = log.append("t")
-
-    disk = Scripted()
-    disk.once("open_read", lambda: [log.append("t"), log.append("t")])
-    assert durable(tmp_path, event.event_id, disk) == event
-    log.close()
 
 
 @pytest.mark.parametrize("call", ["open_read", "names", "read_at", "file_id", "close"])

@@ -1,32 +1,26 @@
-"""Files of a log that are deleted, replaced, or not what their names say; names of no folder."""
+"""Files of a log that may not be read, and names that name no folder."""
 
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.installed import thence as command
-from tests.log.damaged import append_after, current, made
 
 import thence
 from thence.errors import NotALog
 from thence.sim import EventWriter
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return made(tmp_path / "log")
-
-
-def test_right_to_read_taken_away_is_told_by_every_command(folder):
-    current(folder).chmod(0)
-    try:
-        for words in (["verify"], ["log"], ["append", "note"]):
-            ended = command(*words, "--log", "log", cwd=folder.parent, obeys_permissions=True)
-            assert ended.code == 1
-            assert is_three_lines(ended.err)
-    finally:
-        current(folder).chmod(0o644)
-    append_after(folder)
+def test_right_to_read_taken_away_is_told_by_every_command(tmp_path):
+    with thence.open(tmp_path / "log") as log:
+        log.append("mine")
+    log.current_file.chmod(0)
+    for words in (["verify"], ["log"], ["append", "note"]):
+        ended = command(*words, "--log", "log", cwd=tmp_path, obeys_permissions=True)
+        assert ended.code == 1
+        assert is_three_lines(ended.err)
+    log.current_file.chmod(0o644)
+    assert thence.open(tmp_path / "log").append("note").seq == 2
 
 
 NO_NAMES = ["", "\0x", "a\0b", "\ud800"]

@@ -3,7 +3,6 @@
 import errno
 import os
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.log.processes import WAIT_S, descriptors, in_child, started
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
-from thence.log.files.disk import OS_DISK, AppendLock, DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.sessions import RECORD_BYTES, WriterSession, session_records
 from thence.log.open import Log, LogSettings
 
@@ -26,18 +25,6 @@ def files(folder):
 
 def open_sessions(folder):
     return descriptors(folder / ".thence/open")
-
-
-@contextmanager
-def held_lock(folder):
-    """Hold the append lock, so that nothing is written."""
-    log_lock = AppendLock(OS_DISK, folder / ".thence/lock")
-    log_lock.acquire()
-    try:
-        yield
-    finally:
-        log_lock.release()
-        log_lock.close()
 
 
 def test_file_is_there_from_the_first_emit_or_append_to_the_close(tmp_path):
@@ -54,19 +41,6 @@ def test_file_is_there_from_the_first_emit_or_append_to_the_close(tmp_path):
     with thence.open(tmp_path) as log:
         log.append("t")
         assert len(files(tmp_path)) == 1
-
-
-def test_queue_is_marked_while_it_may_hold_events_and_no_longer(tmp_path):
-    with thence.open(tmp_path) as log:
-        for count in (1, 3, 700):
-            with held_lock(tmp_path):
-                for _ in range(count):
-                    log.emit("t")
-                assert session_of(tmp_path).has_queue
-            log.flush()
-            assert not session_of(tmp_path).has_queue
-        log.append("t")
-        assert not session_of(tmp_path).has_queue
 
 
 def test_event_that_is_queued_while_the_queue_is_drained_marks_it_again(tmp_path):

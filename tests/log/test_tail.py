@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import shutil
 from itertools import count
 
@@ -17,18 +16,16 @@ from tests.crash.traces import log_of, opened
 from tests.disks import BROKEN, Scripted
 from tests.events import NODE, OTHER_NODE, line_of, new_id
 from tests.log.errors import said
-from tests.log.faults import ShortDisk
 from tests.log.kills import closed_at
-from tests.log.processes import descriptors, lines
+from tests.log.processes import lines
 from tests.tiers import examples
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown
-from thence.log.files.disk import OS_DISK, READ_BYTES, DiskError
+from thence.log.files.disk import OS_DISK, DiskError
 from thence.log.files.tail import (
-    copy_aside,
     cut_broken_write,
     last_numbers,
     lines_backwards,
@@ -99,7 +96,8 @@ def test_line_cut_at_any_byte_is_moved_aside_and_told(log):
         b'{"event_id":"x","eve',
         b"hello",
         b"\xff\xfe",
-        b"x" * 600_000,
+        b"t" * 256 * 1024,  # as much as is searched at once
+        b"0123456789abc" * 250_000,  # more than is copied at once
     ],
     ids=[
         "zero",
@@ -110,6 +108,7 @@ def test_line_cut_at_any_byte_is_moved_aside_and_told(log):
         "first bytes",
         "text",
         "no utf-8",
+        "block of text",
         "endless text",
     ],
 )
@@ -293,32 +292,6 @@ def test_line_comes_whole_up_to_the_limit_and_empty_beyond(made_of, lengths):
     assert found == [part if len(part) <= LONG else b"" for part in reversed(parts)]
 
 
-@pytest.mark.parametrize(
-    ("before", "tail", "kept", "is_moved"),
-    [
-        (b"", b"", 0, False),
-        (b"\n", b"", 0, False),
-        (b"", b"torn", 0, True),
-        (b"\n", b"torn", 0, True),
-        (b"x\n", b"t", 0, True),
-        (b"", line_of()[:-1], len(line_of()), False),
-        (b"x" * LONG + b"\n", line_of()[:-1], len(line_of()), False),
-        (b"x" * LONG * 2 + b"\n", line_of()[:-1], len(line_of()), False),
-        (b"\n", b"torn" * LONG, 0, True),
-        (b"", b"t" * 262_145, 0, True),
-    ],
-    ids=count(),
-)
-def test_end_is_set_right_wherever_its_last_newline_stands(made_of, before, tail, kept, is_moved):
-    descriptor, path = made_of(before + tail)
-    size = len(before + tail)
-    assert recover_tail(OS_DISK, descriptor, path, size, PLAIN) is is_moved
-    assert path.read_bytes() == (before + tail + b"\n")[: len(before) + kept]
-    names = OS_DISK.names(path.parent / ".thence/quarantine")
-    aside = [(path.parent / ".thence/quarantine" / name).read_bytes() for name in names]
-    assert aside == ([tail] if is_moved else [])
-
-
 @pytest.mark.parametrize(("length", "kept"), [(LINE_BYTES_MAX - 1, 1), (LINE_BYTES_MAX, 0)])
 def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(made_of, length, kept):
     event = line_of()[:-1]
@@ -328,42 +301,6 @@ def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(made_of, lengt
     ((aside, facts),) = unreported(OS_DISK, path.parent)
     assert (facts["offset"], facts["bytes"]) == (len(event) * kept, length - len(event) * kept)
     assert aside.stat().st_size == facts["bytes"]
-
-
-@pytest.mark.parametrize(
-    ("start", "end"), [(0, 1), (7, 7), (5, 2 * READ_BYTES + 9), (READ_BYTES, 10 * READ_BYTES)]
-)
-def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, start, end):
-    data = random.Random(5).randbytes(3 * READ_BYTES + 11)
-    descriptor, _ = made_of(data)
-    held = descriptors(tmp_path)
-    copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", start, end)
-    (copy,) = (tmp_path / ".thence/quarantine").iterdir()
-    assert copy.read_bytes() == data[start:end]
-    assert descriptors(tmp_path) == held
-
-
-@pytest.mark.parametrize("call", ["write", "sync_data"])
-def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
-    descriptor, _ = made_of(b"abc")
-    held = descriptors(tmp_path)
-    failing = Scripted(**{call: DiskError(errno.EIO, "broken")})
-    with pytest.raises(OSError, match="broken"):
-        copy_aside(failing, descriptor, tmp_path / "events.jsonl", 0, 3)
-    assert list((tmp_path / ".thence/quarantine").iterdir()) == []
-    assert descriptors(tmp_path) == held
-
-
-@pytest.mark.parametrize(
-    ("written", "left"),
-    [(b"a\nb\nhal", b"a\nb\n"), (b"half", b""), (b"a\nb\n", b"a\nb\n"), (b"a\nh", b"a\n")],
-    ids=["two whole", "none whole", "all whole", "one whole"],
-)
-def test_half_a_line_of_a_broken_write_is_cut_behind_the_last_whole_one(made_of, written, left):
-    descriptor, path = made_of(b"before\n" + written)
-    whole = len(left)
-    assert cut_broken_write(OS_DISK, descriptor, path, 7, written + b"and more") == (whole, None)
-    assert path.read_bytes() == b"before\n" + left
 
 
 def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(made_of):

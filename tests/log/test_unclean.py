@@ -215,7 +215,7 @@ def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
         full.error["sync_data"] = DiskError(errno.EIO, "broken")
         for _ in range(5):
             log.emit("t")
-        log.close()
+        log.close(1.0)
         assert log.failed_count == 5
     appended(tmp_path)
     assert told(tmp_path) == []

@@ -43,6 +43,7 @@ def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_wai
         log.flush(timeout_s=0.01)
     again = raised(caught.value.resume)
     assert again[:3] == unknown[:3]
+    assert "0.02 s" in again.cause
     disk.gate.set()
     log.flush()
     third = caught.value.resume()

@@ -1,16 +1,13 @@
 """The end of a log: numbers without a gap, rotation without a loss, broken writes taken back."""
 
 import errno
-import os
-import tempfile
-from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
 from tests.disks import BROKEN, GatedDisk, Scripted, raising
 from tests.log.committers import StartedThreads
 from tests.log.faults import WAIT_S, ShortDisk, SmallDisk, StruckDisk
-from tests.log.processes import descriptors, lines, ran
+from tests.log.processes import descriptors, lines
 
 import thence
 from thence.core.vocabulary import PLAIN
@@ -162,22 +159,6 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
         assert tmp_path in synced
 
 
-@pytest.mark.parametrize("change", ["unlink", "rename", "truncate"])
-def test_file_changed_under_an_opening_never_makes_numbers_repeat(tmp_path, change):
-    path = tmp_path / "events.jsonl"
-    with thence.open(tmp_path) as log:
-        log.append("a")
-        half = path.stat().st_size
-        log.append("b")
-        if change == "unlink":
-            path.unlink()
-        elif change == "rename":
-            path.rename(tmp_path / "events_2026-01-01_00-00-00-000000.jsonl")
-        else:
-            os.truncate(path, half)
-        assert log.append("c").seq == 3
-
-
 def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
     with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         log.append("a")
@@ -190,47 +171,6 @@ def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
         log.append("e")
     assert older_names(OS_DISK, tmp_path)[-1] > "events_2999-01-01_00-00-00-000000.jsonl"
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4, 5]
-
-
-@pytest.mark.promise("P1")
-def test_folder_without_the_right_to_write_is_read_only():
-    if os.getuid():
-        return  # only root can hand a folder to nobody
-    # a pytest that starts meanwhile takes others' rights to its folders
-    with tempfile.TemporaryDirectory() as place:
-        os.chmod(place, 0o755)
-        is_read_only_to_others(Path(place, "log"))
-
-
-def is_read_only_to_others(folder):
-    with thence.open(folder) as log:
-        log.append("a")
-    done = ran(
-        """
-import os, sys
-import thence
-from thence.errors import LogReadOnly
-with thence.open(sys.argv[1]) as whole:  # brings in what nobody may not read
-    whole.verify(), list(whole.read())
-os.setgid(65534); os.setuid(65534)
-log = thence.open(sys.argv[1])
-print([event.event_type for event in log.read()], log.verify().ok)
-try:
-    log.append("b")
-except LogReadOnly as error:
-    print(error)
-try:
-    thence.open(os.path.join(sys.argv[1], "new"))
-except LogReadOnly as error:
-    print(error)
-""",
-        folder,
-    )
-    read, append, made = done.stdout.splitlines()
-    assert read == "['a'] True"
-    assert "could not append to" in append
-    assert "Permission denied" in append
-    assert "Permission denied" in made
 
 
 def test_interrupt_at_the_lock_gives_it_back(tmp_path):

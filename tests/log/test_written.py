@@ -141,17 +141,6 @@ def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
     assert sorted(types(tmp_path)) == sorted(f"{w}{n}" for w in "aw" for n in range(8))
 
 
-def test_failed_sync_of_what_was_written_has_it_written_again_to_the_next_segment(tmp_path):
-    disk, reports = OnceBrokenDisk(), Reports()
-    with opened(tmp_path, disk, reports) as committer:
-        committer.append([made("a")], WAIT_S)
-        disk.failures = 1
-        committer.write([made("b")], WAIT_S)
-        reports.wait_for("suspect")
-        committer.append([made("c")], WAIT_S)
-    assert types(tmp_path) == ["a", "b", "log.segment_suspect", "c"]
-
-
 def test_sync_that_fails_twice_is_told_and_tried_again(tmp_path):
     disk, reports = OnceBrokenDisk(), Reports()
     committer = committer_of(tmp_path, disk, reports)

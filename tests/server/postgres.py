@@ -44,7 +44,7 @@ class Cluster:
         self._is_durable = is_durable
         self._numbers = count()
         self.process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", "data", "-U", "thence", "-E", "UTF8", "--locale=C", "-A", "trust")
+        self._run("initdb", "-ND", "data", "-Uthence", "-EUTF8", "--locale=C", "-Atrust")
 
     def start(self, *settings: str) -> None:
         """Starts it and returns once it answers."""

@@ -5,20 +5,28 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tests.cli.installed import environment
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import ENGINE, written
 
 import thence
 from thence.core.event import Event
-from thence.log.log_reader import INDEXED_BYTES_MIN
 from thence.log.open import open_log
 from thence.sim import Event as SimEvent
-from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
+from thence.sim import (
+    EventWriter,
+    SimulationConfig,
+    SimulationOrchestrator,
+    VerbosityLevel,
+    create_milestone_event,
+)
 
 TYPES = ("ACTION", "DECISION", "STATE", "auction.closed")
-LARGE_EVENTS = 5
 AGENTS = ("ada", "ben", "wéi", None)
 _WRITER = """
 import sys
@@ -74,13 +82,6 @@ def writing(
     return subprocess.Popen(argv, env=environment(), **piped)
 
 
-def make_large(run: Path) -> None:
-    """Extends a run to the size from which on a log is read by an index."""
-    with open_log(run) as replica:
-        for _ in range(LARGE_EVENTS):
-            replica.append("NOTE", {"text": "x" * (INDEXED_BYTES_MIN // LARGE_EVENTS)})
-
-
 def make_index(folder: Path) -> None:
     """Makes the index of a log."""
     with open_log(folder, create=False) as log:
@@ -95,6 +96,18 @@ def make_orders(root: Path, name: str = "orders") -> list[str]:
         failed = log.append("order.failed", {"reason": "no stock"}, caused_by=[placed, paid])
         apart = log.append("note", {"text": "unrelated"}, stream="night")
     return [event.event_id for event in (placed, paid, failed, apart)]
+
+
+def make_village(
+    root: Path, run_id: str, script: Callable[[Any], Any], engine: str = ENGINE, **changes: str
+) -> None:
+    """Plays a run of people whose models answer by a script; the scenario lies beside it."""
+    with Endpoint(script) as endpoint, ThreadPoolExecutor() as threads:
+        scenario = written(root / f".{run_id}", endpoint.base_url, **changes)
+        (scenario.parent / "gifts.py").write_text(engine)
+        config = SimulationConfig.from_file(scenario)
+        run = SimulationOrchestrator(config, output_root=root, run_id=run_id).run
+        threads.submit(run).result()  # beside a browser's event loop
 
 
 def stored(folder: Path) -> list[Event]:

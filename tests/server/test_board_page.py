@@ -8,7 +8,7 @@ import pytest
 from tests.cli.work.projects import SLUG as FEATURE
 from tests.cli.work.projects import TASKS, done, finalized_project
 from tests.git.repositories import commit, git
-from tests.server.runs import make_index, make_orders
+from tests.server.runs import make_orders
 from tests.server.serving import Serving, serving
 from tests.server.test_pages import HOSTILE, page
 from tests.work.project_events import SLUG, Clone, planned
@@ -163,24 +163,13 @@ def test_board_of_a_journal_says_what_git_does_and_has_the_tasks(tmp_path: Path)
         assert "forced past not_landed" in text
 
 
-@pytest.mark.whole
-def test_board_of_any_size_is_drawn_and_what_is_finished_is_folded(tmp_path, server) -> None:
+def test_finished_feature_is_folded_and_a_log_without_a_board_has_none(tmp_path, server) -> None:
     clone = planned(count=2)
     for wp_id in ("WP01", "WP02"):
         clone.move(wp_id, "planned", "done")
-    note = clone.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "x"})
-    folder = write(tmp_path, clone)
-    line = note.line.rstrip(b"\n")
-    with (folder / "events.jsonl").open("ab") as file:
-        for number in range(21_000):
-            other = line.replace(note.event_id.encode(), f"01KA{number:022}".encode())
-            file.write(re.sub(rb',"seq":\d+|,"crc":"[0-9a-f]+"', b"", other) + b"\n")
-    make_index(folder)
+    write(tmp_path, clone)
     html = server.get("/runs/project").text
     assert "<details><summary>1 finished feature</summary>" in html
-
-
-def test_log_without_a_board_has_none(tmp_path: Path, server: Serving) -> None:
     make_orders(tmp_path)
     assert "Board" not in page(server, "/runs/orders").text
 

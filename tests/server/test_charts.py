@@ -76,6 +76,13 @@ def test_sweep_without_a_number_has_no_chart(tmp_path: Path, server: Serving) ->
     assert counted(server, "/runs/fish").all("svg") == []
 
 
+def played(root: Path, scenario: str | Path, *options: object, run_id: str = "run") -> Path:
+    places = ("--output-root", root, "--run-id", run_id)
+    ran = thence("sim", "run", scenario, *places, *options, cwd=root)
+    assert ran.code == 0, ran.err
+    return root / run_id
+
+
 def columns(way: str) -> list[tuple[float, float]]:
     """Left edge and height of each bar."""
     return [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) 20v-([\d.]+)h", way)]
@@ -83,9 +90,7 @@ def columns(way: str) -> list[tuple[float, float]]:
 
 def test_comparison_has_two_strips_of_one_scale_that_part_at_one_place(tmp_path, server) -> None:
     for name, turns in (("a", 10), ("b", 20)):
-        options = ("--run-id", name, "--set", f"simulation.max_turns={turns}")
-        ran = thence("sim", "run", "fishery", "--output-root", ".", *options, cwd=tmp_path)
-        assert ran.code == 0, ran.err
+        played(tmp_path, "fishery", "--set", f"simulation.max_turns={turns}", run_id=name)
     shown = page(server, "/runs/a/diff/b")
     first = shown.all("svg")[0]
     diff = server.get("/simulations/a/diff/b").json()
@@ -154,14 +159,6 @@ def whereabouts(server: Serving, address: str) -> tuple[str, dict[str, set[str]]
     pairs = re.findall(r"<title>(.*?): (.*?)</title>", part)
     names = {place: set(agents.split(", ")) for place, agents in pairs if agents != "no one"}
     return html.unescape(re.findall('<p class="quiet">(.*?)</p>', part)[0]), names
-
-
-def played(root: Path, scenario: str | Path, *options: object) -> Path:
-    ran = thence(
-        "sim", "run", scenario, "--output-root", root, "--run-id", "run", *options, cwd=root
-    )
-    assert ran.code == 0, ran.err
-    return root / "run"
 
 
 SEGREGATION = EXAMPLES / "segregation.yaml"

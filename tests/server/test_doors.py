@@ -23,19 +23,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.promise("Q8")
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "[::2]:80", "", "::1", "0"]
-)
-def test_foreign_hosts_are_refused(shop: Shop, host: str) -> None:
-    for path in ("/health", "/simulations", "/nothing"):
-        answer = shop.server.get(path, headers={"Host": host})
-        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-
-
-@pytest.mark.promise("Q8")
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8377"])
-def test_names_of_this_machine_are_answered(shop: Shop, host: str) -> None:
-    assert shop.server.get("/simulations", headers={"Host": host}).status_code == 200
+def test_names_of_this_machine_are_answered_and_foreign_hosts_are_not(shop: Shop) -> None:
+    foreign = ("evil.example", "127.0.0.1.evil.example", "localhost.evil", "[::2]:80", "", "::1")
+    for host in (*foreign, "0"):
+        for path in ("/health", "/simulations", "/nothing"):
+            answer = shop.server.get(path, headers={"Host": host})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), host
+    for host in ("localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8377"):
+        assert shop.server.get("/simulations", headers={"Host": host}).status_code == 200, host
 
 
 @pytest.mark.promise("Q8", "P5")
@@ -146,7 +141,6 @@ def test_what_is_no_origin_is_refused(root: Path, given: str) -> None:
     assert "origin" in ended.err
 
 
-def test_pages_that_load_scripts_from_elsewhere_are_not_offered(root: Path) -> None:
-    with serving(root) as server:
-        assert server.code("/redoc") == (404, "not_found")
-        assert "swagger" not in server.get("/docs").text
+def test_pages_that_load_scripts_from_elsewhere_are_not_offered(shop: Shop) -> None:
+    assert shop.server.code("/redoc") == (404, "not_found")
+    assert "swagger" not in shop.server.get("/docs").text

@@ -49,7 +49,8 @@ def test_other_methods_are_refused_with_those_that_are_allowed(shop: Shop) -> No
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
         answer = shop.server.client.request(method, EVENTS)
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-        assert answer.headers["allow"] == "GET, HEAD"
+        page = shop.server.client.request(method, "/")
+        assert answer.headers["allow"] == page.headers["allow"] == "GET, HEAD"
 
 
 def test_answers_are_kept_from_guessing_browsers_and_caches(shop: Shop) -> None:
@@ -60,20 +61,7 @@ def test_answers_are_kept_from_guessing_browsers_and_caches(shop: Shop) -> None:
         assert headers["content-type"] == "application/json"
 
 
-ODD = [
-    "\ud800",
-    "\udfff",
-    "\ud83d",
-    "a\udc80b",
-    "\0",
-    "\x7f",
-    "\ufffe",
-    "é",
-    "\u2028",
-    "%",
-    "%zz",
-    "",
-]
+ODD = [*"\ud800\udfff\ud83d\0\x7f\ufffeé\u2028%", "a\udc80b", "%zz", ""]
 
 
 @pytest.mark.promise("Q5")

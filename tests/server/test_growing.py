@@ -63,22 +63,6 @@ def test_bad_lines_are_passed_over_and_told(server: Serving, tmp_path: Path, set
 
 
 @pytest.mark.promise("Q5")
-def test_torn_tail_is_an_event_once_it_is_whole(server: Serving, tmp_path: Path, settled) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    torn = foreign(2)
-    (folder / "events.jsonl").write_bytes(foreign(1) + torn[:-20])
-    settled(folder)
-    path = "/simulations/run/events"
-    assert server.json(path)["total"] == 1
-    assert server.json("/simulations/run")["damaged_lines"] == 1
-    with (folder / "events.jsonl").open("ab") as file:
-        file.write(torn[-20:])
-    assert server.json(path)["total"] == 2
-    assert server.json("/simulations/run")["damaged_lines"] == 0
-
-
-@pytest.mark.promise("Q5")
 def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "events.jsonl").write_bytes(foreign(1, turn_number=2**70, agent_id=7))

@@ -13,10 +13,7 @@ from tests.server.runs import foreign, make_index, make_orders, make_run, writin
 from tests.server.serving import Serving, altered_serving, serving
 from tests.tiers import seed, tenth
 
-from thence.core.query.filter import Filter
-from thence.log.index import arrivals
-from thence.server.logs.root import Logs, Root
-from thence.server.routes.live_events import HEARTBEAT_S, EventCursor, event_id, id_text
+from thence.server.routes.live_events import HEARTBEAT_S, event_id, id_text
 from thence.sim import EventWriter, create_action_event
 
 LIVE = "/simulations/run/events/live"
@@ -119,64 +116,22 @@ def test_client_that_comes_back_again_and_again_misses_nothing_and_hears_nothing
     assert ids == [json.loads(line)["event_id"] for line in arrived(folder)]
 
 
-@pytest.mark.promise("Q9")
-def test_reader_that_stands_still_slows_nobody_and_misses_nothing(server, tmp_path):
-    folder = make_run(tmp_path, "run", count=1)
-    count = 20_001  # more than what waits for a client and what sockets hold
-    with server.client.stream("GET", LIVE) as still:
-        slow = frames(still)
-        ids = [next(slow).id]
-        quick = Listening(server.url, LIVE, count)
-        with writing(folder, count - 1) as writer:
-            quick.join(100)
-            assert writer.wait() == 0
-        assert len(quick.heard) == count
-        ids += [next(slow).id for _ in range(count - 1)]
-    assert ids == quick.ids == [json.loads(line)["event_id"] for line in arrived(folder)]
-
-
-@pytest.mark.promise("Q9")
+@pytest.mark.promise("Q7", "Q9")
 def test_client_that_vanishes_leaves_its_place_to_another(tmp_path: Path, run: Path) -> None:
     alteration = "from thence.server.routes import live_events as it\nit.STREAMS_MAX = 1"
     with altered_serving(tmp_path, alteration) as server:
         with server.client.stream("GET", LIVE) as answer:
             found = frames(answer)
             assert next(found).data == arrived(run)[0]
-            assert server.code(LIVE) == (503, "unavailable")
+            refused = server.get(LIVE)
+            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            assert refused.headers["retry-after"] == "1"
+            assert "1 streams are open already" in refused.json()["message"]
         for address in (LIVE, "/logs/run/growth"):
             until(lambda address=address: server.client.head(address).status_code == 200)
         unknown = {"last_event_id": "none"}  # a refused stream holds no place
         until(lambda: server.code(LIVE, **unknown) == (404, "event_not_found"))
         until(lambda: server.client.head(LIVE).status_code == 200)
-
-
-@pytest.mark.promise("Q9")
-@pytest.mark.parametrize("after", ["the last", 0])
-def test_event_that_arrives_while_a_stream_begins_comes_once(run, monkeypatch, after):
-    events = [create_action_event("run", number, "ada", "move", {}) for number in range(3)]
-    first_after, late = arrivals.after, iter(events)
-
-    def emit_another() -> None:
-        with EventWriter(run, "run", on_full="block") as writer:
-            writer.emit(next(late))
-
-    def after_then_another(index: arrivals.Index, place: str | int | None) -> arrivals.Arrived:
-        arrived = first_after(index, place)
-        emit_another()
-        return arrived
-
-    if after == "the last":
-        emit_another()
-    logs = Logs(Root(run.parent))
-    with logs.using(logs.root.find("run")) as log:
-        monkeypatch.setattr(arrivals, "after", after_then_another)
-        cursor = EventCursor(Filter(), events[0].event_id if after == "the last" else after)
-        frames = b"".join(cursor.read(log).frames for _ in range(2))
-    logs.close()
-    ids = [line[4:].decode() for line in frames.split(b"\n") if line.startswith(b"id: ")]
-    behind = events[1:] if after == "the last" else events
-    assert ids == [event.event_id for event in behind[: len(ids)]]
-    assert ids
 
 
 @pytest.mark.promise("Q9")
@@ -202,21 +157,6 @@ def test_signal_ends_open_streams(server: Serving, run: Path, number: int) -> No
     assert all(listening.is_open.wait(60) for listening in listeners)
     server.process.send_signal(number)  # the listeners would stay for ever
     assert server.process.wait(60) == (130 if number == signal.SIGINT else 0)
-
-
-@pytest.mark.promise("Q9")
-def test_line_that_stands_twice_comes_once(server: Serving, run: Path) -> None:
-    whole = arrived(run)
-    listening = Listening(server.url, LIVE, 2, params={"tail": 0})
-    assert listening.is_open.wait(60)
-    with (run / "events.jsonl").open("ab") as file:
-        for line in (foreign(1), whole[3] + b"\n", foreign(1), whole[-1] + b"\n", foreign(2)):
-            file.write(line)
-            file.flush()
-    listening.join(60)
-    assert listening.ids == ["other-0001", "other-0002"]
-    last = heard(server, LIVE, 1, headers={"Last-Event-ID": "other-0001"})
-    assert [frame.id for frame in last] == ["other-0002"]
 
 
 @pytest.mark.promise("Q9", "Q5")

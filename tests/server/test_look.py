@@ -2,19 +2,17 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.listening import frames
+from tests.server.listening import frames, heard
 from tests.server.runs import foreign, make_index, make_orders, stored
-from tests.server.serving import Serving, serving
+from tests.server.serving import Serving
 
 from thence.core.failures import is_failure
-from thence.sim import Event as SimEvent
-from thence.sim import EventWriter, VerbosityLevel
+from thence.sim import EventWriter, VerbosityLevel, create_state_event
 
 ROUTES = (
     *("look", "overview", "lanes", "tiles", "marks", "bars", "failures"),
@@ -121,23 +119,15 @@ def test_answers_over_1_kb_are_packed_for_who_takes_that(shop: Shop) -> None:
         assert (gzip.decompress(data) if is_packed else data) == plain.content
 
 
-@pytest.fixture
-def grown(tmp_path: Path) -> Iterator[tuple[Path, Serving]]:
-    root = tmp_path / "root"
-    make_orders(root)
-    with serving(root) as server:
-        yield root, server
-
-
-def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Serving]) -> None:
-    root, server = grown
+def test_growth_is_sent_and_goes_on_behind_the_last_frame(tmp_path, server) -> None:
+    make_orders(tmp_path)
     with server.client.stream("GET", "/logs/orders/growth") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert "content-encoding" not in answer.headers
         told = frames(answer)
         first = json.loads(next(told).data)
         assert (first["events"], first["from"]) == (4, 1)
-        with (root / "orders" / "events.jsonl").open("ab") as segment:
+        with (tmp_path / "orders" / "events.jsonl").open("ab") as segment:
             segment.write(foreign(1, begins=True))
             segment.flush()
             mark, data = next(told)
@@ -147,22 +137,18 @@ def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Ser
             segment.flush()
             third = json.loads(next(told).data)
             assert (third["events"], third["from"]) == (6, 5)
-    with server.client.stream(
-        "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
-    ) as answer:
-        assert json.loads(next(frames(answer)).data)["from"] == 5
-    make_index(root / "orders")
-    with server.client.stream(
-        "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
-    ) as answer:
-        anew = json.loads(next(frames(answer)).data)
+    behind = {"headers": {"Last-Event-ID": mark}}
+    (again,) = heard(server, "/logs/orders/growth", 1, **behind)
+    assert json.loads(again.data)["from"] == 5
+    make_index(tmp_path / "orders")
+    (frame,) = heard(server, "/logs/orders/growth", 1, **behind)
+    anew = json.loads(frame.data)
     assert anew["from"] == 1
     assert anew["generation"] != first["generation"]
     assert server.code("/logs/nothing/growth") == (404, "not_found")
 
 
-def test_hostile_lanes_and_odd_logs_have_pictures(tmp_path: Path) -> None:
-    root = tmp_path / "root"
+def test_hostile_lanes_and_odd_logs_have_pictures(tmp_path: Path, server: Serving) -> None:
     odd = [
         foreign(number, event_type=HOSTILE, agent_id=HOSTILE + "x" * (number % 2) * 5_000)
         for number in range(40)
@@ -174,53 +160,41 @@ def test_hostile_lanes_and_odd_logs_have_pictures(tmp_path: Path) -> None:
         ("foreign", b"".join(map(foreign, range(300)))),
         ("hurt", foreign(1) + b"\xff\xfe\n" + b'{"no":"event"}\n' + foreign(2) + foreign(3)[:-30]),
     ):
-        (root / name).mkdir(parents=True)
-        (root / name / "events.jsonl").write_bytes(data)
-    with serving(root) as server:
-        for name, count in (("odd", 40), ("empty", 0), ("one", 1), ("foreign", 300), ("hurt", 2)):
-            assert server.json(f"/logs/{name}/look")["events"] == count
-            rows = server.json(f"/logs/{name}/lanes")["lanes"]
-            assert sum(row[2] for row in rows) == count
-            lanes = ",".join(str(row[0]) for row in rows)
-            for axis in ("order", "turn", "time"):
-                told = server.json(f"/logs/{name}/overview", axis=axis)
-                assert sum(told["counts"][2::3]) in (count, 0)
-            told = server.json(f"/logs/{name}/tiles", level=2, lanes=lanes)
-            assert sum(sum(flat[2::3]) for flat in told["lanes"].values()) == count
-            assert len(server.json(f"/logs/{name}/marks")["marks"]) == 4 * count
-            for route in ROUTES:
-                assert server.get(f"/logs/{name}/{route}").status_code == 200, (name, route)
-        assert {len(row[1]) for row in server.json("/logs/odd/lanes")["lanes"]} == {
-            len(f"agent/{HOSTILE}"),
-            200,
-        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_bytes(data)
+    for name, count in (("odd", 40), ("empty", 0), ("one", 1), ("foreign", 300), ("hurt", 2)):
+        assert server.json(f"/logs/{name}/look")["events"] == count
+        rows = server.json(f"/logs/{name}/lanes")["lanes"]
+        assert sum(row[2] for row in rows) == count
+        lanes = ",".join(str(row[0]) for row in rows)
+        for axis in ("order", "turn", "time"):
+            told = server.json(f"/logs/{name}/overview", axis=axis)
+            assert sum(told["counts"][2::3]) in (count, 0)
+        told = server.json(f"/logs/{name}/tiles", level=2, lanes=lanes)
+        assert sum(sum(flat[2::3]) for flat in told["lanes"].values()) == count
+        assert len(server.json(f"/logs/{name}/marks")["marks"]) == 4 * count
+        for route in ROUTES:
+            assert server.get(f"/logs/{name}/{route}").status_code == 200, (name, route)
+    assert {len(row[1]) for row in server.json("/logs/odd/lanes")["lanes"]} == {
+        len(f"agent/{HOSTILE}"),
+        200,
+    }
 
 
-def test_series_of_a_variable_by_lane(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    with EventWriter(root / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
+def test_series_of_a_variable_by_lane(tmp_path: Path, server: Serving) -> None:
+    with EventWriter(tmp_path / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
         for turn in range(6):
             for agent in range(203 if turn == 5 else 3):
-                details = {"scope": f"agent/a{agent}", "variable_name": "money"}
-                values = {"old_value": 0, "new_value": 10 * turn + agent}
-                event: Any = SimEvent(
-                    event_type="STATE", simulation_id="run", turn_number=turn,
-                    details={**details, **values},
-                )  # fmt: skip
-                assert writer.emit(event)
-                other = {**details, "variable_name": "name", "old_value": "", "new_value": "x"}
-                event = SimEvent(
-                    event_type="STATE", simulation_id="run", turn_number=turn, details=other
-                )
-                assert writer.emit(event)
-    with serving(root) as server:
-        told = server.json("/logs/run/series", variable="money")
-        assert (told["every"], len(told["lanes"])) == (1, 200)
-        names = {name: told["lanes"][lane] for lane, name in told["names"].items()}
-        assert names["agent/a2"][0::3] == [0, 1, 2, 3, 4, 5]
-        assert names["agent/a2"][1::3] == [2, 12, 22, 32, 42, 52]
-        events = stored(root / "run")
-        for arrival, value in zip(names["agent/a1"][2::3], names["agent/a1"][1::3], strict=True):
-            assert events[arrival - 1].payload["new_value"] == value
-        assert server.json("/logs/run/series", variable="name")["lanes"] == {}
-        assert server.json("/logs/run/series", variable="nothing")["lanes"] == {}
+                scope, value = f"agent/a{agent}", 10 * turn + agent
+                writer.emit(create_state_event("run", turn, "money", 0, value, scope))
+                writer.emit(create_state_event("run", turn, "name", "", "x", scope))
+    told = server.json("/logs/run/series", variable="money")
+    assert (told["every"], len(told["lanes"])) == (1, 200)
+    names = {name: told["lanes"][lane] for lane, name in told["names"].items()}
+    assert names["agent/a2"][0::3] == [0, 1, 2, 3, 4, 5]
+    assert names["agent/a2"][1::3] == [2, 12, 22, 32, 42, 52]
+    events = stored(tmp_path / "run")
+    for arrival, value in zip(names["agent/a1"][2::3], names["agent/a1"][1::3], strict=True):
+        assert events[arrival - 1].payload["new_value"] == value
+    assert server.json("/logs/run/series", variable="name")["lanes"] == {}
+    assert server.json("/logs/run/series", variable="nothing")["lanes"] == {}

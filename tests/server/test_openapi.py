@@ -1,8 +1,7 @@
-"""The OpenAPI document, played against the server by a tool that has only it; the schemas."""
+"""The OpenAPI document, played against the server by a tool that has only it."""
 
 import random
 
-import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -18,9 +17,6 @@ from schemathesis.specs.openapi.checks import (
 from tests.server.conftest import Shop
 from tests.server.runs import stored
 from tests.tiers import examples
-
-from thence.sim import schemas
-from thence.work import events
 
 CHECKS = [
     not_a_server_error,
@@ -114,16 +110,3 @@ def test_bounds_of_numbers_in_the_document_are_the_bounds(shop: Shop) -> None:
         *("limit", "offset", "turn_start", "turn_end", "depth", "tail"),
         *("from", "to", "level", "tile", "after", "before", "lane", "at"),
     }
-
-
-@pytest.mark.promise("E2")
-def test_schemas_of_all_event_types_of_both_hosts_are_given(shop: Shop) -> None:
-    told = shop.server.json("/schemas")
-    assert set(told) == {"sim", "work"}
-    assert told["sim"] == {kind: schemas.schema(kind) for kind in schemas.EVENT_TYPES}
-    assert told["work"] == {kind: events.schema(kind) for kind in events.EVENT_TYPES}
-    rules = jsonschema_rs.Draft202012Validator(told["sim"]["MILESTONE"])
-    page = shop.server.json("/simulations/first/events", event_types="MILESTONE")
-    assert page["events"]
-    assert all(rules.is_valid(event["details"]) for event in page["events"])
-    assert not rules.is_valid({"milestone_type": "never"})

@@ -123,6 +123,7 @@ def test_what_is_no_span_is_refused_and_other_signals_are_not_sent_again(tmp_pat
             assert post(server, b"", PROTOBUF, path)[0] == 200
         assert post(server, b"{}", "text/plain")[0] == 415
         assert post(server, b"{", JSON)[0] == post(server, b"\xff", PROTOBUF)[0] == 400
+        assert post(server, b"{}", **{"Content-Encoding": "br"})[0] == 415
         assert post(server, b"x", **{"Content-Encoding": "gzip"})[0] == 400
         bomb = gzip.compress(bytes(70 * 1024 * 1024))
         assert post(server, bomb, **{"Content-Encoding": "gzip"})[0] == 413

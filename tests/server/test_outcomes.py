@@ -30,20 +30,9 @@ def test_run_is_running_until_its_writer_ends_or_is_killed(tmp_path, end, status
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"going\n"
         with serving(root) as server:
-
-            def told() -> set[str]:
-                assert f">{expected}<" in server.get("/").text
-                assert f">{expected}<" in server.get("/runs/run").text
-                listed = thence("sim", "list", "--json", cwd=tmp_path).json["runs"]
-                (entry,) = server.json("/simulations")["simulations"]
-                whole = server.json("/simulations/run")
-                return {listed[0]["status"], entry["status"], whole["status"]}
-
-            expected = "running"
-            assert told() == {"running"}
+            assert told_by_all(root, server, "run") == {"running"}
             end(writer)
-            expected = status
-            assert told() == {status}
+            assert told_by_all(root, server, "run") == {status}
 
 
 def told_by_all(root: Path, server: Serving, run: str) -> set[str]:
@@ -53,6 +42,8 @@ def told_by_all(root: Path, server: Serving, run: str) -> set[str]:
     entries = {entry["id"]: entry["status"] for entry in server.json("/simulations")["simulations"]}
     shown = thence("sim", "show", root / run, "--json", cwd=root).json
     whole = server.json(f"/simulations/{run}")
+    for address in ("/", f"/runs/{run}"):
+        assert f">{listed[run]}<" in server.get(address).text
     return {listed[run], entries[run], shown["status"], whole["status"]}
 
 

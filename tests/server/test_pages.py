@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -18,6 +17,7 @@ import thence
 from thence.core.markup import visible
 from thence.core.new_event import HostEvent
 from thence.core.redaction import redacted
+from thence.documents import documents
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
 POLICY = (
@@ -193,14 +193,7 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path, server) -
     assert "Model, answergive 5Named causes" in text
 
 
-@pytest.mark.parametrize(
-    ("members", "words"),
-    [
-        ("caused_by", "asked by"),
-        ("inferred_causes", "the only call that asked for pay(order 881)"),
-    ],
-)
-def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(tmp_path, members, words, server):
+def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(tmp_path, server):
     model = {"span_id": "1", "attributes": {"gen_ai.operation.name": "chat", "llm.model_name": "m"}}
     tool = {"span_id": "2", "attributes": {"tool.name": "pay", "input.value": '{"order": 881}'}}
     with thence.open(tmp_path / "agent") as log:
@@ -209,11 +202,11 @@ def test_event_in_a_tool_tells_the_model_call_that_asked_for_it(tmp_path, member
         (pay,) = log.append_many([HostEvent("pay.begun", tool, begins=True)])
         sent = log.append("sent", caused_by=pay)
         alone = log.append("alone")
-        late: dict[str, Any] = {members: (asked.event_id,)}
-        log.append_many([HostEvent("pay.ended", tool, ends=pay.event_id, **late)])
+        late = {"ends": pay.event_id, "inferred_causes": (asked.event_id,)}
+        log.append_many([HostEvent("pay.ended", tool, **late)])
     found = page(server, f"/runs/agent/events/{sent.event_id}")
     assert "asked" not in page(server, f"/runs/agent/events/{alone.event_id}").text
-    assert f"{words}: m was asked" in found.text
+    assert "the only call that asked for pay(order 881): m was asked" in found.text
     assert f"/runs/agent/events/{asked.event_id}" in found.links
 
 
@@ -232,25 +225,13 @@ def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop)
 
 @pytest.mark.promise("Q5")
 def test_errors_are_pages(shop: Shop) -> None:
-    for address in (
-        "/runs/none",
-        "/runs/first/events/none",
-        "/runs/",
-        "/runs/first/other",
-        "/runs",
-    ):
-        found = page(shop.server, address, 404)
+    for rest in ("/none", "/first/events/none", "/", "/first/other", ""):
+        found = page(shop.server, f"/runs{rest}", 404)
         assert "Not found" in found.text
         assert "openapi" not in found.text, "a person has no use for that"
         assert "/" in found.links
-    for wrong in (
-        "turn=abc",
-        "where=x+or+y",
-        "colour=red",
-        "order=odd",
-        "since=now",
-        "cursor=x",
-    ):
+    wrongs = ("turn=abc", "where=x+or+y", "colour=red", "order=odd", "since=now", "cursor=x")
+    for wrong in wrongs:
         found = page(shop.server, f"/runs/first?{wrong}", 422)
         assert [each for _, each in found.elements if each.get("role") == "alert"]
     for odd in ("..", "%2e%2e", "a%00", "%ff", "x" * 300):
@@ -283,7 +264,7 @@ def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path, server)
     assert [link for link in list(walk(server)) if "a%2Fb" in link]
 
 
-def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) -> None:
+def test_page_without_a_token_says_what_to_do_and_has_script_and_style_alone(tmp_path) -> None:
     make_run(tmp_path, "secret-run", count=2)
     with serving(tmp_path, "--token", "s3cret") as server:
         for address in ("/", "/runs", "/runs/secret-run"):
@@ -291,6 +272,16 @@ def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) 
             assert "secret-run" not in found.text
             assert "All runs and logs" not in found.text, "a link to what needs the token too"
             assert "?token=" in found.text
+        linked = re.findall(r'(?:href|src)="(/static/[^"]+)"', server.get("/").text)
+        assert {"look.js", "style.css", "tiles.js"} <= {one.rpartition("/")[2] for one in linked}
+        for address in linked:
+            answer = server.get(address)
+            assert answer.status_code == 200, address
+            assert "immutable" in answer.headers["cache-control"]
+        folder = linked[0].rpartition("/")[0]
+        for missing in ("../layout.py", "%2e%2e/layout.py", "layout.py", ""):
+            assert server.get(f"{folder}/{missing}").status_code in (401, 404)
+        assert server.get("/static/0123456789abcdef/style.css").status_code == 404
         assert server.get("/", params={"token": "s3cret"}).status_code == 303
         assert "/runs/secret-run" in page(server, "/").links
 
@@ -366,19 +357,36 @@ def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
     assert "redacted for good" not in text
 
 
-def test_script_and_style_stand_under_a_digest_and_need_no_token(tmp_path: Path) -> None:
-    make_run(tmp_path, "run", count=3)
-    with serving(tmp_path, "--token", "secret") as server:
-        refused = server.get("/")
-        assert refused.status_code == 401
-        linked = [*re.findall(r'href="(/static/[^"]+)"', refused.text)]
-        linked += re.findall(r'src="(/static/[^"]+)"', refused.text)
-        assert {"look.js", "style.css", "tiles.js"} <= {one.rpartition("/")[2] for one in linked}
-        for address in linked:
-            answer = server.get(address)
-            assert answer.status_code == 200, address
-            assert "immutable" in answer.headers["cache-control"]
-        folder = linked[0].rpartition("/")[0]
-        for missing in ("../layout.py", "%2e%2e/layout.py", "layout.py", ""):
-            assert server.get(f"{folder}/{missing}").status_code in (401, 404)
-        assert server.get("/static/0123456789abcdef/style.css").status_code == 404
+def test_documents_are_listed_by_their_titles(shop: Shop) -> None:
+    listed = shop.server.get("/docs").text
+    for name, file in documents().items():
+        title = file.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        assert f'<a href="/docs/{name}">' in listed
+        assert title.split("`")[0].split("'")[0].split('"')[0] in listed
+    assert '<a href="/docs">' in shop.server.get("/").text
+
+
+def test_links_of_documents_lead_to_pages_and_headings_and_to_no_file(shop: Shop) -> None:
+    pages = {name: shop.server.get(f"/docs/{name}") for name in documents()}
+    assert {page.status_code for page in pages.values()} == {200}
+    ids = {name: set(re.findall(r' id="([^"]+)"', page.text)) for name, page in pages.items()}
+    links = [
+        (name, link)
+        for name, page in pages.items()
+        for link in re.findall(r'<a href="((?:/docs/|#)[^"]*)"', page.text)
+    ]
+    assert len(links) > 200
+    wrong = []
+    for name, link in links:
+        target, _, anchor = link.partition("#")
+        of = target.removeprefix("/docs/") or name
+        if of not in pages or (anchor and anchor not in ids[of]):
+            wrong.append((name, link))
+    assert wrong == []
+    absent = re.compile(r'href="[^"/#][^":]*"|<picture|<img')
+    assert [name for name, page in pages.items() if absent.search(page.text)] == []
+
+
+@pytest.mark.parametrize("name", ["findngs", "..%2Fapp", "x" * 300])
+def test_unknown_document_is_not_found(shop: Shop, name: str) -> None:
+    assert shop.server.get(f"/docs/{name}").status_code == 404

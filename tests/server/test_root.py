@@ -10,7 +10,7 @@ from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
 from thence.errors import NotALog
-from thence.server.logs.root import Root
+from thence.server.logs.root import Logs, Root
 
 SECRET = "outside-0001"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
@@ -50,23 +50,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory):
         yield server
 
 
-NAMES = (
-    "linked",
-    "chained",
-    "loop",
-    "file",
-    "older",
-    "own",
-    "pipe",
-    "folder",
-    "plain.jsonl",
-    "root",
-    "outside",
-)
-
-
 @pytest.mark.promise("Q6")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("linked", "chained", "loop", "file", "older", "own", "pipe", "folder", "plain.jsonl"),
+        *("root", "outside"),
+    ],
+)
 def test_no_link_pipe_or_folder_is_taken_for_a_log(hostile: Serving, name: str) -> None:
     for path in ("", "/events", "/events.ndjson", f"/events/{SECRET}", f"/why/{SECRET}"):
         answer = hostile.get(f"/simulations/{name}{path}", timeout=60)
@@ -89,27 +80,10 @@ def test_list_names_what_is_inside_alone(hostile: Serving) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "../outside",
-        "..%2foutside",
-        "%2e%2e/outside",
-        "%2e%2e%2foutside",
-        "%252e%252e%252foutside",
-        "..%5coutside",
-        "inside/../../outside",
-        "inside%2f..%2f..%2foutside",
-        "%2e",
-        "%2e%2e",
-        ".%00",
-        "inside%00",
-        "%00",
-        "%0a",
-        "%ed%a0%80",
-        "%ff%fe",
-        ".thence",
-        "~",
-        "x" * 10_000,
-        "%C3%A9" * 1_000,
-        "%2e%2e%2f" * 500 + "etc",
+        *("../outside", "..%2foutside", "%2e%2e/outside", "%2e%2e%2foutside", "..%5coutside"),
+        *("%252e%252e%252foutside", "inside/../../outside", "inside%2f..%2f..%2foutside"),
+        *("%2e", "%2e%2e", ".%00", "inside%00", "%00", "%0a", "%ed%a0%80", "%ff%fe"),
+        *(".thence", "~", "x" * 10_000, "%C3%A9" * 1_000, "%2e%2e%2f" * 500 + "etc"),
     ],
     ids=lambda path: path[:20],
 )
@@ -169,3 +143,16 @@ def test_log_without_any_event_counts_as_a_simulation(tmp_path: Path) -> None:
     kinds = {found.id: found.is_simulation for found in Root(tmp_path).logs() if found}
     expected = {"empty": True, "bytes": True, "torn": True, "orders": False, "plain": False}
     assert kinds == expected
+
+
+def test_log_in_use_stays_open_over_the_bound(tmp_path) -> None:
+    for name in "abc":
+        make_run(tmp_path, name, count=2)
+    logs = Logs(Root(tmp_path), open_max=1)
+    with logs.using(logs.root.find("a")) as a:
+        for name in "bc":
+            with logs.using(logs.root.find(name)):
+                pass
+        with logs.using(logs.root.find("a")) as again:
+            assert again.reader is a.reader
+            assert len(again.reader.events()) == 2

@@ -76,6 +76,10 @@ def server(played: PlayedRepository) -> Iterator[Serving]:
 def test_session_has_its_prompts_in_order_with_what_followed_them(server: Serving) -> None:
     found = page(server, "/runs/agents")
     html = server.get("/runs/agents").text
+    (verdict, *_) = found.paragraphs("verdict")
+    assert verdict.startswith("in flight when it ended: ")
+    assert f"sleep 9 {HOSTILE}"[:60] in verdict
+    assert verdict.endswith("; 2 sessions, 3 prompts, 3 commits; 1 failure")
     first, second = rows(html, "2 prompts")
     assert first[1:3] + first[4:] == [ASK, "3", "", "1", "1"]
     assert re.fullmatch(r"[0-9.]+ m?s", first[3])
@@ -92,17 +96,6 @@ def test_session_has_its_prompts_in_order_with_what_followed_them(server: Servin
     assert "make" not in in_flight
 
 
-def test_files_of_all_calls_of_a_session_count(tmp_path: Path) -> None:
-    played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
-    agent = Session(played, "s1", ask="Do all")
-    for number in range(130):
-        agent.edited("Edit", f"f{number}.py", {"added": "a"})
-    played.log.close()
-    with serving(played.top) as server:
-        ((_, _, calls, _, _, files, _),) = rows(server.get("/runs/agents").text, "1 prompt")
-        assert (calls, files) == ("130", "130")
-
-
 def test_page_of_many_sessions_reads_a_bounded_part_and_says_so(tmp_path: Path) -> None:
     played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
     number_of = session.SESSIONS_MAX + 3
@@ -111,12 +104,16 @@ def test_page_of_many_sessions_reads_a_bounded_part_and_says_so(tmp_path: Path) 
         agent.edited("Edit", "a.py", {"added": "a"})
     for number in range(session.PROMPTS_MAX + 5):
         agent.ask(f"And {number}")
+    for number in range(130):
+        agent.edited("Edit", f"f{number}.py", {"added": "a"})
     played.log.close()
     with serving(played.top) as server:
         found = page(server, "/runs/agents")
         assert f"The {session.SESSIONS_MAX} newest sessions are shown." in found.text
         last = f"{session.PROMPTS_MAX + 6} prompts, the last {session.PROMPTS_MAX} of them shown"
         assert last in found.text
+        _, _, calls, _, _, edited, _ = rows(server.get("/runs/agents").text, last)[-1]
+        assert (calls, edited) == ("130", "130"), "all of one prompt count"
         sessions = {f"/runs/agents?stream=s{number}" for number in range(99)} & {*found.links}
         assert sessions == {f"/runs/agents?stream=s{number}" for number in range(3, number_of)}
 
@@ -196,13 +193,22 @@ def test_path_that_git_does_not_list_is_refused(server, played, name):
     assert (answer.status, OUTSIDE in text, "by_hand" in text) == (404, False, False)
 
 
-def test_link_in_the_repository_is_not_followed(tmp_path: Path) -> None:
+def test_file_that_can_not_be_shown_says_why_and_no_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/x.txt").write_text(OUTSIDE)
-    played = PlayedRepository(tmp_path / "shop", {"sub/x.txt": "mine\n"})
+    content = {
+        "logo.png": b"\x89PNG\0\n",
+        "latin.txt": "caf\xe9\n".encode("latin-1"),
+        "empty.txt": b"",
+        "long.txt": b"x\n" * (files.LINES_MAX + 7),
+        "gone.txt": b"x\n",
+        "sub/x.txt": b"mine\n",
+    }
+    played = PlayedRepository(tmp_path / "shop", content)
     (played.top / "link.txt").symlink_to(tmp_path / "outside/x.txt")
     commit(played.top, "A link")
-    (played.top / "sub/x.txt").unlink()
+    for name in ("gone.txt", "sub/x.txt"):
+        (played.top / name).unlink()
     (played.top / "sub").rmdir()
     (played.top / "sub").symlink_to(tmp_path / "outside")
     played.log.close()
@@ -211,20 +217,6 @@ def test_link_in_the_repository_is_not_followed(tmp_path: Path) -> None:
             answer = server.get(f"/runs/agents/files/{name}")
             assert OUTSIDE not in answer.text
             assert answer.status_code in (404, 422)
-
-
-def test_file_that_can_not_be_shown_says_why(tmp_path: Path) -> None:
-    content = {
-        "logo.png": b"\x89PNG\0\n",
-        "latin.txt": "caf\xe9\n".encode("latin-1"),
-        "empty.txt": b"",
-        "long.txt": b"x\n" * (files.LINES_MAX + 7),
-        "gone.txt": b"x\n",
-    }
-    played = PlayedRepository(tmp_path / "shop", content)
-    (played.top / "gone.txt").unlink()
-    played.log.close()
-    with serving(played.top) as server:
         for name, text in (
             ("logo.png", "logo.png can't be shown: it is a binary file, or not text in UTF-8"),
             ("latin.txt", "latin.txt can't be shown: it is a binary file, or not text in UTF-8"),

@@ -79,7 +79,7 @@ def test_pages_and_lines_go_on_behind_values_that_cannot_be_read(client: TestCli
             break
         cursor = {"cursor": page["next_cursor"]}
     check(paged)
-    whole = client.get("/logs/mail/events", headers={"Accept": "application/x-ndjson"})
+    whole = client.get("/logs/mail/events.ndjson")
     check([json.loads(line) for line in whole.text.splitlines()])
 
 

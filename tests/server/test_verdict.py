@@ -5,21 +5,26 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.server.runs import foreign, make_orders, make_run
+from tests.server.runs import foreign, make_orders, make_run, make_village
 from tests.server.serving import Serving, serving
+from tests.server.test_board_page import write
 from tests.server.test_pages import HOSTILE, TURNED, Parsed, page, shown
-from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.village import generous, user, written
+from tests.sim.models.village import generous, user
 from tests.work.project_events import SLUG, planned
 
 import thence
 from thence.core.new_event import HostEvent
-from thence.sim import Event, EventWriter, SimulationConfig, SimulationOrchestrator, VerbosityLevel
+from thence.sim import Event, EventWriter, VerbosityLevel
 
 USELESS = json.dumps({"reasoning": HOSTILE, "action": {"do": "none"}})
 PARTLY = "completed, 4 of 12 decisions failed"
+
+
+def useless_to_ann(body: Any) -> object:
+    return USELESS if "You are ann." in user(body) else generous(body)
 
 
 def verdict(found: Parsed) -> str:
@@ -32,17 +37,10 @@ def verdict(found: Parsed) -> str:
 def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serving]]:
     """A run in which ann's model answers in another shape, and one in which all is well."""
     root = tmp_path_factory.mktemp("root")
-    scripts = {
-        "partly": lambda body: USELESS if "You are ann." in user(body) else generous(body),
-        "well": generous,
-    }
-    for name, script in scripts.items():
-        with Endpoint(script) as endpoint:
-            scenario = written(root / f"of-{name}", endpoint.base_url)
-            config = SimulationConfig.from_file(scenario)
-            SimulationOrchestrator(config, output_root=root / "output", run_id=name).run()
-    with serving(root / "output") as server:
-        yield root / "output", server
+    for name, script in (("partly", useless_to_ann), ("well", generous)):
+        make_village(root, name, script)
+    with serving(root) as server:
+        yield root, server
 
 
 def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(village):
@@ -108,18 +106,14 @@ def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path, server: Servi
         log.append_many([HostEvent("scan.done", ends=quick.event_id)])
         log.append_many([HostEvent("pay.failed", {"error": "no"}, ends=begin.event_id)])
         log.append_many([HostEvent("pay.begun", begins=True)])
-    (tmp_path / "empty").mkdir()
     thence.open(tmp_path / "empty").close()
     hurt = tmp_path / "hurt"
     hurt.mkdir()
     (hurt / "events.jsonl").write_bytes(foreign(1) + b"\xff\xfe not text\n" + foreign(2))
-    board = tmp_path / "board"
-    board.mkdir()
     clone = planned(count=3)
     clone.move("WP01", "planned", "doing", actor="ada")
     clone.move("WP01", "doing", "for_review", actor="ada")
-    lines = [event.line.rstrip(b"\n") + b"\n" for event in clone.events]
-    (board / "events.jsonl").write_bytes(b"".join(lines))
+    write(tmp_path, clone, "board")
     make_run(tmp_path, "killed", count=9)
     lines_of = {
         name: verdict(page(server, f"/runs/{name}"))
@@ -134,26 +128,6 @@ def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path, server: Servi
     assert lines_of["hurt"].endswith("; 1 damaged line")
     assert lines_of["board"].startswith(f"waits longest for review: WP01 of {SLUG}, for ")
     assert lines_of["killed"] == "completed, 1 turn; 0 failures"
-
-
-def test_agents_log_begins_with_what_was_in_flight(tmp_path: Path, server: Serving) -> None:
-    call = {"tool": "Bash", "input": {"command": f"python {HOSTILE}"}}
-    events = (
-        ("session.begun", {}, True),
-        ("prompt", {"prompt": HOSTILE}, False),
-        ("tool.begun", call, True),
-        ("commit", {"commit": "0" * 40, "by": "agent"}, False),
-    )
-    with thence.open(tmp_path / "agents") as log:
-        for number, (kind, payload, begins) in enumerate(events):
-            place = {"source": "claude-code", "source_id": str(number)}
-            log.append_many(
-                [HostEvent(kind, payload, "call/1", "claude-code", begins=begins, **place)]
-            )
-    told = verdict(page(server, "/runs/agents"))
-    assert told.startswith("in flight when it ended: ")
-    assert f"python {HOSTILE}"[:60] in told
-    assert told.endswith("; 1 session, 1 prompt, 1 commit")
 
 
 def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path, server) -> None:

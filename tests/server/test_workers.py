@@ -57,20 +57,3 @@ def test_work_is_waited_for_only_so_long_and_the_next_begins_behind_it() -> None
         assert ended == ["first", "late", "next"]
 
     anyio.run(asked)
-
-
-@pytest.mark.promise("Q7")
-def test_work_of_one_kind_waits_for_no_other() -> None:
-    go = threading.Event()
-
-    async def asked() -> None:
-        workers = Workers(threads=1)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(workers.run, go.wait, "index")
-            with anyio.fail_after(60):
-                assert await workers.run(lambda: "quick") == "quick"
-                assert await workers.run_for(lambda stop: "compared", 100, "diff") == "compared"
-            go.set()
-
-    anyio.run(asked)

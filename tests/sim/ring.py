@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.sim.toys import config
+
 from thence.core.event import Event
 from thence.sim import Action, BaseAgent, BaseEngine, SimulationOrchestrator
 
@@ -58,24 +60,11 @@ def orchestrator(
     root: Path, verbosity: str, reaches: bool = False, **settings: Any
 ) -> SimulationOrchestrator:
     """Returns the run, ready to begin."""
-    return SimulationOrchestrator(
-        {
-            "simulation": {
-                "name": "ring",
-                "max_turns": TURNS,
-                "seed": 1,
-                "checkpoint_interval": CHECKPOINTS,
-            },
-            "state_variables": {
-                "agent_vars": [{"name": "opinion", "type": "int", "min": 0, "max": 1}]
-            },
-        },
-        output_root=root,
-        verbosity=verbosity,
-        on_full="block",
-        **components(reaches),
-        **settings,
-    )
+    run = {"name": "ring", "max_turns": TURNS, "seed": 1, "checkpoint_interval": CHECKPOINTS}
+    opinion = {"name": "opinion", "type": "int", "min": 0, "max": 1}
+    given = config(simulation=run, agent_vars=[opinion], global_vars=[])
+    terms = {"verbosity": verbosity, "on_full": "block", **components(reaches), **settings}
+    return SimulationOrchestrator(given, output_root=root, **terms)
 
 
 def cone_sizes(events: Sequence[Event]) -> list[int]:

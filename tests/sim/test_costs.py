@@ -6,7 +6,8 @@ import re
 import pytest
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint, Reply, completion
-from tests.sim.models.village import generous, user, written
+from tests.sim.models.village import generous, user, village, written
+from tests.sim.test_futures import LEAVING
 
 from thence.sim import SimulationOrchestrator, branch, resume
 
@@ -14,8 +15,7 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 
 def test_forecast_renders_the_messages_of_turn_1_and_sends_nothing(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (endpoint, scenario):
         validated = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path)
         assert endpoint.requests == []
         run = warm("sim", "run", scenario, "--turns", "1", "-q", cwd=tmp_path)
@@ -43,13 +43,9 @@ def test_forecast_is_told_in_lines(tmp_path):
 
 def test_scenario_without_models_costs_nothing(tmp_path):
     shown = warm("sim", "validate", "fishery", "--cost", cwd=tmp_path)
-    assert (shown.code, shown.lines[1:]) == (
-        0,
-        [
-            "40 turns: 0 calls, 0 tokens in, 0 tokens out, cost 0 to 0",
-            "no agent asks a model",
-        ],
-    )
+    _, forecast, reason = shown.lines
+    assert forecast == "40 turns: 0 calls, 0 tokens in, 0 tokens out, cost 0 to 0"
+    assert (shown.code, reason) == (0, "no agent asks a model")
 
 
 def test_answers_are_of_max_tokens_and_without_prices_there_is_no_cost(tmp_path):
@@ -65,8 +61,7 @@ def test_scenario_with_a_problem_has_no_forecast(tmp_path):
 
 
 def test_shorter_run_ends_with_what_all_turns_would_cost(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (_, scenario):
         run = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
         whole = warm("sim", "run", scenario, cwd=tmp_path)
     line = "all 4 turns at this rate: 12 calls, 240 tokens in, 60 tokens out, cost 0.00036"
@@ -75,8 +70,7 @@ def test_shorter_run_ends_with_what_all_turns_would_cost(tmp_path):
 
 
 def test_branch_tells_its_own_calls_from_those_of_its_parent(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (endpoint, scenario):
         parent = SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
         assert "by_origin" not in parent.usage
         count = len(endpoint.requests)
@@ -96,8 +90,7 @@ def test_branch_tells_its_own_calls_from_those_of_its_parent(tmp_path):
 
 
 def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (_, scenario):
         SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
     words = ("--cassette", "output/a/outcomes.jsonl", "--run-id", "b")
     done = warm("sim", "run", scenario, *words, cwd=tmp_path)
@@ -108,8 +101,7 @@ def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
 
 
 def test_paused_run_names_the_cost_that_lets_it_go_on(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (endpoint, scenario):
         words = ("--max-cost", "1e-4", "--run-id", "a")
         following = warm("sim", "run", scenario, *words, cwd=tmp_path).err.splitlines()[-1][8:]
         assert following == "thence sim resume output/a --max-cost 0.0002"
@@ -124,20 +116,13 @@ def test_run_that_no_option_lets_go_on_names_none(tmp_path):
 
 
 def test_branch_of_a_branch_counts_only_its_own_calls(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (endpoint, scenario):
         run = SimulationOrchestrator(scenario, output_root=tmp_path / "output").run()
         first = branch(run.output_dir, 3, set={"agent/ann/money": 90}).run()
         second = branch(first.output_dir, 4).run()
     assert second.usage["by_origin"]["own"]["calls"] == 0
     assert second.usage["by_origin"]["inherited"]["calls"] == 12
     assert user(endpoint.requests[0].body)
-
-
-REFLECTING = {
-    'type: "./gifts.py:Gifts"': "type: base",
-    "max_turns: 4": "max_turns: 20",
-}
 
 
 def noting(body):
@@ -149,7 +134,8 @@ def noting(body):
 def test_forecast_and_pilot_count_reflections_and_are_exact_where_nobody_leaves(tmp_path):
     with Endpoint(noting) as endpoint:
         keys = "memory: {size: 9, reflect: 5}"
-        scenario = written(tmp_path, endpoint.base_url, keys=keys, **REFLECTING)
+        changes = {'type: "./gifts.py:Gifts"': "type: base", "max_turns: 4": "max_turns: 20"}
+        scenario = written(tmp_path, endpoint.base_url, keys=keys, **changes)
         price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
         shown = warm("sim", "validate", scenario, "--cost", cwd=tmp_path)
         early = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
@@ -168,11 +154,7 @@ def test_forecast_is_a_range_where_agents_can_leave(tmp_path):
         keys = "memory: {size: 9, reflect: 2}"
         scenario = written(tmp_path, endpoint.base_url, keys=keys)
         with (tmp_path / "gifts.py").open("a") as file:
-            file.write("""
-    def apply_engine_rules(self, view):
-        if view.turn == 1:
-            view.remove_agent("ben")
-""")
+            file.write(LEAVING.replace("turn == 2", "turn == 1"))
         price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
         early = warm("sim", "run", scenario, "--turns", "1", cwd=tmp_path)
         whole = SimulationOrchestrator(scenario, output_root=tmp_path / "output").run()
@@ -190,8 +172,7 @@ def unreadable(body):
 
 
 def test_requests_of_a_call_that_a_pause_ended_are_paid_and_count_after_it(tmp_path):
-    with Endpoint(unreadable) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(unreadable, tmp_path) as (endpoint, scenario):
         root = {"output_root": tmp_path / "output"}
         paused = SimulationOrchestrator(scenario, max_cost=1.0, run_id="a", **root).run()
         count = len(endpoint.requests)

@@ -31,6 +31,8 @@ from thence.sim import (
 from thence.sim.record.events import TYPED as CLASSES
 from thence.sim.schemas import EVENT_TYPES, schema
 
+pytestmark = pytest.mark.promise("E2")
+
 TYPED = [
     create_milestone_event("run", 1, "turn_start"),
     create_decision_event("run", 1, "ada", "trade", None, "sell 3 grain"),
@@ -42,26 +44,17 @@ TYPED = [
 
 
 @pytest.mark.promise("E1")
-def test_an_event_has_the_promised_fields() -> None:
-    event = Event(event_type="note", simulation_id="run", details={"a": 1})
-    assert set(event.to_dict()) == {
-        "event_id",
-        "timestamp",
-        "turn_number",
-        "event_type",
-        "simulation_id",
-        "details",
-    }
-    assert event.turn_number == 0
+def test_an_event_has_the_promised_fields_of_which_data_is_another_name_for_details() -> None:
+    event = Event(event_type="note", simulation_id="run", data={"a": 1})
+    names = "event_id timestamp turn_number event_type simulation_id details"
+    assert set(event.to_dict()) == set(names.split())
+    assert (event.turn_number, event.details) == (0, {"a": 1})
+    assert Event.from_dict({"event_type": "note", "data": {"a": 1}}).details == {"a": 1}
     assert datetime.fromisoformat(event.timestamp).utcoffset() == timedelta(0)
     assert len(event.timestamp) == len("2026-11-20T07:13:00.123456Z")
-
-
-@pytest.mark.promise("E1")
-def test_data_is_another_name_for_details() -> None:
-    event = Event(event_type="note", data={"a": 1})
-    assert event.details == {"a": 1}
-    assert Event.from_dict({"event_type": "note", "data": {"a": 1}}).details == {"a": 1}
+    moment = datetime(2026, 11, 20, 9, 13, 0, 5, tzinfo=timezone(timedelta(hours=2)))
+    event = Event(event_type="note", timestamp=moment)  # type: ignore[arg-type]
+    assert event.timestamp == "2026-11-20T07:13:00.000005Z"
 
 
 @pytest.mark.promise("E1")
@@ -91,7 +84,6 @@ def test_what_is_neither_event_nor_id_is_no_cause(given: object) -> None:
         Event(event_type="note", caused_by=given)
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: event.event_type)
 @pytest.mark.parametrize("name", ["details", "data"])
 def test_typed_event_refuses_details_that_it_has_no_place_for(event: Event, name: str) -> None:
@@ -101,7 +93,6 @@ def test_typed_event_refuses_details_that_it_has_no_place_for(event: Event, name
     assert type(event)(agent_id=event.agent_id, **own, **{name: {}}).details == event.details
 
 
-@pytest.mark.promise("E2")
 def test_line_whose_details_hold_more_than_its_type_is_read_with_all_of_them() -> None:
     line = TYPED[2].to_dict()
     line["details"] = line["details"] | {"note": 1}
@@ -123,14 +114,6 @@ def test_event_can_be_copied_and_pickled(event: Event) -> None:
         assert repr(again) == repr(event)
 
 
-@pytest.mark.promise("E1")
-def test_an_aware_datetime_becomes_utc_text() -> None:
-    moment = datetime(2026, 11, 20, 9, 13, 0, 5, tzinfo=timezone(timedelta(hours=2)))
-    event = Event(event_type="note", timestamp=moment)  # type: ignore[arg-type]
-    assert event.timestamp == "2026-11-20T07:13:00.000005Z"
-
-
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: event.event_type)
 def test_typed_fields_lie_in_details_and_round_trip(event: Event) -> None:
     assert set(type(event).fields) <= set(event.details)
@@ -142,7 +125,6 @@ def test_typed_fields_lie_in_details_and_round_trip(event: Event) -> None:
     assert f'"event_id":"{event.event_id}"' in event.to_json()
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize(
     ("kind", "field", "values"),
     [
@@ -166,15 +148,13 @@ def test_a_wrong_value_raises_a_value_error_that_names_the_field(kind, field, va
         kind(simulation_id="run", **values)  # type: ignore[arg-type]
 
 
-def test_a_line_whose_details_fit_no_type_is_read_as_a_plain_event() -> None:
+def test_a_line_whose_details_fit_no_type_is_read_as_a_plain_event_which_is_frozen() -> None:
     event = Event.from_dict({"event_type": "ACTION", "details": {"free": 1}})
     assert type(event) is Event
     assert event.details == {"free": 1}
-
-
-def test_events_are_frozen() -> None:
-    with pytest.raises(AttributeError):
-        TYPED[0].turn_number = 7  # type: ignore[misc]
+    for one in (event, *TYPED):
+        with pytest.raises(AttributeError):
+            one.turn_number = 7  # type: ignore[misc]
 
 
 @pytest.mark.promise("E3")
@@ -199,7 +179,6 @@ def problems(event):
     return [each.message for each in rules.iter_errors(event["details"])]
 
 
-@pytest.mark.promise("E2")
 def test_every_event_of_a_run_is_as_its_schema_says(tmp_path):
     run = SimulationOrchestrator(SCENARIO, output_root=tmp_path, verbosity="DETAIL", max_turns=12)
     events = lines(run.run().output_dir)
@@ -208,7 +187,6 @@ def test_every_event_of_a_run_is_as_its_schema_says(tmp_path):
         assert problems(event) == [], event["step"]
 
 
-@pytest.mark.promise("E2")
 def test_notices_and_repaired_values_are_as_their_schema_says(tmp_path):
     with EventWriter(tmp_path, "run", "DETAIL") as writer:
         facts = create_system_event("run", 1, "timeout", "retry")
@@ -224,7 +202,6 @@ def test_notices_and_repaired_values_are_as_their_schema_says(tmp_path):
     assert [problem for event in events for problem in problems(event)] == []
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_schema_is_one_and_closes_what_its_type_closes(event_type):
     told = schema(event_type)
@@ -236,7 +213,6 @@ def test_schema_is_one_and_closes_what_its_type_closes(event_type):
     assert schema(event_type)["properties"]
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: event.event_type)
 def test_what_the_schema_refuses_is_refused_when_an_event_is_built(event):
     rules = jsonschema_rs.Draft202012Validator(schema(event.event_type))
@@ -256,7 +232,6 @@ def test_what_the_schema_refuses_is_refused_when_an_event_is_built(event):
     assert rules.is_valid(more) == (event.event_type == "SYSTEM")
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("event_type", ["action", "", "WPCreated", "note"])
 def test_other_type_has_no_schema(event_type):
     with pytest.raises(InvalidEvent, match="event_type"):

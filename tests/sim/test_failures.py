@@ -14,6 +14,7 @@ from tests.sim.toys import (
     causes,
     config,
     lines,
+    made,
     one_by_one,
     orchestrator,
     played,
@@ -24,6 +25,8 @@ from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.run.agents import Action, BaseValidator, Verdict
 from thence.sim.run.simulation import Components, Simulation
+
+pytestmark = pytest.mark.promise("O4")
 
 
 class CardDeclined(Exception):
@@ -46,7 +49,6 @@ def failed(folder, ada=lambda seen: add(), engine=None, validator=None, verbosit
     return run, notice, {steps[cause] for cause in notice["caused_by"]}
 
 
-@pytest.mark.promise("O4")
 def test_failing_agent_is_named_with_what_it_had_read(tmp_path):
     def answer(seen):
         declined(seen.turn if seen.agent("ben")["x"] else 0)
@@ -65,10 +67,9 @@ def test_failing_agent_is_named_with_what_it_had_read(tmp_path):
 
 def with_method(method, name):
     """Returns a validator or an engine of which one method is another."""
-    kind = BaseValidator if name == "validate_action" else Adder
-    return {
-        "validator" if kind is BaseValidator else "engine": type("Odd", (kind,), {name: method})()
-    }
+    if name == "validate_action":
+        return {"validator": made(BaseValidator, validate_action=method)}
+    return {"engine": made(Adder, **{name: method})}
 
 
 def validate_action(self, action, state):
@@ -103,7 +104,6 @@ def initialize_state(self, state):
 APPLYING = "the engine, applying actions"
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("method", "agent", "component", "causes"),
     [
@@ -133,7 +133,6 @@ def test_failing_part_is_named_with_what_led_to_it(tmp_path, method, agent, comp
     assert lines(run.output_dir)[-1]["details"]["milestone_type"] == "simulation_end"
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("name", "answer", "told"),
     [
@@ -150,7 +149,6 @@ def test_engine_that_answers_nonsense_is_named_with_what_it_returned(tmp_path, n
     assert told in run.result.error
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("answer", "shown"),
     [
@@ -169,7 +167,6 @@ def test_answer_that_is_no_action_is_the_agents_failure(tmp_path, answer, shown)
     assert isinstance(run.failure, ThenceError)
 
 
-@pytest.mark.promise("O4")
 def test_error_that_two_runs_share_is_blamed_on_each_anew(tmp_path):
     error = CardDeclined("no money")
     names = []
@@ -185,7 +182,6 @@ def test_error_that_two_runs_share_is_blamed_on_each_anew(tmp_path):
     assert len(set(names)) == 2
 
 
-@pytest.mark.promise("O4")
 def test_error_that_can_not_tell_itself_ends_the_run_all_the_same(tmp_path):
     class Mute(Exception):
         def __str__(self):
@@ -198,31 +194,28 @@ def test_error_that_can_not_tell_itself_ends_the_run_all_the_same(tmp_path):
     assert notice["details"]["exception"] == "Mute"
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("kind", "value", "held"), [("float", float("nan"), "NaN"), ("str", "a\udc80", "a\\udc80")]
 )
 def test_result_is_json_whatever_the_world_holds(tmp_path, kind, value, held):
-    class Lost(Adder):
-        def apply_engine_rules(self, view):
-            view.world["mood"] = value
-
+    lost = made(Adder, apply_engine_rules=lambda self, view: view.set("global", "mood", value))
     given = config(global_vars=[{"name": "mood", "type": kind}])
-    run = orchestrator(tmp_path, [Doer("ada", always(add()))], Lost(), given=given)
+    run = orchestrator(tmp_path, [Doer("ada", always(add()))], lost, given=given)
     content = (run.run().output_dir / "result.json").read_bytes()
     assert msgspec.json.decode(content)["final_state"]["global"]["mood"] == held
 
 
 TIMEOUT_S = 0.7
 WAIT_S = 60
+# by the way in which an agent fails: the kind, and what the error says
 KINDS = {
-    "raises": "raised",
-    "hangs": "timed_out",
-    "hangs_async": "timed_out",
-    "raises_in_generator": "raised",
-    "hangs_in_generator": "timed_out",
-    "nonsense": "nonsense",
-    "returns_error": "nonsense",
+    "raises": ("raised", "no disk"),
+    "hangs": ("timed_out", f"{TIMEOUT_S} s"),
+    "hangs_async": ("timed_out", f"{TIMEOUT_S} s"),
+    "raises_in_generator": ("raised", "no disk"),
+    "hangs_in_generator": ("timed_out", f"{TIMEOUT_S} s"),
+    "nonsense": ("nonsense", "sell"),
+    "returns_error": ("nonsense", "KeyError('price')"),
 }
 # only ada has a timeout, a long one unless she hangs: on a busy machine a quick agent may take long
 ADA = {"name": "ada", "type": "scenarios.traders:Trader", "goods": [], "places": []}
@@ -287,14 +280,13 @@ def settings(policy, turns=3, timeout_s=WAIT_S, **more):
 
 
 def timeout_of(way):
-    return TIMEOUT_S if KINDS[way] == "timed_out" else WAIT_S
+    return TIMEOUT_S if KINDS[way][0] == "timed_out" else WAIT_S
 
 
 def events_of(folder):
     events = lines(folder)
-    return {each["step"]: each for each in events}, {
-        each["event_id"]: each.get("step") for each in events
-    }
+    steps = {each["event_id"]: each.get("step") for each in events}
+    return {each["step"]: each for each in events}, steps
 
 
 POLICIES = ("fail", "skip", "pause")
@@ -322,20 +314,12 @@ def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     assert result.final_state["agent/ben"]["x"] == 3
     failed = events["2.failed.ada.0"]
     details = failed["details"]
-    assert (details["kind"], details["policy"]) == (KINDS[way], policy)
+    kind, words = KINDS[way]
+    assert (details["kind"], details["policy"]) == (kind, policy)
     assert failed["agent_id"] == "ada"
-    words = {
-        "raises": "no disk",
-        "raises_in_generator": "no disk",
-        "nonsense": "sell",
-        "returns_error": "KeyError('price')",
-    }
-    named = words.get(way, f"{TIMEOUT_S} s")
-    assert named in details["error"]
-    assert {steps[each] for each in failed["caused_by"]} == {
-        "2.turn_start.-.0",
-        "1.apply0.ada.agent/ada/x",
-    }
+    assert words in details["error"]
+    led_to_it = {steps[each] for each in failed["caused_by"]}
+    assert led_to_it == {"2.turn_start.-.0", "1.apply0.ada.agent/ada/x"}
 
 
 @pytest.mark.promise("O9a")
@@ -350,13 +334,12 @@ def test_failure_is_recorded_at_every_verbosity(tmp_path, fails, verbosity):
 
 @pytest.mark.promise("O9a")
 def test_inaction_and_next_decision_name_the_failure(fails):
-    class Reader(Adder):
-        def apply_engine_rules(self, view):
-            view.world["sum"] = view.turn + view.agent("ada")["x"]
+    def rules(self, view):
+        view.world["sum"] = view.turn + view.agent("ada")["x"]
 
     answer = fails("raises")
     agents = [Doer("ada", lambda seen: add() if seen.turn == 3 else answer(seen), remembers=True)]
-    events, _ = played(settings("skip"), agents, Reader())
+    events, _ = played(settings("skip"), agents, made(Adder, apply_engine_rules=rules))
     assert "2.failed.ada.0" in causes(events, "2.rules.-.global/sum")
     assert "2.failed.ada.0" in causes(events, "3.decide.ada.0")
 
@@ -399,22 +382,16 @@ def test_known_failure_is_recorded_again_and_the_agent_not_called(fails, way):
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("answer", [True, None])
 def test_validator_without_a_verdict_fails_the_run(tmp_path, answer):
-    class Odd(BaseValidator):
-        def validate_action(self, action, state):
-            return answer
-
-    assert repr(answer) in failed_validator(tmp_path, Odd())
+    odd = made(BaseValidator, validate_action=lambda self, action, state: answer)
+    assert repr(answer) in failed_validator(tmp_path, odd)
 
 
 @pytest.mark.promise("O9a")
 def test_validator_that_hangs_fails_the_run(tmp_path):
     free = threading.Event()
 
-    class Hanging(BaseValidator):
-        def validate_action(self, action, state):
-            free.wait()
-
-    assert f"{TIMEOUT_S} s" in failed_validator(tmp_path, Hanging(), TIMEOUT_S)
+    hanging = made(BaseValidator, validate_action=lambda self, action, state: free.wait())
+    assert f"{TIMEOUT_S} s" in failed_validator(tmp_path, hanging, TIMEOUT_S)
     free.set()
 
 
@@ -466,7 +443,6 @@ def test_wrong_argument_is_refused_by_its_name_and_makes_no_folder(tmp_path, wro
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
@@ -485,14 +461,12 @@ def test_what_is_no_component_is_refused_before_the_run_has_a_folder(tmp_path, p
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.promise("O4")
 def test_agents_of_a_generator_take_part(tmp_path):
     names = ("ada", "ben")
     run = orchestrator(tmp_path, (Doer(name, always(add())) for name in names))
     assert [agent.name for agent in run.agents] == [*names]
 
 
-@pytest.mark.promise("O4")
 def test_failure_is_told_with_the_line_of_the_callers_code(tmp_path):
     class Wrong(Doer):
         def decide_action(self, seen):
@@ -511,7 +485,6 @@ class Keeper(Doer):
         self.get_state = get_state
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize("kept", [{"at": (1, 2)}, {"of": {3}}, float("nan"), {1: 2}])
 def test_state_that_json_can_not_give_back_is_told_with_its_agent(tmp_path, kept):
     agents = [Doer("ada", always(add())), Keeper("ben", lambda: kept)]
@@ -523,19 +496,14 @@ def test_state_that_json_can_not_give_back_is_told_with_its_agent(tmp_path, kept
     assert "get_state of agent/ben" in record["cause"]
 
 
-@pytest.mark.promise("O4")
 def test_get_state_that_raises_is_named(tmp_path):
     agents = [Keeper("ben", lambda: {}["key"])]
     result = orchestrator(tmp_path, agents, checkpoint_interval=1).run()
     assert result.error.startswith("get_state of agent/ben failed: KeyError: 'key'")
 
 
-@pytest.mark.promise("O4")
 @pytest.mark.parametrize("answer", [5, [5], ["zoe"], ("agent/ada", "x", "y")])
 def test_reach_that_is_none_is_told_with_its_agent(tmp_path, answer):
-    class Far(Adder):
-        def reach(self, agent):
-            return answer
-
-    result = orchestrator(tmp_path, [Doer("ada", always(add()))], Far()).run()
+    far = made(Adder, reach=lambda self, agent: answer)
+    result = orchestrator(tmp_path, [Doer("ada", always(add()))], far).run()
     assert "could not take the reach of agent ada: no agent of the run is named" in result.error

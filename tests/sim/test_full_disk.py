@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, config, killed, lines
+from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, killed, lines, orchestrator
 from tests.sim.written import action, notices
 
 import thence
@@ -39,16 +39,8 @@ def filled(first, last, then=lambda progress: None):
 
 
 def started(root, on_turn, mode="sync", **given):
-    return SimulationOrchestrator(
-        SCENARIO,
-        output_root=root,
-        run_id="r",
-        mode=mode,
-        verbosity="STATE",
-        max_turns=TURNS,
-        on_turn=on_turn,
-        **given,
-    )
+    given = {"mode": mode, "verbosity": "STATE", "max_turns": TURNS, "on_turn": on_turn, **given}
+    return SimulationOrchestrator(SCENARIO, output_root=root, run_id="r", **given)
 
 
 def is_sound(folder):
@@ -129,10 +121,7 @@ def test_answer_that_the_disk_refuses_ends_the_run_which_is_resumed_from_there(t
     def given():
         return {"agents": [Doer("ada", ask)], "engine": Adder()}
 
-    run = SimulationOrchestrator(
-        config(turns=4), output_root=tmp_path, mode="sync", on_turn=filled(2, 0), **given()
-    )
-    result = run.run()
+    result = orchestrator(tmp_path, turns=4, mode="sync", on_turn=filled(2, 0), **given()).run()
     set_room(True)
     assert result.status == "failed"
     assert "outcomes.jsonl" in result.error

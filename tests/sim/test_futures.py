@@ -8,7 +8,7 @@ import pytest
 from tests.cli.test_sweep_pictures import lines_drawn
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.village import generous, user, written
+from tests.sim.models.village import act, generous, user, village, written
 
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator, branch, open_run, replay, resume, survey
@@ -30,14 +30,16 @@ class Dice(BaseEngine):
 """
 
 
+def play(scenario, **settings):
+    root = scenario.parent / "output"
+    return SimulationOrchestrator(scenario, output_root=root, **settings).run()
+
+
 @pytest.fixture
 def dice(tmp_path):
     (tmp_path / "dice.yaml").write_text(DICE)
     (tmp_path / "dice.py").write_text(ENGINE)
-    run = SimulationOrchestrator(
-        tmp_path / "dice.yaml", output_root=tmp_path / "output", run_id="base"
-    ).run()
-    return run.output_dir
+    return play(tmp_path / "dice.yaml", run_id="base").output_dir
 
 
 def sums(folder):
@@ -63,9 +65,8 @@ def test_branch_with_another_seed_is_another_future_from_its_turn_on(dice, tmp_p
 
 
 def test_branch_with_another_seed_asks_models_anew(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
-        base = SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
+    with village(generous, tmp_path) as (endpoint, scenario):
+        base = play(scenario)
         count = len(endpoint.requests)
         branch(base.output_dir, 2, seed=9).run()
         assert len(endpoint.requests) == count + 6
@@ -118,15 +119,10 @@ def asked(body):
 
 @pytest.mark.promise("O12")
 def test_survey_names_who_left_and_asks_them_as_of_their_last_turn(tmp_path, caplog):
-    with Endpoint(asked) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(asked, tmp_path) as (endpoint, scenario):
         with (tmp_path / "gifts.py").open("a") as file:
             file.write(LEAVING)
-        folder = (
-            SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a")
-            .run()
-            .output_dir
-        )
+        folder = play(scenario, run_id="a").output_dir
         assert [row["agent"] for row in survey(folder, 4, "Whom do you trust?")] == ["ann", "cleo"]
         with pytest.raises(ThenceError, match="ben left in turn 2") as caught:
             survey(folder, 3, "Whom do you trust?", names=["ben"])
@@ -183,17 +179,12 @@ class Game(BaseEngine):
 
 @pytest.mark.promise("O14")
 def test_action_is_offered_and_accepted_only_when_it_holds(tmp_path):
-    def script(body):
-        return json.dumps({"action": {"do": "kill"}})
-
-    with Endpoint(script) as endpoint:
+    with Endpoint(lambda body: act("kill")) as endpoint:
         text = GAME.format(url=endpoint.base_url).replace("- {name: kill,", "- &kill {name: kill,")
         text = text.replace("type: scripted, script", "type: ./game.py:Cheat, script")
         (tmp_path / "game.yaml").write_text(text)
         (tmp_path / "game.py").write_text(TURNS + CHEAT)
-        result = SimulationOrchestrator(
-            tmp_path / "game.yaml", output_root=tmp_path / "output", verbosity="STATE"
-        ).run()
+        result = play(tmp_path / "game.yaml", verbosity="STATE")
         bodies = [one.body for one in endpoint.requests]
     asked = [(user(body).split()[2], user(body).split()[6]) for body in bodies]
     # by day neither has any action, and is not asked; coins are never more than 1
@@ -262,10 +253,7 @@ class Strict(DeclaredValidator):
 
 @pytest.mark.promise("P2")
 def test_llm_agent_and_declared_validator_are_extended(tmp_path):
-    def script(body):
-        return json.dumps({"action": {"do": "give", "to": "ben", "amount": 5}})
-
-    with Endpoint(script) as endpoint:
+    with Endpoint(lambda body: act("give", to="ben", amount=5)) as endpoint:
         changes = {
             "type: llm_agent": "type: ./own.py:Sleeper",
             'prompt: "You may give money."': "prompt_file: ann.md",
@@ -274,9 +262,7 @@ def test_llm_agent_and_declared_validator_are_extended(tmp_path):
         scenario = written(tmp_path, endpoint.base_url, **changes)
         (tmp_path / "own.py").write_text(SUBCLASS)
         (tmp_path / "ann.md").write_text("You are kind.")
-        result = SimulationOrchestrator(
-            scenario, output_root=tmp_path / "output", max_turns=3
-        ).run()
+        result = play(scenario, max_turns=3)
         turns = [user(one.body).split("turn ")[1][:1] for one in endpoint.requests]
         assert "You are kind." in endpoint.requests[0].body["messages"][0]["content"]
     assert sorted(set(turns)) == ["1", "3"]

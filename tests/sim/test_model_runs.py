@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.killed import Killer, faults
-from tests.sim.models.village import act, generous, user, written
+from tests.sim.models.village import act, generous, user, village, written
 from tests.sim.test_thinking import events_of, run_of
 from tests.sim.truth import Run, sampled_causes, sampled_outsiders
 from tests.test_public_names import MYPY, judged
@@ -119,8 +119,7 @@ def test_what_changes_by_an_altered_event_names_it_as_a_cause(tmp_path, verbosit
             return generous(body)
         return act("say", to="all", text=re.search(r"money = \d+", text)[0])
 
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, keys="talk: true")
+    with village(script, tmp_path, keys="talk: true") as (_, scenario):
         run = Run(SimulationConfig.from_file(scenario), 1, VerbosityLevel[verbosity])
         wrong = sampled_outsiders(run, random.Random(seed), 40)
         if verbosity == "DETAIL":

@@ -2,16 +2,18 @@
 
 import re
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 import pytest
 from tests.docs.walk import blocks
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import act, choices, user
 from tests.sim.test_thinking import behind, causes, events_of, run_of
-from tests.sim.toys import Adder, Doer, add, at_turn, config, killed, orchestrator, played, told
+from tests.sim.toys import Adder, Doer, add, assert_goes_on, config, orchestrator, played
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim import BaseEngine, BaseValidator, SimulationOrchestrator, Verdict, replay, resume
+from thence.sim import BaseEngine, BaseValidator, Verdict, replay
 from thence.sim.run.costs import forecast
 from thence.sim.run.engine import HEARD_MAX
 from thence.sim.run.simulation import make_components
@@ -182,15 +184,15 @@ def test_rules_and_learning_come_once_behind_all_that_act(order):
 
 
 def test_idle_agent_is_a_cause_of_what_it_might_have_changed_at_its_place():
-    def answers(name):
-        return lambda seen: None if name == "ben" and seen.agent("ada")["x"] else add()
+    def answer(seen):
+        return None if seen.agent_id == "ben" and seen.agent("ada")["x"] else add()
 
     class Summing(Adder):
         def apply_action(self, view, action):
             total = sum(view.agent(name)["x"] for name in NAMES)
             view.agent(action.agent_id)["x"] = total + 1
 
-    agents = [Doer(name, answers(name)) for name in NAMES]
+    agents = [Doer(name, answer) for name in NAMES]
     events, _ = played(in_order("in turn", turns=1), agents, Summing())
     assert "1.apply0.ada.agent/ada/x" in causes(events, "1.apply0.cid.agent/cid/x")
 
@@ -270,25 +272,14 @@ def test_order_that_can_not_be_had_is_refused(order, engine, told_):
 
 @pytest.mark.parametrize("order", ["in turn", "random", f"{HERE}:poorest"])
 def test_run_in_an_order_is_replayed_and_resumed_as_it_was(tmp_path, order):
-    def run(run_id, **words):
-        agents = [doubling(name) for name in NAMES]
-        for agent in agents:
-            agent.remembers = False
-        given = in_order(order, turns=5)
-        words = {"given": given, "run_id": run_id, "checkpoint_interval": 2, **words}
-        return orchestrator(tmp_path, agents, **words)
+    def parts():
+        return {"agents": [doubling(name) for name in NAMES], "engine": Adder()}
 
-    whole = run("whole").run()
-    assert replay(whole.output_dir, agents=run("other").agents, engine=Adder()).step == ""
-    killed(lambda: run("killed", on_turn=at_turn(3), mode="sync").run())
-    agents = run("another").agents
-    result = resume(tmp_path / "killed", agents=agents, engine=Adder()).run()
-    assert result.final_state == whole.final_state
-    events = [
-        [row for row in told(tmp_path / name) if "checkpoint" not in row[1]]
-        for name in ("whole", "killed")
-    ]
-    assert events[0] == events[1]
+    def run(run_id, **words):
+        words = {"given": in_order(order, turns=5), "checkpoint_interval": 2, **words}
+        return orchestrator(tmp_path, run_id=run_id, **parts(), **words)
+
+    assert_goes_on(tmp_path, run, parts, 3)
 
 
 def test_forecast_says_that_models_are_asked_one_after_another(tmp_path):
@@ -322,12 +313,8 @@ class Rules(BaseEngine):
 """
 
 
-def talking(
-    folder: Path, url: str, rules: str = "pass", talk: str = TALK
-) -> SimulationOrchestrator:
-    (folder / "rules.py").write_text(
-        RULES % "\n".join(f"        {line}" for line in rules.split("\n"))
-    )
+def talking(folder: Path, url: str, rules: str = "pass", talk: str = TALK) -> Any:
+    (folder / "rules.py").write_text(RULES % indent(rules, " " * 8))
     (folder / "talk.yaml").write_text(talk % url)
     return run_of(folder / "talk.yaml")
 

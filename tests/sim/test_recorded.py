@@ -11,9 +11,12 @@ from tests.sim.toys import SCENARIO, Doer, Hiring, add, always, hiring, lines, o
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog
 from thence.log.open import open_log
-from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run, sweep_table
+from thence.sim import EventWriter, SimulationOrchestrator, open_run, sweep_table
+from thence.sim.record.events import create_state_event
 from thence.sim.results.recorded import fitting
 from thence.sim.scenario.state import State
+
+pytestmark = pytest.mark.promise("O14")
 
 FEW_TURNS = 6
 
@@ -46,7 +49,6 @@ def stored(folder: Path, event_type: str) -> list[Mapping[str, Any]]:
     return [event for event in lines(folder) if event["event_type"] == event_type]
 
 
-@pytest.mark.promise("O14")
 def test_table_of_variables_holds_every_value_after_every_turn(trade):
     with open_run(trade.output_dir) as run:
         table = run.variables()
@@ -62,7 +64,6 @@ def rows_of(run: SimulationOrchestrator) -> list[dict[str, Any]]:
     return [dict.fromkeys(rows[-1]) | row for row in rows]
 
 
-@pytest.mark.promise("O14")
 def test_table_of_variables_is_the_history_of_agents_that_come_and_go(tmp_path):
     run = hiring(tmp_path)
     result = run.run()
@@ -90,7 +91,6 @@ def test_table_of_variables_is_the_history_of_agents_that_come_and_go(tmp_path):
         assert list(recorded.variables()) == expected
 
 
-@pytest.mark.promise("O14")
 def test_agent_that_comes_in_a_turn_that_fails_is_in_no_table(tmp_path):
     class Failing(Hiring):
         def apply_engine_rules(self, view: Any) -> None:
@@ -106,7 +106,6 @@ def test_agent_that_comes_in_a_turn_that_fails_is_in_no_table(tmp_path):
         ]
 
 
-@pytest.mark.promise("O14")
 @pytest.mark.parametrize("patterns", [["*"], ["place/*/price_*", "agent/ada/*"], ["agent/*", "*"]])
 @pytest.mark.whole(rows=2)
 def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
@@ -127,7 +126,6 @@ def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
         (trade.output_dir / "hidden.json").rename(trade.output_dir / "result.json")
 
 
-@pytest.mark.promise("O14")
 def test_table_of_states_is_flat_and_complete(trade):
     with open_run(trade.output_dir) as run:
         table = run.events(type="STATE")
@@ -170,16 +168,11 @@ def test_member_named_like_a_column_keeps_both_values(tmp_path):
     assert (visit["agent"], visit["details.agent"]) == (None, "bo")
 
 
-@pytest.mark.promise("O14")
 def test_tables_are_longer_than_any_page(tmp_path):
     count = 12_000
     with EventWriter(tmp_path, "long", verbosity="STATE", on_full="block") as writer:
         for turn in range(1, count + 1):
-            change = StateEvent(
-                simulation_id="long", turn_number=turn, variable_name="n",
-                old_value=turn - 1, new_value=turn,
-            )  # fmt: skip
-            writer.emit(change)
+            writer.emit(create_state_event("long", turn, "n", turn - 1, turn))
     with open_run(tmp_path) as run:
         table = run.variables()
         assert len(table) == count + 1
@@ -187,7 +180,6 @@ def test_tables_are_longer_than_any_page(tmp_path):
         assert [row["new"] for row in run.events("STATE")] == list(range(1, count + 1))
 
 
-@pytest.mark.promise("O14")
 def test_run_below_state_says_why_it_has_no_table_of_variables(tmp_path):
     result = toy(tmp_path, verbosity="ACTION").run()
     with open_run(result.output_dir) as run:
@@ -211,10 +203,8 @@ def test_table_of_a_growing_run_ends_with_its_last_complete_turn(tmp_path):
             assert [row["agent/ada/x"] for row in early] == [0, 1]
             assert [row["agent/ada/x"] for row in read.variables()] == [0, 1, 2, 3]
             assert "global/sum" not in read.variables().columns  # nothing has changed it so far
-            begun = {"turn_number": 4, "simulation_id": run.run_id}
-            run.event_writer.emit(
-                StateEvent(variable_name="x", scope="agent/ada", old_value=3, new_value=9, **begun)
-            )
+            begun = create_state_event(run.run_id, 4, "x", 3, 9, "agent/ada")
+            run.event_writer.emit(begun)
             with (run.output_dir / "events.jsonl").open("ab") as file:
                 file.write(b'{"event_id":"01')  # as a killed writer leaves it
             assert len(read.events("STATE")) == 4
@@ -228,10 +218,8 @@ def test_scope_and_name_choose_variables_and_an_unknown_one_is_refused(trade):
     with open_run(trade.output_dir) as run:
         prices = run.variables(scope="place/*", name="price_grain")
         assert all(column.endswith("/price_grain") for column in prices.columns[1:])
-        assert run.variables(["place/Mill"], "stock_ore").columns == (
-            "turn",
-            "place/Mill/stock_ore",
-        )
+        ore = run.variables(["place/Mill"], "stock_ore")
+        assert ore.columns == ("turn", "place/Mill/stock_ore")
         with pytest.raises(InvalidFilter, match="name") as refused:
             run.variables(scope="place/Mill", name="price_grian")
         assert "price_grain" in refused.value.hint

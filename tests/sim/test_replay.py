@@ -11,7 +11,20 @@ import pytest
 from tests import tiers
 from tests.cli.warm import warm
 from tests.codes import raises_code
-from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, killed, orchestrator, told
+from tests.sim.toys import (
+    SCENARIO,
+    Adder,
+    Doer,
+    Hiring,
+    add,
+    assert_goes_on,
+    at_turn,
+    hiring,
+    killed,
+    made,
+    orchestrator,
+    told,
+)
 from tests.sim.worlds import faults
 
 import thence
@@ -31,13 +44,8 @@ TURNS = 7
 def test_run_killed_twice_at_any_turn_is_the_same_as_one_that_was_not(
     tmp_path, verbosity, mode, interval
 ):
-    given = {
-        "output_root": tmp_path,
-        "verbosity": verbosity,
-        "mode": mode,
-        "max_turns": TURNS,
-        "checkpoint_interval": interval,
-    }
+    given = {"output_root": tmp_path, "verbosity": verbosity, "mode": mode}
+    given |= {"max_turns": TURNS, "checkpoint_interval": interval}
     whole = SimulationOrchestrator(SCENARIO, **given).run()
     expected = told(whole.output_dir)
     for turn in range(1, TURNS):
@@ -191,22 +199,19 @@ def test_replay_names_the_causes_that_are_new_and_those_that_are_gone(tmp_path):
 
 
 def test_another_python_is_named_first_where_a_replay_differs(tmp_path):
-    class Faster(Adder):
-        def apply_engine_rules(self, view):
-            view.world["sum"] = 3
-
+    faster = made(Adder, apply_engine_rules=lambda self, view: view.set("global", "sum", 3))
     agents = [Doer("ada", lambda seen: add())]
     folder = orchestrator(tmp_path, agents, Adder()).run().output_dir
     config = json.loads((folder / "config.json").read_bytes())
     here = platform.python_version()
     assert config["made_by"]["Python"] == here
-    differing = replay(folder, agents=agents, engine=Faster()).difference
+    differing = replay(folder, agents=agents, engine=faster).difference
     assert "made by" not in differing
     config["made_by"] = {"Python": "2.7.18"}
     (folder / "config.json").write_text(json.dumps(config))
     assert replay(folder, agents=agents, engine=Adder()).step == "", "equal is equal on any Python"
     told_first = f"the run was made by Python 2.7.18, and this is {here}; {differing}"
-    assert replay(folder, agents=agents, engine=Faster()).difference == told_first
+    assert replay(folder, agents=agents, engine=faster).difference == told_first
 
 
 def test_resumed_run_that_comes_to_another_event_appends_nothing(tmp_path):
@@ -226,14 +231,8 @@ def test_resumed_run_that_comes_to_another_event_appends_nothing(tmp_path):
 def test_branch_differs_only_behind_its_turn_and_asks_only_what_is_new(tmp_path):
     first = toy_run(tmp_path, [], "run").run()
     asked = []
-    run = branch(
-        first.output_dir,
-        3,
-        set={"agent/ada/x": 5},
-        agents=[Counter("ada", model(asked))],
-        engine=Adder(),
-    )
-    result = run.run()
+    parts = {"agents": [Counter("ada", model(asked))], "engine": Adder()}
+    result = branch(first.output_dir, 3, set={"agent/ada/x": 5}, **parts).run()
     assert asked == [4, 5, 6]
     old, new = told(first.output_dir), told(result.output_dir)
     behind = [each[1] for each in new if each not in old]
@@ -261,18 +260,14 @@ def test_branch_at_another_decision_plays_on_from_it(tmp_path, decision):
 
 
 def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
-    first = toy_run(tmp_path, [], "run").run()
+    run = toy_run(tmp_path, [], "run")
+    with raises_code("run_goes_on"):
+        resume(run.output_dir, agents=[Counter("ada", model([]))], engine=Adder())
+    first = run.run()
     with pytest.raises(ThenceError, match="the run is completed"):
         resume(first.output_dir)
     with pytest.raises(ThenceError, match="came as objects"):
         replay(first.output_dir)
-
-
-def test_run_that_goes_on_is_not_resumed(tmp_path):
-    run = toy_run(tmp_path, [], "run")
-    with raises_code("run_goes_on"):
-        resume(run.output_dir, agents=[Counter("ada", model([]))], engine=Adder())
-    run.close()
 
 
 def test_action_given_as_an_object_replaces_a_decision(tmp_path):
@@ -282,30 +277,17 @@ def test_action_given_as_an_object_replaces_a_decision(tmp_path):
     assert steps["2.act.ada.0"]["action_payload"] == {"amount": 50}
 
 
-class Pausing(Adder):
-    """Pauses ben in turn 2 until turn 5, and removes cleo in turn 3."""
-
-    def apply_engine_rules(self, view):
-        if view.turn == 2:
-            view.pause("ben", until=5)
-        if view.turn == 3:
-            view.remove_agent("cleo")
-
-
 def test_paused_and_removed_agents_are_so_after_a_resume(tmp_path):
-    def run(run_id, on_turn=None):
-        settings = {"verbosity": "DETAIL", "mode": "sync", "checkpoint_interval": 1}
-        words = {"run_id": run_id, "on_turn": on_turn, **settings}
-        return orchestrator(tmp_path, agents(), Pausing(), 6, **words)
+    def parts():
+        agents = [Doer(name, lambda seen: add()) for name in ("ada", "ben")]
+        return {"agents": agents, "engine": Hiring()}
 
-    def agents():
-        return [Doer(name, lambda seen: add()) for name in ("ada", "ben", "cleo")]
+    def run(run_id, **words):
+        words = {"verbosity": "DETAIL", "checkpoint_interval": 1, **words}
+        return hiring(tmp_path, run_id=run_id, **words)
 
-    expected = told(run("whole").run().output_dir)
-    killed(lambda: run("killed", at_turn(4)).run())
-    assert resume(tmp_path / "killed", agents=agents(), engine=Pausing()).run().turns == 6
-    assert told(tmp_path / "killed") == expected
-    assert "4.decide.ben.0" not in {each[1] for each in expected}
+    assert_goes_on(tmp_path, run, parts, 4)
+    assert "4.decide.ben.0" not in {each[1] for each in told(tmp_path / "whole")}
 
 
 @pytest.fixture
@@ -332,18 +314,15 @@ def test_run_killed_in_its_further_turns_is_killed_and_resumed_to_their_end(fold
     assert (result.status, result.turns) == ("completed", 8)
 
 
-@pytest.mark.parametrize("turns", [3, 4])
-def test_resume_for_fewer_turns_than_were_played_is_refused(folder, turns):
-    with pytest.raises(ThenceError, match="has played 4 turns already"):
-        resume(folder, max_turns=turns)
+def test_fewer_turns_than_were_played_and_turns_that_were_not_are_refused(folder):
+    for turns in (3, 4):
+        with pytest.raises(ThenceError, match="has played 4 turns already"):
+            resume(folder, max_turns=turns)
     assert replay(folder).step == ""
-
-
-@pytest.mark.parametrize("turn", [5, -1, 2.5])
-def test_branch_at_a_turn_that_was_not_played_is_refused_and_makes_no_run(folder, turn):
-    with pytest.raises(ThenceError, match="has played 4 turns"):
-        branch(folder, turn)
-    assert list(folder.parent.iterdir()) == [folder]
+    for turn in (5, -1, 2.5):
+        with pytest.raises(ThenceError, match="has played 4 turns"):
+            branch(folder, turn)
+    assert list(folder.parent.iterdir()) == [folder], "no run is made"
 
 
 def test_copy_without_the_folder_of_checkpoints_is_resumed(folder):

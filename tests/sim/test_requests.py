@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply
 from tests.sim.models.village import generous, user, written
-from tests.sim.test_thinking import events_of, run_of
+from tests.sim.test_thinking import events_of, run_of, run_with
 
 from thence.sim import replay
 from thence.sim.record.outcomes import read_outcomes
@@ -29,15 +29,13 @@ def test_schema_in_words_is_in_the_record_and_enforced_is_beside_it(tmp_path):
             return Reply({"error": {"message": "response_format is unknown"}}, 400)
         return generous(body) if has_words else "no"
 
-    with Endpoint(generous) as endpoint:
-        enforced = run_of(written(tmp_path / "enforced", endpoint.base_url), max_turns=2).run()
-        bodies = [one.body for one in endpoint.requests]
+    enforced, endpoint = run_with(generous, tmp_path / "enforced", max_turns=2)
+    bodies = [one.body for one in endpoint.requests]
     for call in recorded(enforced, bodies):
         assert call["schema_mode"] == "enforced"
         assert json.loads(call["schema"]) == bodies[0]["response_format"]["json_schema"]["schema"]
-    with Endpoint(script) as endpoint:
-        worded = run_of(written(tmp_path / "worded", endpoint.base_url), max_turns=2).run()
-        bodies = [one.body for one in endpoint.requests if "response_format" not in one.body]
+    worded, endpoint = run_with(script, tmp_path / "worded", max_turns=2)
+    bodies = [one.body for one in endpoint.requests if "response_format" not in one.body]
     assert {call["schema_mode"] for call in recorded(worded, bodies)} == {"in words"}
     assert replay(worded.output_dir).step == ""
     assert worded.final_state == enforced.final_state
@@ -77,13 +75,10 @@ def test_run_with_failed_calls_plays_again_from_its_cassette(tmp_path):
         number = int(text.partition("It is turn ")[2].partition(".")[0])
         return FAULTS[faults[number - 1]] if text.startswith("You are ann.") else generous(body)
 
-    with Endpoint(script) as endpoint:
-        terms = {"retries: 2": "retries: 0"}
-        scenario = written(tmp_path, endpoint.base_url, **terms)
-        whole = run_of(scenario, max_turns=5).run()
+    whole, _ = run_with(script, tmp_path, {"retries: 2": "retries: 0"}, max_turns=5)
     assert (whole.status, whole.decisions_failed) == ("completed", 5)
     cassette = whole.output_dir / "outcomes.jsonl"
-    played = run_of(scenario, max_turns=5, cassette=cassette).run()
+    played = run_of(tmp_path / "village.yaml", max_turns=5, cassette=cassette).run()
     assert (played.status, played.decisions_failed) == ("completed", 5)
     assert replay(played.output_dir).sha256 == replay(whole.output_dir).sha256
     assert played.final_state == whole.final_state

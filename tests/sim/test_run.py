@@ -40,53 +40,34 @@ def milestones(folder):
     ]
 
 
-def descriptions(folder):
-    return [each["description"] for each in lines(folder) if each["event_type"] == "MILESTONE"]
-
-
 @pytest.mark.promise("O1")
 class TestRun:
-    def test_run_blocks_in_plain_code(self, tmp_path):
+    def test_run_blocks_in_plain_code_and_its_result_is_awaited_too(self, tmp_path):
         result = orchestrator(tmp_path).run()
-        assert (result.status, result.turns, result.reason) == (
-            "completed",
-            3,
-            "max_turns 3 reached",
-        )
+        ended = result.status, result.turns, result.reason
+        assert ended == ("completed", 3, "max_turns 3 reached")
         assert result.final_state["agent/ada"] == {"x": 3}
-
-    def test_run_is_awaited_inside_a_loop(self, tmp_path):
-        async def inside():
-            return await orchestrator(tmp_path).run()
-
-        result = asyncio.run(inside())
-        assert (type(result), result.status, result.turns) == (RunResult, "completed", 3)
-        assert result.to_dict()["turns"] == 3
-
-    def test_result_is_awaited_in_plain_code_too(self, tmp_path):
-        result = orchestrator(tmp_path).run()
 
         async def inside():
             return await result
 
         assert asyncio.run(inside()) is result
 
-    def test_run_that_fails_in_a_loop_says_so_when_it_is_awaited(self, tmp_path):
-        async def inside():
-            agents = [Doer("ada", lambda seen: 1 / 0)]
-            result = await orchestrator(tmp_path, agents).run()
-            return result.status, result.error
+    def test_run_is_awaited_inside_a_loop_and_says_there_that_it_failed(self, tmp_path):
+        async def inside(*agents):
+            return await orchestrator(tmp_path, *agents).run()
 
-        status, error = asyncio.run(inside())
-        assert status == "failed"
-        assert "ZeroDivisionError" in error
+        result = asyncio.run(inside())
+        assert (type(result), result.status, result.turns) == (RunResult, "completed", 3)
+        assert result.to_dict()["turns"] == 3
+        failed = asyncio.run(inside([Doer("ada", lambda seen: 1 / 0)]))
+        assert failed.status == "failed"
+        assert "ZeroDivisionError" in failed.error
 
-    def test_closing_a_run_that_never_began_leaves_no_result(self, tmp_path):
+    def test_run_happens_once_or_never(self, tmp_path):
         run = orchestrator(tmp_path)
         run.close()
         assert run.result is None
-
-    def test_run_happens_once(self, tmp_path):
         run = orchestrator(tmp_path)
         run.run()
         with pytest.raises(ThenceError, match="this run has ended"):
@@ -141,8 +122,6 @@ class TestRun:
         assert told == [alter] * 3
         assert held(run) == result.altered == result.to_dict()["altered"] == alter
         assert json.loads((run.output_dir / "result.json").read_text())["altered"] == alter
-
-    def test_run_as_it_would_have_gone_is_not_altered(self, tmp_path):
         run = orchestrator(tmp_path)
         result = run.run(alter={})
         assert result.altered == {}
@@ -157,23 +136,14 @@ def held(run):
 
 @pytest.mark.promise("O3")
 class TestRunFolder:
-    def test_run_id_has_name_and_time(self, tmp_path):
-        run = orchestrator(tmp_path)
-        run.run()
-        assert re.fullmatch(r"toy-\d{8}T\d{6}Z-[a-z0-9]{6}", run.run_id)
-
     def test_concurrent_starts_have_folders_of_their_own(self, tmp_path):
         with ThreadPoolExecutor(8) as pool:
             runs = list(pool.map(lambda _: orchestrator(tmp_path), range(40)))
         assert len({run.run_id for run in runs}) == 40
+        assert all(re.fullmatch(r"toy-\d{8}T\d{6}Z-[a-z0-9]{6}", run.run_id) for run in runs)
         assert len(list(tmp_path.iterdir())) == 40
         for run in runs:
             run.event_writer.close()
-
-    def test_given_run_id_that_is_taken_is_refused(self, tmp_path):
-        orchestrator(tmp_path, run_id="mine").run()
-        with pytest.raises(ThenceError, match="it is there already"):
-            orchestrator(tmp_path, run_id="mine")
 
     @pytest.mark.parametrize("run_id", ["..", "../x", "/tmp/x", "a/b", "", ".hidden", "x\n", "ü"])
     def test_run_id_never_leaves_the_output_root(self, tmp_path, run_id):
@@ -190,26 +160,18 @@ class TestRunFolder:
 
 @pytest.mark.promise("O4")
 class TestMilestones:
-    def test_milestones_stand_in_order(self, tmp_path):
-        folder = orchestrator(tmp_path, turns=2).run().output_dir
+    @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "STATE"])
+    def test_milestones_stand_in_order_and_begin_with_their_word(self, tmp_path, verbosity):
+        folder = orchestrator(tmp_path, verbosity=verbosity, turns=2).run().output_dir
         turn = ["turn_start", "turn_end"]
         assert milestones(folder) == ["simulation_start", *turn, *turn, "simulation_end"]
         events = {each["event_id"]: each for each in lines(folder)}
-        ends = [each for each in events.values() if "ends" in each]
-        assert [events[each["ends"]]["step"] for each in ends] == [
-            "1.turn_start.-.0",
-            "2.turn_start.-.0",
-            "0.start.-.0",
-        ]
-
-    @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "STATE"])
-    def test_description_of_a_milestone_begins_with_its_word(self, tmp_path, verbosity):
-        folder = orchestrator(tmp_path, verbosity=verbosity, turns=2).run().output_dir
+        ended = [events[each["ends"]]["step"] for each in events.values() if "ends" in each]
+        assert ended == ["1.turn_start.-.0", "2.turn_start.-.0", "0.start.-.0"]
         turn = ["turn_starting", "turn_completed"]
         end = "simulation_completed: max_turns 2 reached"
-        assert descriptions(folder) == ["simulation_starting", *turn, *turn, end]
-        others = [each for each in lines(folder) if each["event_type"] != "MILESTONE"]
-        assert not any("description" in each for each in others)
+        told = [each["description"] for each in lines(folder) if "description" in each]
+        assert told == ["simulation_starting", *turn, *turn, end], "the others have none"
 
     def test_failing_agent_ends_the_run_and_the_file_in_good_order(self, tmp_path):
         def answer(seen):
@@ -239,9 +201,7 @@ class TestMilestones:
 class TestSettings:
     def test_constructor_wins_over_the_scenario(self, tmp_path):
         given = config(events={"verbosity": "STATE", "mode": "sync", "max_queue_size": 7})
-        run = SimulationOrchestrator(
-            given, output_root=tmp_path, agents=[], verbosity=VerbosityLevel.MILESTONE
-        )
+        run = orchestrator(tmp_path, [], given=given, verbosity=VerbosityLevel.MILESTONE)
         assert run.event_writer.verbosity is VerbosityLevel.MILESTONE
         assert run.event_writer.mode is WriteMode.SYNC
         run.run()
@@ -273,19 +233,15 @@ class TestSettings:
 class TestInterruption:
     PROGRAM = """
         import sys, time
-        from tests.sim.toys import Adder, Doer, add, config
-        from thence.sim import SimulationOrchestrator
+        from tests.sim.toys import Doer, add, orchestrator
 
         def answer(seen):
             print(seen.turn, flush=True)
             time.sleep(0.02)
             return add()
 
-        run = SimulationOrchestrator(
-            config(turns=100_000), output_root=sys.argv[1], agents=[Doer("ada", answer)],
-            engine=Adder(), verbosity="DETAIL",
-        )
-        result = run.run()
+        agents = [Doer("ada", answer)]
+        result = orchestrator(sys.argv[1], agents, turns=100_000, verbosity="DETAIL").run()
         print(result.status, result.turns, result.events, flush=True)
         """
 
@@ -371,17 +327,13 @@ def test_same_seed_gives_the_same_events(files, tmp_path):
     assert told(written(tmp_path, "STATE", "sync")) == told(files["STATE"])
 
 
-@pytest.mark.promise("O5")
-def test_each_step_is_written_once(files):
-    for events in files.values():
-        steps = [each["step"] for each in events if "step" in each]
-        assert len(steps) == len(set(steps))
-
-
-@pytest.mark.promise("O6")
+@pytest.mark.promise("O4", "O5", "O6")
 @pytest.mark.parametrize("verbosity", [level.name for level in VerbosityLevel])
-def test_every_cause_is_in_the_file_and_earlier(files, verbosity):
+def test_each_step_is_written_once_for_one_run_behind_its_causes(files, verbosity):
     seen = set()
+    steps = [each["step"] for each in files[verbosity] if "step" in each]
+    assert len(steps) == len(set(steps))
+    assert len({each["simulation_id"] for each in files[verbosity]}) == 1
     for event in files[verbosity]:
         assert set(event.get("caused_by", ())) <= seen
         is_notice = "step" not in event
@@ -405,18 +357,13 @@ def test_chains_run_through_many_turns(files, verbosity):
     assert max(map(len, depth.values())) >= TURNS - 2
 
 
+@pytest.mark.promise("O3")
 def test_folder_that_is_there_stays(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.txt").write_text("mine")
     with pytest.raises(ThenceError, match="it is there already"):
         toy(tmp_path, [], run_id="a")
     assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.promise("O4")
-def test_simulation_id_is_the_run_id(files):
-    for events in files.values():
-        assert len({each["simulation_id"] for each in events}) == 1
 
 
 @pytest.mark.promise("O5")

@@ -12,6 +12,8 @@ from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator, replay
 from thence.sim.scenario.component_classes import component_class
 
+pytestmark = pytest.mark.promise("O8")
+
 TYPE = "type: scenarios.traders:Trader"
 GOOD = """\
 simulation:
@@ -40,8 +42,7 @@ def problems(tmp_path):
 
     def found(old="", new="", text=GOOD):
         assert old in text
-        path = tmp_path / "scenario.yaml"
-        path.write_text(text.replace(old, new, 1))
+        path = written(tmp_path, text.replace(old, new, 1))
         with pytest.raises(ScenarioError) as caught:
             SimulationConfig.from_file(path)
         for problem in caught.value.problems:
@@ -56,55 +57,46 @@ def short(problem):
     return problem["line"], problem["key"], problem["message"]
 
 
+def written(folder, text):
+    path = folder / "scenario.yaml"
+    path.write_text(text)
+    return path
+
+
 def test_scenario_is_read_from_a_file(tmp_path):
-    path = tmp_path / "scenario.yaml"
-    path.write_text(GOOD)
+    path = written(tmp_path, GOOD)
     read = SimulationConfig.from_file(path)
     assert (read.simulation.name, read.simulation.max_turns, read.source) == ("small", 5, path)
     assert read.agents[0].initial == {"location": "Mill"}
     assert read.agents[0].params == {"goods": ["grain"], "places": ["Mill"]}
+    assert not read.agents[0].blocks
     table = read.table(["ada"])
-    assert [variable.subject for variable in table] == [
-        "global/season",
-        "map/present",
-        "agent/ada/money",
-        "agent/ada/location",
-    ]
+    subjects = [variable.subject for variable in table]
+    assert subjects == ["global/season", "map/present", "agent/ada/money", "agent/ada/location"]
     assert table.defaults() == ("dry", 0, 3.0, "")
 
 
 def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
-    path = tmp_path / "scenario.yaml"
-    path.write_text(
+    text = (
         "simulation: {name: &n x, max_turns: &m 5, timeout_s: &t 0.5, seed: 0x10}\n"
         "spatial: {grid: {width: *m, height: *m, wraps: &w true}, moves: *w}\n"
     )
-    read = SimulationConfig.from_file(path)
-    assert (read.simulation.name, read.simulation.max_turns, read.simulation.timeout_s) == (
-        "x",
-        5,
-        0.5,
-    )
+    read = SimulationConfig.from_file(written(tmp_path, text))
+    of = read.simulation
+    assert (of.name, of.max_turns, of.timeout_s, of.seed) == ("x", 5, 0.5, 16)
     assert (read.spatial.grid.width, read.spatial.grid.wraps, read.spatial.moves) == (5, True, True)
     assert read.given["spatial"]["moves"] is True
-    assert (read.simulation.seed, type(read.given["simulation"]["name"])) == (16, str)
+    assert type(read.given["simulation"]["name"]) is str
 
 
-def test_map_of_names_is_told_with_the_list_to_write(tmp_path):
-    path = tmp_path / "scenario.yaml"
-    path.write_text(
-        "simulation: {name: x}\n"
+def test_map_of_names_is_told_with_the_list_to_write(problems):
+    found = problems(
+        text="simulation: {name: x}\n"
         "state_variables:\n  agent_vars:\n    money: {type: int}\n"
         "agents:\n  ada: {type: scenarios.traders:Trader, goods: [], places: []}\n"
     )
-    with pytest.raises(ScenarioError) as caught:
-        SimulationConfig.from_file(path)
-    told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
-    entries = "begin each entry with -"
-    assert told == [
-        (3, "state_variables.agent_vars", entries),
-        (5, "agents", entries),
-    ]
+    assert [short(each)[:2] for each in found] == [(3, "state_variables.agent_vars"), (5, "agents")]
+    assert {each["hint"] for each in found} == {"begin each entry with -"}
 
 
 @pytest.mark.promise("O2")
@@ -117,7 +109,6 @@ def test_bare_name_finds_the_shipped_scenario(name, tmp_path, monkeypatch):
     assert len(read.agents) >= 8
 
 
-@pytest.mark.promise("O8")
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "nearest"),
     [
@@ -282,30 +273,26 @@ def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
          "engine.markets[0].makes", "should be an integer, not '1'"),
     ],
 )  # fmt: skip
-@pytest.mark.promise("O8")
 def test_wrong_value_is_told_with_its_line(problems, old, new, line, key, message):
     assert (line, key, message) in [short(problem) for problem in problems(old, new)]
 
 
 def test_entry_that_does_not_fit_leaves_the_others_their_lines(problems):
     text = GOOD.replace("type: float", "type: flot").replace("type: str}", "type: str, max: 1}")
-    assert [short(problem)[:2] for problem in problems(text=text)] == [
-        (8, "state_variables.agent_vars[0].type"),
-        (9, "state_variables.agent_vars[1].max"),
-    ]
+    at = "state_variables.agent_vars"
+    found = [short(problem)[:2] for problem in problems(text=text)]
+    assert found == [(8, f"{at}[0].type"), (9, f"{at}[1].max")]
 
 
-def test_integer_is_a_number_and_null_is_none(tmp_path):
-    path = tmp_path / "scenario.yaml"
-    text = GOOD.replace("goods:", "margin: 1, timeout_s: null, count: null, goods:")
-    path.write_text(text.replace("max: 10", "max: null"))
-    read = SimulationConfig.from_file(path)
+def test_integer_is_a_number_null_is_none_and_an_entry_says_whether_it_blocks(tmp_path):
+    text = GOOD.replace("goods:", "margin: 1, timeout_s: null, count: null, blocks: true, goods:")
+    read = SimulationConfig.from_file(written(tmp_path, text.replace("max: 10", "max: null")))
     assert (read.agents[0].name, read.agents[0].timeout_s) == ("ada", None)
+    assert read.agents[0].blocks
     money = read.state_variables.agent_vars[0]
     assert (money.minimum, money.maximum, type(money.minimum)) == (0.0, None, float)
 
 
-@pytest.mark.promise("O8")
 def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
     text = GOOD.replace("max_turns", "turns").replace("min: 0", "min: 20")
     text = text.replace("[Mill, Abbey]", "[Mill, Aby]").replace("goods: [grain]", "goods: 3")
@@ -342,7 +329,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
         ("name: ada, names: [ben]", [("type", "missing", "add it")]),
     ],
 )
-@pytest.mark.promise("O8")
 def test_entry_without_a_type_is_told_its_misspelt_keys(problems, entry, expected):
     raised = problems(f"name: ada, type: {TRADER}", entry)
     assert len(raised) == len(expected)
@@ -372,7 +358,6 @@ agents:
 """
 
 
-@pytest.mark.promise("O8")
 def test_merged_key_is_told_at_the_line_of_its_map(problems):
     count = "should be an integer, at least 1 and at most 100000, not 'x'"
     assert [short(problem) for problem in problems(text=MERGED)] == [
@@ -383,21 +368,19 @@ def test_merged_key_is_told_at_the_line_of_its_map(problems):
     ]
 
 
-def test_location_that_nobody_declares_is_told_by_the_key_of_the_file(problems):
+def test_one_problem_is_told_once_by_the_key_of_the_file(problems):
     (problem,) = problems("    - {name: location, type: str}\n", "")
     assert short(problem) == (16, "agents[0].initial_location", "there is no variable 'location'")
+    (problem,) = problems("type: str}", "type: text}")
+    assert problem["key"] == "state_variables.agent_vars[1].type"
 
 
 def test_work_for_many_problems_grows_with_their_number():
+    entry = {"type": "scenarios.traders:Trader", "goods": [], "places": []}
+    wrong = {**entry, "initial": {"mony": 3}, "lto": 1}
+
     def calls(count):
-        entry = {
-            "type": "scenarios.traders:Trader",
-            "goods": [],
-            "places": [],
-            "initial": {"mony": 3},
-            "lto": 1,
-        }
-        agents = [{"name": f"a{number}", **entry} for number in range(count)]
+        agents = [{"name": f"a{number}", **wrong} for number in range(count)]
         made = 0
 
         def tally(frame, event, argument):
@@ -415,20 +398,6 @@ def test_work_for_many_problems_grows_with_their_number():
 
     calls(10)  # imports
     assert calls(400) < 4.5 * calls(100)
-
-
-def test_entries_say_whether_they_block(tmp_path):
-    path = tmp_path / "scenario.yaml"
-    text = GOOD.replace("goods:", "blocks: true, goods:")
-    path.write_text(text)
-    assert SimulationConfig.from_file(path).agents[0].blocks
-    path.write_text(GOOD)
-    assert not SimulationConfig.from_file(path).agents[0].blocks
-
-
-def test_one_problem_is_not_told_twice_under_other_names(problems):
-    (problem,) = problems("type: str}", "type: text}")
-    assert problem["key"] == "state_variables.agent_vars[1].type"
 
 
 @pytest.mark.parametrize(
@@ -450,11 +419,13 @@ def test_file_that_holds_no_scenario_says_where(problems, text, line, message):
     assert message in problem["message"]
 
 
-def test_file_that_is_not_text_is_refused(tmp_path):
+def test_file_that_is_not_text_and_a_folder_are_refused(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ScenarioError, match="can't be read"):
         SimulationConfig.from_file(path)
+    with pytest.raises(ScenarioError, match="this is a folder"):
+        SimulationConfig.from_file(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -478,11 +449,6 @@ def test_bare_name_of_an_example_is_told_with_its_file(name):
     path = Path(caught.value.problems[0]["hint"].removeprefix("name its file: "))
     assert path.is_relative_to(Path(thence.__file__).parent)
     assert SimulationConfig.from_file(path).simulation.name == path.stem
-
-
-def test_folder_is_no_scenario(tmp_path):
-    with pytest.raises(ScenarioError, match="this is a folder"):
-        SimulationConfig.from_file(tmp_path)
 
 
 def test_problem_of_a_mapping_has_no_file_and_no_line():

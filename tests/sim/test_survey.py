@@ -10,9 +10,10 @@ from tests.cli.installed import THENCE, begin
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint, Reply
 from tests.sim.models.village import generous, user, written
+from tests.sim.test_futures import play
 
 from thence.errors import ThenceError
-from thence.sim import SimulationOrchestrator, branch, replay, survey
+from thence.sim import branch, replay, survey
 from thence.sim.record.outcomes import read_lines
 
 QUESTION = "Whom do you trust?"
@@ -31,9 +32,7 @@ def village(tmp_path):
     with Endpoint(lambda body: endpoint.script(body)) as endpoint:
         endpoint.script = answering
         scenario = written(tmp_path, endpoint.base_url, keys="memory: 5")
-        result = SimulationOrchestrator(
-            scenario, output_root=tmp_path / "output", run_id="a", verbosity="STATE"
-        ).run()
+        result = play(scenario, run_id="a", verbosity="STATE")
         assert result.status == "completed"
         yield result.output_dir, endpoint
 
@@ -147,9 +146,7 @@ def test_branch_and_paused_run_are_asked_too(village, tmp_path):
     branched = branch(folder, 2, set={"agent/ann/money": 90}, run_id="b").run()
     survey(branched.output_dir, 3, QUESTION, names=["ann"])
     assert "money = 90" in user(endpoint.requests[-1].body)
-    paused = SimulationOrchestrator(
-        tmp_path / "village.yaml", output_root=tmp_path / "output", run_id="c", max_calls=7
-    ).run()
+    paused = play(tmp_path / "village.yaml", run_id="c", max_calls=7)
     assert paused.status == "interrupted"
     assert len(survey(paused.output_dir, 3, QUESTION)) == 3
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
-from tests.sim.models.village import act, generous, user, written
+from tests.sim.models.village import act, generous, user, village, written
 from tests.sim.toys import causes, lines
 from tests.tiers import some
 
@@ -25,6 +25,12 @@ pytestmark = pytest.mark.promise("O12")
 def run_of(scenario, config=None, **settings):
     settings = {"output_root": scenario.parent / "runs", "verbosity": "STATE", **settings}
     return SimulationOrchestrator(config or scenario, **settings)
+
+
+def run_with(model, folder, changes=(), **settings):
+    """Plays the village whose agents ask a model; returns the result and the endpoint."""
+    with village(model, folder, **dict(changes)) as (endpoint, scenario):
+        return run_of(scenario, **settings).run(), endpoint
 
 
 def events_of(folder, kind=None):
@@ -48,73 +54,48 @@ def behind(events, step):
     return every
 
 
-def test_call_is_recorded_between_what_it_read_and_the_decision(tmp_path):
-    with Endpoint(generous) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url)).run()
+def test_call_is_recorded_between_what_it_read_and_the_decision_as_no_error(tmp_path):
+    result, _ = run_with(generous, tmp_path)
     assert result.status == "completed"
     events = events_of(result.output_dir)
+    assert not any(map(is_failure, events.values()))
     call = events["2.llm-decide.ann.0"]
-    assert causes(events, "2.llm-decide.ann.0") == {
-        "2.turn_start.-.0",
-        "1.apply0.cleo.agent/ann/money",
-    }
+    read = {"2.turn_start.-.0", "1.apply0.cleo.agent/ann/money"}
+    assert causes(events, "2.llm-decide.ann.0") == read
     assert "2.llm-decide.ann.0" in causes(events, "2.decide.ann.0")
     payload = call.payload
-    assert [payload[key] for key in ("endpoint", "model", "tokens_in", "tokens_out")] == [
-        "local",
-        "qwen",
-        20,
-        5,
-    ]
+    assert (payload["endpoint"], payload["model"]) == ("local", "qwen")
+    assert (payload["tokens_in"], payload["tokens_out"]) == (20, 5)
     assert payload["cost"] == pytest.approx(30e-6)
     assert payload["latency_s"] > 0
     assert "money = " in payload["messages"][1]["content"]
     assert json.loads(payload["answer"])["action"]["do"] == "give"
     assert call.actor == "ann"
     assert result.usage["by_agent"]["ann"]["calls"] == 4
-    assert result.usage["by_model"]["qwen"] == {
-        "calls": 12,
-        "requests": 12,
-        "failed": 0,
-        "unusable": 0,
-        "without_tokens": 0,
-        "without_cost": 0,
-        "tokens_in": 240,
-        "tokens_out": 60,
-        "tokens_cached": 0,
-        "cost": pytest.approx(360e-6),
-    }
+    some = {"calls": 12, "requests": 12, "tokens_in": 240, "tokens_out": 60}
+    cost = {"cost": pytest.approx(360e-6)}
+    none = ("failed", "unusable", "without_tokens", "without_cost", "tokens_cached")
+    assert result.usage["by_model"]["qwen"] == {**some, **cost, **dict.fromkeys(none, 0)}
 
 
 @pytest.mark.parametrize(("verbosity", "count"), [("MILESTONE", 0), ("DECISION", 12)])
 def test_calls_are_written_from_decision_up(tmp_path, verbosity, count):
-    with Endpoint(generous) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url), verbosity=verbosity).run()
+    result, _ = run_with(generous, tmp_path, verbosity=verbosity)
     assert len(events_of(result.output_dir, "llm_call")) == count
     assert result.usage["by_agent"]["cleo"]["calls"] == 4
     assert replay(result.output_dir).step == ""
 
 
-def test_call_is_no_error_of_its_run(tmp_path):
-    with Endpoint(generous) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url)).run()
-    with thence.open(result.output_dir) as log:
-        assert not [event for event in log.read() if is_failure(event)]
-
-
 def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path):
-    with Endpoint(generous) as endpoint:
-        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    whole, _ = run_with(generous, tmp_path)
     assert replay(whole.output_dir).step == ""
     branched = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}, max_turns=3).run()
     assert branched.status == "interrupted"  # another request now
     assert '"3.decide.ann"' in (branched.output_dir / "outcomes.jsonl").read_text()
+    config = whole.output_dir / "config.json"
     with Endpoint(generous) as endpoint:
-        text = (whole.output_dir / "config.json").read_text()
-        port = re.compile(r"127\.0\.0\.1:\d+/v1")
-        (whole.output_dir / "config.json").write_text(
-            port.sub(endpoint.base_url.removeprefix("http://"), text)
-        )
+        url = re.compile(r"http://127\.0\.0\.1:\d+/v1")
+        config.write_text(url.sub(endpoint.base_url, config.read_text()))
         branched = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}).run()
     assert branched.status == "completed"
     texts = [user(one.body) for one in endpoint.requests]
@@ -127,12 +108,10 @@ def test_answer_of_no_use_is_asked_for_once_more_with_the_reason(tmp_path):
     def script(body):
         return generous(body) if len(body["messages"]) > 2 else act("give", to="ann", amount=9)
 
-    with Endpoint(script) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url), max_turns=1).run()
-    assert len(endpoint.requests) == 6
-    *_, answer, reason = next(
-        one.body for one in endpoint.requests if len(one.body["messages"]) > 2
-    )["messages"]
+    result, endpoint = run_with(script, tmp_path, max_turns=1)
+    asked = [one.body["messages"] for one in endpoint.requests]
+    assert len(asked) == 6
+    *_, answer, reason = next(messages for messages in asked if len(messages) > 2)
     assert answer == {"role": "assistant", "content": act("give", to="ann", amount=9)}
     assert "Expected `int` <= 5" in reason["content"]
     events = events_of(result.output_dir)
@@ -154,9 +133,8 @@ def of_no_use_to(*names):
 @pytest.mark.promise("O12", tier="person")
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "STATE"])
 def test_second_answer_of_no_use_is_a_failure_by_policy(tmp_path, verbosity):
-    with Endpoint(of_no_use_to("ann", "ben")) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
-        result = run_of(scenario, max_turns=2, verbosity=verbosity).run()
+    settings = {"max_turns": 2, "verbosity": verbosity}
+    result, endpoint = run_with(of_no_use_to("ann", "ben"), tmp_path, **settings)
     assert (result.status, result.decisions, result.decisions_failed) == ("completed", 6, 4)
     assert len(endpoint.requests) == 10
     events = events_of(result.output_dir)
@@ -192,9 +170,7 @@ def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, faul
     def script(body):
         return FAULTS[fault] if "You are ann." in user(body) else generous(body)
 
-    with Endpoint(script) as endpoint:
-        terms = {"retries: 2": "retries: 0"}
-        result = run_of(written(tmp_path, endpoint.base_url, **terms), max_turns=2).run()
+    result, _ = run_with(script, tmp_path, {"retries: 2": "retries: 0"}, max_turns=2)
     assert (result.status, result.decisions_failed) == ("completed", 2)
     call = events_of(result.output_dir, "llm_call")["2.llm-decide.ann.0"].payload
     assert call["status"] == "failure"
@@ -214,8 +190,7 @@ def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, faul
 @pytest.mark.promise("O12", tier="person")
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "STATE"])
 def test_run_to_which_no_answer_was_of_use_has_failed(tmp_path, verbosity):
-    with Endpoint(lambda body: "```json\n{}\n```") as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(lambda body: "```json\n{}\n```", tmp_path) as (endpoint, scenario):
         result = run_of(scenario, max_turns=1, verbosity=verbosity).run()
         count = len(endpoint.requests)
     assert (result.status, result.turns) == ("failed", 1)
@@ -223,9 +198,8 @@ def test_run_to_which_no_answer_was_of_use_has_failed(tmp_path, verbosity):
     assert result.reason in result.error
     assert (result.decisions, result.decisions_failed) == (3, 3)
     assert json.loads((result.output_dir / "result.json").read_bytes())["decisions_failed"] == 3
-    with thence.open(result.output_dir) as log:
-        (error,) = [e for e in log.read() if e.payload.get("error_type") == "run_failed"]
-        assert result.reason in error.payload["error"]
+    (error,) = events_of(result.output_dir, "run_failed").values()
+    assert result.reason in error.payload["error"]
     assert replay(result.output_dir).step == ""
     # it can be played on, with nothing asked for again, and fails for the same
     again = resume(result.output_dir).run()
@@ -258,8 +232,7 @@ def test_turn_to_which_no_paid_answer_was_of_use_pauses_the_run(tmp_path, turn):
 
 
 def test_run_that_is_paused_before_any_answer_was_of_use_is_interrupted(tmp_path):
-    with Endpoint(lambda body: "no") as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(lambda body: "no", tmp_path) as (_, scenario):
         result = run_of(scenario, max_turns=1, max_calls=5).run()
         assert (result.status, result.reason) == ("interrupted", "paused")
         resumed = resume(result.output_dir, max_calls=100).run()
@@ -288,14 +261,12 @@ def test_run_that_failed_for_an_answer_tells_it_and_asks_anew(tmp_path, answer):
         is_ben = "You are ben. It is turn 2" in user(body)
         return answer if is_broken and is_ben else generous(body)
 
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+    with village(script, tmp_path, policy="fail") as (_, scenario):
         result = run_of(scenario).run()
         assert (result.status, result.turns) == ("failed", 1)
         assert (result.decisions, result.decisions_failed) == (6, 1)
-        with thence.open(result.output_dir) as log:
-            events = {event.step: event for event in log.read()}
-        calls = [step for step in events if "2.llm-decide.ben" in (step or "")]
+        events = events_of(result.output_dir)
+        calls = [step for step in events if "2.llm-decide.ben" in step]
         assert calls
         assert {events[step].payload["status"] for step in calls} == {"failure"}
         assert events[calls[-1]].event_id in events["2.failed.-.0"].caused_by
@@ -312,8 +283,7 @@ def test_cost_with_gaps_is_told_as_such_and_holds_a_limit_up(tmp_path, gaps):
         return Reply({**answer, "usage": None} if has_gap else answer)
 
     terms = {"retries: 2": "retries: 2, concurrency: 1"}
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, **terms)
+    with village(script, tmp_path, **terms) as (endpoint, scenario):
         free = run_of(scenario, max_turns=2).run()
         endpoint.requests.clear()
         bounded = run_of(scenario, max_turns=2, max_cost=1.0).run()
@@ -336,8 +306,7 @@ def test_cost_with_gaps_is_told_as_such_and_holds_a_limit_up(tmp_path, gaps):
 
 
 def test_dead_endpoint_pauses_the_run_which_goes_on_later(tmp_path):
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
+    with village(generous, tmp_path) as (endpoint, scenario):
         whole = run_of(scenario).run()
         paused = run_of(scenario, run_id="paused", max_calls=7).run()
         assert (paused.status, paused.turns, paused.reason) == ("interrupted", 2, "paused")
@@ -367,9 +336,8 @@ def test_key_that_is_not_set_pauses_the_run_and_is_named(tmp_path, monkeypatch):
 
 
 def test_cassette_plays_the_same_run_without_key_and_network(tmp_path):
-    with Endpoint(generous) as endpoint:
-        keyed = {"model: qwen": "model: qwen, key_env: UNSET_KEY"}
-        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    keyed = {"model: qwen": "model: qwen, key_env: UNSET_KEY"}
+    whole, _ = run_with(generous, tmp_path)
     cassette = whole.output_dir / "outcomes.jsonl"
     scenario = written(tmp_path / "other", "http://127.0.0.1:9/v1", **keyed)
     played = run_of(scenario, cassette=cassette).run()
@@ -378,8 +346,7 @@ def test_cassette_plays_the_same_run_without_key_and_network(tmp_path):
 
 
 def test_request_that_a_cassette_lacks_names_agent_and_turn(tmp_path):
-    with Endpoint(generous) as endpoint:
-        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    whole, _ = run_with(generous, tmp_path)
     cassette = tmp_path / "answers.jsonl"
     played = run_of(tmp_path / "village.yaml", cassette="answers.jsonl").run()
     assert (played.status, played.turns) == ("interrupted", 0)
@@ -458,9 +425,7 @@ def test_what_is_recalled_into_a_prompt_is_a_cause(tmp_path):
         note = {"note": "n", "importance": 5}
         return json.dumps({**json.loads(act("give", to="cleo", amount=1)), **note})
 
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, keys="memory: 3\n    sees: []")
-        result = run_of(scenario).run()
+    result, _ = run_with(script, tmp_path, {"keys": "memory: 3\n    sees: []"})
     events = events_of(result.output_dir)
     assert "3.llm-decide.ann.0" in causes(events, "3.decide.ann.0")
     for turn in (1, 2):
@@ -493,8 +458,7 @@ def test_answer_may_be_huge_and_is_kept_whole(tmp_path):
     def script(body):
         return Reply(completion(generous(body) + " " * 200_000))
 
-    with Endpoint(script) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url), max_turns=1).run()
+    result, _ = run_with(script, tmp_path, max_turns=1)
     calls = events_of(result.output_dir, "llm_call")
     assert {len(call.payload["answer"]) > 200_000 for call in calls.values()} == {True}
     assert (result.output_dir / "events.jsonl").stat().st_size < 20_000

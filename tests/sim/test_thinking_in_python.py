@@ -4,10 +4,9 @@ from contextlib import suppress
 
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint
-from tests.sim.models.village import act, generous, user, written
-from tests.sim.test_thinking import behind, causes, events_of, run_of
+from tests.sim.models.village import act, generous, user, village, written
+from tests.sim.test_thinking import behind, causes, events_of, run_of, run_with
 
-import thence
 from thence.errors import ScenarioError
 from thence.sim import (
     Action,
@@ -54,6 +53,10 @@ class Giver(LLMAgent):
         return Action("give", {"to": "ben", "amount": int(answer)})
 
 
+def givers():
+    return [Giver(name) for name in ("ann", "ben", "cleo")]
+
+
 def script(body):
     text = body["messages"][0]["content"]
     if text.startswith("giver"):
@@ -66,11 +69,8 @@ def script(body):
 
 
 def test_validator_and_engine_ask_models_with_true_causes(tmp_path):
-    with Endpoint(script) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url)
-        agents = [Giver(name) for name in ("ann", "ben", "cleo")]
-        parts = {"agents": agents, "validator": Inspector(), "engine": Weather()}
-        result = run_of(scenario, max_turns=2, **parts).run()
+    parts = {"validator": Inspector(), "engine": Weather()}
+    result, _ = run_with(script, tmp_path, max_turns=2, agents=givers(), **parts)
     assert result.status == "completed"
     events = events_of(result.output_dir)
     assert causes(events, "1.llm-look.ben.0") >= {"1.decide.ben.0"}
@@ -82,9 +82,8 @@ def test_validator_and_engine_ask_models_with_true_causes(tmp_path):
     assert events["1.llm-rules.-.1"].payload["answer"] == "42"
     assert "1.llm-rules.-.1" in behind(events, "2.llm-decide.cleo.0")
     assert result.usage["by_agent"]["rules"]["calls"] == 4
-    parts = {"agents": [Giver(name) for name in ("ann", "ben", "cleo")]}
-    again = replay(result.output_dir, **parts, validator=Inspector(), engine=Weather())
-    assert again.step == ""
+    parts = {"validator": Inspector(), "engine": Weather()}
+    assert replay(result.output_dir, agents=givers(), **parts).step == ""
 
 
 class Storm(LLMEngine):
@@ -99,14 +98,21 @@ class Storm(LLMEngine):
             view.agent(name)["money"] = int(money)
 
 
+def run_by_engine(answer, folder, engine, turns=1):
+    """Plays the village where an engine alone asks the model; returns result and endpoint."""
+    with Endpoint(answer) as endpoint:
+        scenario = scripted(folder, "script: []", endpoint.base_url)
+        return run_of(scenario, max_turns=turns, engine=engine).run(), endpoint
+
+
+def once_wrong(wrong):
+    """Returns a model whose first answer of a turn is of no use."""
+    return lambda body: "ann 7" if len(body["messages"]) > 1 else wrong
+
+
 @pytest.mark.parametrize("wrong", ["ben 3\nann three", "ben 3\nann 1000"])
 def test_engine_takes_nothing_of_an_answer_of_no_use(tmp_path, wrong):
-    def answer(body):
-        return "ann 7" if len(body["messages"]) > 1 else wrong
-
-    with Endpoint(answer) as endpoint:
-        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
-        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    result, endpoint = run_by_engine(once_wrong(wrong), tmp_path, Storm())
     assert (result.status, len(endpoint.requests)) == ("completed", 2)
     money = {name: result.final_state[f"agent/{name}"]["money"] for name in ("ann", "ben")}
     assert money == {"ann": 7, "ben": 10}
@@ -118,15 +124,11 @@ def test_budget_that_ends_between_an_answer_and_its_repair_pauses(tmp_path):
     def answer(body):
         return "7" if len(body["messages"]) > 1 else "sunny"
 
-    with Endpoint(answer) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+    with village(answer, tmp_path, policy="fail") as (endpoint, scenario):
 
         def parts():
-            return {
-                "agents": [Giver("ann"), Giver("cleo")],
-                "engine": Weather(),
-                "validator": BaseValidator(),
-            }
+            agents = [Giver("ann"), Giver("cleo")]
+            return {"agents": agents, "engine": Weather(), "validator": BaseValidator()}
 
         for calls in range(1, 6):
             run = run_of(scenario, max_turns=1, run_id=f"r{calls}", max_calls=calls, **parts())
@@ -139,7 +141,7 @@ def test_budget_that_ends_between_an_answer_and_its_repair_pauses(tmp_path):
 
 
 def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
-    agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+    agents = givers()
     for agent in agents:
         agent.endpoint = "elsewhere"
     scenario = written(tmp_path, "http://127.0.0.1:9/v1")
@@ -159,11 +161,10 @@ def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     ],
 )
 def test_messages_that_are_none_are_told_and_sent_nowhere(tmp_path, messages, reason):
-    agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+    agents = givers()
     for agent in agents:
         agent.messages = lambda observation: messages
-    with Endpoint(lambda body: "1") as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+    with village(lambda body: "1", tmp_path, policy="fail") as (endpoint, scenario):
         result = run_of(scenario, agents=agents).run()
         assert endpoint.requests == []
     begin = "agent ann failed: could not ask a model for ann in turn 1: messages returned"
@@ -183,9 +184,7 @@ def test_engine_whose_change_is_async_is_told_rather_than_not_awaited(tmp_path):
 
 
 def test_answers_of_no_use_to_an_engine_are_told_as_the_engines(tmp_path):
-    with Endpoint(lambda body: "ann three") as endpoint:
-        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
-        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    result, _ = run_by_engine(lambda body: "ann three", tmp_path, Storm())
     assert "could not use the model's answers for the engine in turn 1" in result.error
 
 
@@ -269,10 +268,8 @@ def test_script_that_is_none_is_refused(tmp_path, keys, reason):
 
 def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
     (tmp_path / "prompt.md").write_text("Be kind. Äpfel.\n")
-    with Endpoint(lambda body: act()) as endpoint:
-        keys = "prompt_file: prompt.md\n    sees: [money, agent/b*/money]"
-        scenario = written(tmp_path, endpoint.base_url, keys=keys)
-        result = run_of(scenario, max_turns=1).run()
+    keys = "prompt_file: prompt.md\n    sees: [money, agent/b*/money]"
+    result, endpoint = run_with(lambda body: act(), tmp_path, {"keys": keys}, max_turns=1)
     body = next(one.body for one in endpoint.requests if "You are ann" in user(one.body))
     assert body["messages"][0]["content"].startswith("Be kind. Äpfel.\n\nIn each turn")
     seen = user(body).partition("You see:\n")[2]
@@ -280,14 +277,13 @@ def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
     assert result.status == "completed"
     (tmp_path / "prompt.md").unlink()
     with pytest.raises(ScenarioError, match="prompt_file can't be read") as error:
-        run_of(scenario)
+        run_of(tmp_path / "village.yaml")
     assert error.value.problems[0]["line"] > 1
 
 
 def test_run_goes_on_with_the_prompt_that_it_began_with(tmp_path):
     (tmp_path / "prompt.md").write_text("Be kind.")
-    with Endpoint(generous) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, keys="prompt_file: prompt.md")
+    with village(generous, tmp_path, keys="prompt_file: prompt.md") as (endpoint, scenario):
         paused = run_of(scenario, max_calls=8).run()
         (tmp_path / "prompt.md").write_text("Be cruel.")
         result = resume(paused.output_dir, max_calls=100).run()
@@ -298,19 +294,15 @@ def test_run_goes_on_with_the_prompt_that_it_began_with(tmp_path):
 
 
 def test_what_an_agent_can_not_see_is_in_no_prompt_and_no_cause(tmp_path):
-    with Endpoint(generous) as endpoint:
-        changes = {"default: 10}": "default: 10, sight: internal}"}
-        keys = 'sees: [money, "agent/*/money"]'
-        scenario = written(tmp_path, endpoint.base_url, keys=keys, **changes)
-        result = run_of(scenario, max_turns=2).run()
+    keys = 'sees: [money, "agent/*/money"]'
+    changes = {"default: 10}": "default: 10, sight: internal}", "keys": keys}
+    result, endpoint = run_with(generous, tmp_path, changes, max_turns=2)
     seen = [user(one.body).partition("You see:\n")[2] for one in endpoint.requests]
     first = {f"money = 10\nagent/{name}/money = 10" for name in ("ann", "ben", "cleo")}
     assert {*seen[:3]} == first  # in whatever order they came
     events = events_of(result.output_dir)
-    assert causes(events, "2.llm-decide.ann.0") == {
-        "2.turn_start.-.0",
-        "1.apply0.cleo.agent/ann/money",
-    }
+    read = {"2.turn_start.-.0", "1.apply0.cleo.agent/ann/money"}
+    assert causes(events, "2.llm-decide.ann.0") == read
 
 
 def test_talk_that_clashes_with_an_action_is_refused(tmp_path):
@@ -336,15 +328,11 @@ class Ruled(Storm):
 
 
 def test_rule_within_the_reading_of_an_answer_names_its_call(tmp_path):
-    with Endpoint(lambda body: "ann 7" if len(body["messages"]) > 1 else "ann x") as endpoint:
-        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
-        result = run_of(scenario, max_turns=1, engine=Ruled()).run()
+    result, _ = run_by_engine(once_wrong("ann x"), tmp_path, Ruled())
     events = events_of(result.output_dir)
     assert "1.llm-rules.-.1" in causes(events, "1.storm.-.agent/ann/money")
-    assert statuses(result.output_dir) == {
-        "1.llm-rules.-.0": "failure",
-        "1.llm-rules.-.1": "success",
-    }
+    came = statuses(result.output_dir)
+    assert came == {"1.llm-rules.-.0": "failure", "1.llm-rules.-.1": "success"}
     assert replay(result.output_dir, engine=Ruled()).step == ""
 
 
@@ -380,12 +368,9 @@ def test_run_that_ends_by_an_answer_of_no_use_is_resumed_and_asks_anew(
             return super().verdict(answer, action, state)
 
     def parts():
-        names = ("ann", "ben", "cleo")
-        agents = [Giver(name) for name in names]
-        return {"agents": agents, "engine": Ending(), "validator": Judge()}
+        return {"agents": givers(), "engine": Ending(), "validator": Judge()}
 
-    with Endpoint(model) as endpoint:
-        scenario = written(tmp_path, endpoint.base_url, **{"retries: 2": "retries: 0"})
+    with village(model, tmp_path, **{"retries: 2": "retries: 0"}) as (endpoint, scenario):
         settings = {"max_turns": 3, "verbosity": verbosity}
         is_broken = False
 
@@ -397,10 +382,8 @@ def test_run_that_ends_by_an_answer_of_no_use_is_resumed_and_asks_anew(
         result = run_of(scenario, **settings, **parts(), on_turn=on_turn).run()
         assert (result.status, result.turns) == ("failed", 1 + (part == "termination"))
         if verbosity == "STATE":
-            with thence.open(result.output_dir) as log:
-                events = [event for event in log.read() if event.step]
-            (end,) = [e for e in events if e.payload.get("error_type") == "run_failed"]
-            (*_, last) = [e for e in events if e.payload.get("error_type") == "llm_call"]
+            (end,) = events_of(result.output_dir, "run_failed").values()
+            (*_, last) = events_of(result.output_dir, "llm_call").values()
             assert last.payload["status"] == "failure"
             assert last.event_id in end.caused_by
         for is_broken in (True, False):
@@ -416,12 +399,8 @@ def test_engine_that_goes_on_without_an_answer_is_played_again_the_same(tmp_path
                 with suppress(ModelCallFailed):
                     await super().apply_engine_rules(view)
 
-    def model(body):
-        return "ann 7" if len(endpoint.requests) > 2 else "calm"
-
-    with Endpoint(model) as endpoint:
-        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
-        result = run_of(scenario, max_turns=2, engine=Calm()).run()
+    answers = iter(["calm", "calm"])
+    result, _ = run_by_engine(lambda body: next(answers, "ann 7"), tmp_path, Calm(), turns=2)
     assert result.status == "completed"
     assert [*statuses(result.output_dir).values()].count("failure") == 2
     assert replay(result.output_dir, engine=Calm()).step == ""

@@ -303,11 +303,8 @@ def test_retry_names_what_let_the_other_action_of_its_agent_be_accepted():
     assert "1.rules.-.global/sum" in toys.causes(events, "2.retry1.ada.0")
     sixth = {"1.rules.-.global/sum": 6}
     altered, _ = toys.played(given, [Doer("ada", answer)], Summing(), Strict(), sixth)
-    step = "2.decide1.ada.0"
-    assert [one[step].new_value for one in (events, altered)] == [
-        {"amount": 1},
-        {"amount": 2},
-    ]
+    values = [one["2.decide1.ada.0"].new_value for one in (events, altered)]
+    assert values == [{"amount": 1}, {"amount": 2}]
 
 
 @pytest.mark.promise("O6")

@@ -186,13 +186,8 @@ class Constant(BaseAgent):
 
 @pytest.mark.parametrize("verbosity", ["ACTION", "STATE"])
 def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(tmp_path, verbosity):
-    run = SimulationOrchestrator(
-        CONFIG,
-        output_root=tmp_path,
-        agents=[Constant("ada"), Constant("ben")],
-        engine=Changing(),
-        verbosity=verbosity,
-    )
+    parts = {"agents": [Constant("ada"), Constant("ben")], "engine": Changing()}
+    run = SimulationOrchestrator(CONFIG, output_root=tmp_path, verbosity=verbosity, **parts)
     assert run.run().status == "completed"
     events = [line for line in lines(run.output_dir) if line["event_type"] != "MILESTONE"]
     payloads = [

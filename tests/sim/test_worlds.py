@@ -6,18 +6,12 @@ from pathlib import Path
 
 import networkx
 import pytest
-from tests.sim.toys import Doer, at_turn, causes, killed, played, told
+from tests.sim.toys import Doer, assert_goes_on, causes, played, told
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim import (
-    Action,
-    BaseEngine,
-    SimulationConfig,
-    SimulationOrchestrator,
-    branch,
-    replay,
-    resume,
-)
+from thence.sim import Action, BaseEngine, SimulationConfig, SimulationOrchestrator, branch
+
+pytestmark = pytest.mark.promise("O14a")
 
 FISHER = f"{Path(__file__).parents[2]}/scenarios/fishery.py:GreedyFisher"
 NUMBER = {"name": "x", "type": "int"}
@@ -73,7 +67,6 @@ def compare(world, graph, rng):
         assert [distances[a][name] for name in within] == sorted(distances[a][n] for n in within)
 
 
-@pytest.mark.promise("O14a")
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize("neighbours", [4, 8])
 def test_grid_measures_as_networkx_does(neighbours, wraps):
@@ -86,7 +79,6 @@ def test_grid_measures_as_networkx_does(neighbours, wraps):
         asked({"grid": grid}, lambda seen, graph=graph: compare(seen.world_map, graph, rng))
 
 
-@pytest.mark.promise("O14a")
 @pytest.mark.parametrize("kind", [networkx.Graph, networkx.DiGraph])
 def test_network_measures_as_networkx_does(kind):
     seed = random.SystemRandom().getrandbits(32)
@@ -141,7 +133,6 @@ GRID = {"grid": {"width": 9, "height": 9}}
 PLACES = {"ann": "0,0", "ben": "1,0", "cleo": "8,8"}
 
 
-@pytest.mark.promise("O14a")
 def test_who_is_near_depends_on_the_moves_of_all_even_of_those_who_left():
     agents = [
         counting("ann"),
@@ -157,7 +148,6 @@ def test_who_is_near_depends_on_the_moves_of_all_even_of_those_who_left():
     assert "map" not in simulation.history[-1].as_dict()
 
 
-@pytest.mark.promise("O14a")
 def test_who_of_some_is_near_depends_on_the_moves_of_these_alone():
     agents = [
         counting("ann", among=("cleo",)),
@@ -177,7 +167,6 @@ def test_nobody_is_near_among_none():
     assert events["1.decide.ann.0"].new_value["near"] == []
 
 
-@pytest.mark.promise("O14a")
 def test_nothing_depends_on_positions_where_no_agent_moves():
     agents = [counting("ann"), counting("ben"), counting("cleo")]
     events, _ = played(given({**GRID, "moves": False}), agents, Mover(PLACES))
@@ -220,7 +209,6 @@ def test_agents_begin_where_the_scenario_says_or_by_chance_of_the_seed():
     assert len(set(places(1))) > 3
 
 
-@pytest.mark.promise("O14a")
 def test_agent_that_is_added_is_on_the_map_from_then_on():
     class Adding(Mover):
         def apply_engine_rules(self, view):
@@ -252,7 +240,6 @@ def test_edges_of_a_network_are_facts_with_attributes():
     assert asked(NETWORK, ask, names) == {}
 
 
-@pytest.mark.promise("O14a")
 def test_neighbours_as_reach_depend_on_what_an_agent_left_undone():
     class Giving(Mover):
         def apply_action(self, view, action):
@@ -289,7 +276,6 @@ def problem(spatial, **sections):
     return first["key"], first["message"], first["hint"]
 
 
-@pytest.mark.promise("O14a")
 @pytest.mark.parametrize(
     ("spatial", "key", "words"),
     [
@@ -325,7 +311,6 @@ def test_bad_world_is_told_with_its_key_and_what_to_write(spatial, key, words):
     assert words in f"{message} {hint}"
 
 
-@pytest.mark.promise("O14a")
 def test_bad_edges_in_a_file_are_told_with_line_and_file(tmp_path):
     scenario = tmp_path / "world.yaml"
     scenario.write_text(
@@ -370,6 +355,17 @@ def test_variable_that_the_world_declares_is_refused():
     assert "position" in message
 
 
+def running(folder, components, turns, verbosity="STATE"):
+    """Returns what starts a run of a name in the world, with a checkpoint every three turns."""
+
+    def run(name, **keywords):
+        settings = {"name": "world", "max_turns": turns, "checkpoint_interval": 3}
+        terms = {"output_root": folder, "run_id": name, "verbosity": verbosity, **keywords}
+        return SimulationOrchestrator(given(GRID, simulation=settings), **terms, **components())
+
+    return run
+
+
 def components():
     agents = [counting("ann"), *[doing(name, {}) for name in ("ben", "cleo")]]
 
@@ -387,27 +383,16 @@ def components():
     return {"agents": agents, "engine": Wandering({"ann": "4,4", "ben": "4,3", "cleo": "4,6"})}
 
 
-@pytest.mark.promise("O14a")
 @pytest.mark.parametrize("verbosity", ["STATE", "ACTION"])
 def test_moving_world_goes_on_after_a_kill_as_if_there_had_been_none(tmp_path, verbosity):
-    def run(name, **keywords):
-        settings = {"name": "world", "max_turns": 12, "checkpoint_interval": 3}
-        terms = {"output_root": tmp_path, "run_id": name, "verbosity": verbosity, **keywords}
-        return SimulationOrchestrator(given(GRID, simulation=settings), **terms, **components())
-
-    whole = run("whole").run()
-    killed(lambda: run("killed", on_turn=at_turn(8)).run())
-    resumed = resume(tmp_path / "killed", **components()).run()
-    assert resumed.final_state == whole.final_state
-    assert told(tmp_path / "killed") == told(tmp_path / "whole")
-    assert replay(tmp_path / "killed", **components()).step == ""
+    run = running(tmp_path, components, 12, verbosity)
+    assert_goes_on(tmp_path, run, components, 8)
     moved = {"agent/ben/position": "4,5"}
     changed = branch(tmp_path / "whole", 5, set=moved, run_id="b", **components()).run()
     details = {step: of for _, step, _, of, _ in told(changed.output_dir)}
     assert "ben" in details["6.decide.ann.0"]["new_value"]["near"]
 
 
-@pytest.mark.promise("O14a")
 def test_what_an_agent_that_left_might_have_changed_is_the_same_after_a_resume(tmp_path):
     class Leaving(Mover):
         def reach(self, agent):
@@ -424,15 +409,6 @@ def test_what_an_agent_that_left_might_have_changed_is_the_same_after_a_resume(t
         engine = Leaving({"ann": "4,4", "ben": "1,1", "cleo": "4,7"})
         return {"agents": [ann, doing("ben", {}), doing("cleo", {})], "engine": engine}
 
-    def run(name, **keywords):
-        settings = {"name": "world", "max_turns": 9, "checkpoint_interval": 3}
-        terms = {"output_root": tmp_path, "run_id": name, "verbosity": "STATE", **keywords}
-        return SimulationOrchestrator(given(GRID, simulation=settings), **terms, **components())
-
-    run("whole").run()
-    killed(lambda: run("killed", on_turn=at_turn(7)).run())
-    resume(tmp_path / "killed", **components()).run()
-    events = told(tmp_path / "whole")
-    named = {step: causes for _, step, _, _, causes in events}
+    assert_goes_on(tmp_path, running(tmp_path, components, 9), components, 7)
+    named = {step: causes for _, step, _, _, causes in told(tmp_path / "whole")}
     assert "4.removed.cleo.0" in named["8.decide.ann.0"]
-    assert told(tmp_path / "killed") == events

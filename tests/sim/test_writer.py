@@ -34,13 +34,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.record.writer import (
-    CauseForwarding,
-    RunEvent,
-    UsualEvent,
-    draft_of,
-    members_of,
-)
+from thence.sim.record.writer import CauseForwarding, RunEvent, UsualEvent, draft_of, members_of
 
 
 @pytest.mark.promise("W1")
@@ -191,27 +185,16 @@ def test_drops_are_counted_exactly_and_told_in_the_log(tmp_path: Path) -> None:
 
 def chain(count: int, *, as_drafts: bool = False) -> list[RunEvent]:
     """Returns events of a run, each the cause of the next one."""
-    ids = [new_id() for _ in range(count)]
-    events = [
-        EventFields(
-            ids[n],
-            "ACTION",
-            1,
-            now(),
-            (ids[n - 1],) if n else (),
-            simulation_id="run",
-            turn_number=1,
-            agent_id="ada",
-            step=f"{n}",
-        )
-        for n in range(count)
-    ]
-    return [_as_draft(event) for event in events] if as_drafts else [*events]
-
-
-def _as_draft(event: EventFields) -> UsualEvent:
-    item = draft(event)
-    return UsualEvent(item.event_id, item.head, item.tail, (), event.caused_by)
+    events: list[RunEvent] = []
+    last: tuple[str, ...] = ()
+    own = {"simulation_id": "run", "turn_number": 1, "agent_id": "ada"}
+    for number in range(count):
+        event = EventFields(new_id(), "ACTION", 1, now(), last, step=f"{number}", **own)
+        item = draft(event)
+        usual = UsualEvent(item.event_id, item.head, item.tail, (), last)
+        events.append(usual if as_drafts else event)
+        last = (event.event_id,)
+    return events
 
 
 in_both_forms = pytest.mark.parametrize("as_drafts", [False, True], ids=["members", "drafts"])
@@ -321,14 +304,12 @@ def test_verbosity_leaves_out_before_queue_and_file(tmp_path: Path, mode: str) -
 
 @pytest.mark.promise("O6")
 def test_causes_that_were_never_written_are_replaced_by_theirs(tmp_path: Path) -> None:
-    writer = EventWriter(tmp_path, "run", VerbosityLevel.DECISION, mode="sync")
     decided = create_decision_event("run", 1, "ada", "trade")
     done = action(1, caused_by=[decided])
     changed = create_state_event("run", 1, "grain", 3, 2, caused_by=[done])
     later = create_decision_event("run", 2, "bob", "trade", caused_by=[changed])
-    for event in (decided, done, changed, later):
-        assert writer.emit(event)
-    writer.close()
+    with EventWriter(tmp_path, "run", VerbosityLevel.DECISION, mode="sync") as writer:
+        assert all(map(writer.emit, (decided, done, changed, later)))
     assert [line.get("caused_by") for line in lines(tmp_path)] == [None, [decided.event_id]]
 
 

@@ -14,8 +14,9 @@ import thence
 from thence.errors import LogFull
 from thence.sim import EventWriter, create_action_event
 
+pytestmark = pytest.mark.promise("W10")
 
-@pytest.mark.promise("W10")
+
 def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path) -> None:
     disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
@@ -36,7 +37,6 @@ def test_sync_on_a_full_disk_answers_false_counts_and_tells_later(tmp_path: Path
     assert "caused_by" not in lines(tmp_path)[-1]
 
 
-@pytest.mark.promise("W10")
 def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path: Path) -> None:
     disk = Scripted()
     writer = EventWriter(tmp_path, "run", disk=disk)
@@ -51,7 +51,6 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path: Path) -> None:
     assert writer.failed_count == 20
 
 
-@pytest.mark.promise("W10")
 def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> None:
     disk = Scripted()
     writer = EventWriter(tmp_path, "run", mode="sync", disk=disk)
@@ -65,7 +64,6 @@ def test_a_failed_sync_never_turns_into_true_in_sync_mode(tmp_path: Path) -> Non
     assert set(numbers(tmp_path)) == {0, 1, 3}  # what was in doubt is written again, and counted
 
 
-@pytest.mark.promise("W10")
 def test_what_json_cannot_hold_is_repaired_and_each_repair_named(tmp_path: Path) -> None:
     payload = {"nan": float("nan"), "set": {3, 1, 2}, "fine": {"n": 1.5}}
     writer = EventWriter(tmp_path, "run", mode="sync")
@@ -77,7 +75,6 @@ def test_what_json_cannot_hold_is_repaired_and_each_repair_named(tmp_path: Path)
     assert paths == ["details.action_payload.nan", "details.action_payload.set"]
 
 
-@pytest.mark.promise("W10")
 @pytest.mark.parametrize("payload", [{"t": "x" * 2_000_000}, {"l": list(range(500_000))}])
 def test_an_event_of_2_mb_is_cut_and_says_so(tmp_path: Path, payload: dict[str, object]) -> None:
     writer = EventWriter(tmp_path, "run", mode="sync")

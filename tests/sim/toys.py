@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from thence.core.event import EventFields
+from thence.sim import replay, resume
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import Event
 from thence.sim.run.agents import Action, BaseAgent, BaseValidator
@@ -60,6 +61,11 @@ class Adder(BaseEngine):
     def apply_action(self, view: Any, action: Action) -> None:
         own = view.agent(action.agent_id)
         own["x"] = own["x"] + action.payload["amount"]
+
+
+def made(kind: type, **methods: Callable[..., Any]) -> Any:
+    """Returns a component of a kind of which some methods are others."""
+    return type(kind.__name__, (kind,), methods)()
 
 
 def add(amount: int = 1) -> Action:
@@ -170,6 +176,20 @@ def at_turn(turn):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return on_turn
+
+
+def assert_goes_on(folder, start, parts, turn):
+    """Plays a run as "whole", then as "killed" after a turn: resumed, it comes to the same.
+
+    `start` returns the run of an id, `parts` the components that it was given as objects.
+    """
+    whole = start("whole", mode="sync").run()
+    killed(lambda: start("killed", on_turn=at_turn(turn), mode="sync").run())
+    resumed = resume(folder / "killed", **parts()).run()
+    assert resumed.final_state == whole.final_state
+    assert told(folder / "killed") == told(folder / "whole")
+    for name in ("whole", "killed"):
+        assert replay(folder / name, **parts()).step == ""
 
 
 def told(folder):

@@ -207,6 +207,15 @@ def history(folder: Path) -> tuple[str, list[Any]]:
     return content_hash(own), [event for event in told(folder) if ".checkpoint." not in event[1]]
 
 
+def unlike(expected: list[Any], resumed: list[Any]) -> list[str]:
+    """Returns the first event that became another one, and how many there are if not as many."""
+    pairs = zip(expected, resumed, strict=False)
+    differences = [f"{then} became {now}" for then, now in pairs if then != now][:1]
+    if len(expected) != len(resumed):
+        differences.append(f"{len(resumed)} events, not {len(expected)}")
+    return differences
+
+
 def faults(seed: int, root: Path) -> list[str]:
     """Plays one world in all three ways; returns what was not the same, and where."""
     world, fuse = World(seed), Fuse()
@@ -233,12 +242,7 @@ def faults(seed: int, root: Path) -> list[str]:
     resumed = history(root / "killed")
     if resumed[0] != expected[0]:
         differences.append("resumed: another content hash")
-    for then, now in zip(expected[1], resumed[1], strict=False):
-        if then != now:
-            differences.append(f"resumed: {then} became {now}")
-            break
-    if len(resumed[1]) != len(expected[1]):
-        differences.append(f"resumed: {len(resumed[1])} events, not {len(expected[1])}")
+    differences += [f"resumed: {difference}" for difference in unlike(expected[1], resumed[1])]
     again = replay(root / "killed", **world.components(Fuse()))
     if again.step:
         differences.append(f"replay of the resumed: {again.step}: {again.difference}")

@@ -54,14 +54,13 @@ def server():
 
 
 RESULTS = b'{"results":[]}'
+HALF_A_GZIP = gzip.compress(RESULTS)[:-6]
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 HOSTILE = {
     "portal": (whole(200, HTML, kind="text/html"), "bad_answer"),
-    "no type": (whole(200, RESULTS, kind=""), "bad_answer"),
     "no json": (whole(200, HTML), "bad_answer"),
     "no text": (whole(200, b"\xff\xfe{}"), "bad_answer"),
     "deep": (whole(200, b"[" * 100_000), "bad_answer"),
-    "list": (whole(200, b"[1]"), "bad_answer"),
     "wrong member": (whole(200, b'{"results":7,"events":7,"differing":7}'), "bad_answer"),
     "no content": (b"HTTP/1.1 204 X\r\n\r\n", "bad_answer"),
     "half a body": (whole(200, RESULTS)[:-3], "bad_answer"),
@@ -70,32 +69,19 @@ HOSTILE = {
     "no http": (b"220 mail.example ESMTP\r\n", "bad_answer"),
     "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, "bad_answer"),
     "too long": (whole(200, b" " * 5_000_000), "bad_answer"),
-    "bomb": (
-        whole(200, BOMB, "Content-Encoding: gzip"),
-        "bad_answer",
-    ),
+    "bomb": (whole(200, BOMB, "Content-Encoding: gzip"), "bad_answer"),
     "spoilt gzip": (whole(200, RESULTS, "Content-Encoding: gzip"), "bad_answer"),
-    "half a gzip": (
-        whole(200, gzip.compress(RESULTS)[:-6], "Content-Encoding: gzip"),
-        "bad_answer",
-    ),
+    "half a gzip": (whole(200, HALF_A_GZIP, "Content-Encoding: gzip"), "bad_answer"),
     "brotli": (whole(200, RESULTS, "Content-Encoding: br"), "bad_answer"),
     "redirect": (whole(307, b"", "Location: http://evil.example/"), "bad_answer"),
     "teapot": (whole(418, HTML), "bad_answer"),
     "odd status": (whole(999, HTML), "server_unreachable"),
-    "bad request of a proxy": (whole(400, HTML), "bad_answer"),
-    "no such path": (whole(404, HTML), "bad_answer"),
     "forbidden": (whole(403, b""), "sync_refused"),
-    "precondition": (whole(412, b""), "sync_refused"),
     "conflict": (whole(409, b'{"error":"another kind"}'), "sync_refused"),
     "busy": (whole(429, b"", "Retry-After: 7"), "server_busy"),
     "away": (whole(503, HTML), "server_busy"),
     "broken": (whole(500, HTML), "server_unreachable"),
-    "gateway": (whole(502, HTML), "server_unreachable"),
-    "bomb to a refused token": (
-        whole(401, BOMB, "Content-Encoding: gzip"),
-        "bad_answer",
-    ),
+    "bomb to a refused token": (whole(401, BOMB, "Content-Encoding: gzip"), "bad_answer"),
     "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), "not_logged_in"),
 }
 
@@ -373,9 +359,7 @@ def test_an_address_has_one_form(given, expected):
         "https://ada:geheim@thence.example",
         "https://thence.example?x=1",
         "ftp://thence.example",
-        "thence.example",
         "https://",
-        "https://a b",
         "https://[::1",
         "https://a:99999",
         "",

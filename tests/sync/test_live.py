@@ -145,13 +145,15 @@ def test_server_or_proxy_without_web_sockets_is_no_error(tmp_path, answer, caplo
             headers = {"Location": f"{plain.url}/elsewhere"}
             plain.overrides["/ws/v1/events/"] = (int(answer), headers, b"no")
         asked = "/api/v1/ws-token/" if answer in ("404", "no token") else "/ws/v1/events/"
-        with BackgroundSyncService(log, 3600, store=store) as service:
+        given = {"store": store, "uniform": lambda low, high: 0.0}
+        with BackgroundSyncService(log, 3600, **given) as service:
             until(lambda: read_status(log.folder) is not None)
             until(lambda: asked in plain.paths())
             assert "/elsewhere" not in plain.paths()
             assert service.last_error is None
             state = connection_state(log.folder, read_status(log.folder), is_service_running=True)
             assert state == "OfflineBatchMode"
+        assert answer in ("404", "cut", "no token") or plain.paths().count(asked) == 1
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert not re.search(f"{TOKEN['token']}|Bearer", caplog.text)
 

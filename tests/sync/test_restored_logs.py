@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.events import notices, stored
-from tests.sync.fleet.fleet import BEGINNING, LOG, TEAM, closed, pulled
+from tests.sync.fleet.fleet import LOG, TEAM, Network, closed
+from tests.sync.test_large_values import alone_with
 
 import thence
 from thence.log.files.identity import known_node_id
@@ -13,25 +14,8 @@ from thence.log.open import OS_DISK
 from thence.sync.engine import SyncEngine
 
 
-class Connection:
-    """A connection to the service of a server by a login, without HTTP."""
-
-    def __init__(self, server, login="ada"):
-        self._service, self._login = server.service, login
-
-    def page(self, after, seen=""):
-        return pulled(self._service, after, seen=seen)
-
-    def batch(self, lines, nodes=(), cursors=BEGINNING):
-        named = {"cursors": cursors, "login": self._login, "nodes": nodes}
-        return self._service.batch(TEAM, LOG, "plain", lines, **named)
-
-    def lines(self, digests):
-        return self._service.lines(TEAM, LOG, digests)
-
-
 def synced(log, server, login="ada"):
-    with closing(SyncEngine(log, Connection(server, login))) as engine:
+    with closing(SyncEngine(log, Network(alone_with(server), login))) as engine:
         found = engine.round()
     assert found.error is None
     return found

@@ -32,6 +32,8 @@ def test_sync_is_off_until_it_is_enabled(folder):
     assert (read_target(folder), read_status(folder), team_of(folder)) == (None, None, None)
     with pytest.raises(SyncRefused, match="not enabled"):
         enabled_target(folder)
+    recorded(folder, SyncReport())
+    assert not sync_folder(folder).exists()
     write_target(folder, TARGET)
     assert enabled_target(folder) == TARGET
     assert team_of(folder) == "atlas"

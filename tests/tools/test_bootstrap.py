@@ -190,6 +190,15 @@ def test_broken_environment_is_told(lock, tree, monkeypatch):
     assert "Permission denied" in why_refused(lock)
 
 
+def test_environment_stays_where_a_new_one_cannot_be_made(lock, tree, monkeypatch):
+    bootstrap.VENV.mkdir()
+    (bootstrap.VENV / "thence").write_text("works")
+    monkeypatch.setattr(bootstrap, "make_environment", bootstrap.VENV.mkdir)
+    with pytest.raises(bootstrap.SetUpError):
+        bootstrap.set_up([])
+    assert [path.name for path in tree.glob(".venv*/*")] == ["thence"]
+
+
 def test_file_that_cannot_be_used_is_told_in_three_lines(tree, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "LOCK", tree)
     assert bootstrap.main() == 1

@@ -152,8 +152,9 @@ def test_alone(): ...
 def test_mark_chooses_what_each_run_tries(tmp_path, words, whole, ran, told):
     (tmp_path / "test_a.py").write_text(TESTS)
     root = Path(__file__).resolve().parents[2]
-    argv = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-vs", "-p", "no:randomly"]
-    argv += ["-c", root / "pyproject.toml", "--rootdir", tmp_path, "-p", "no:cacheprovider"]
+    plugins = ("tests.conftest", "pytest_timeout", "_hypothesis_pytestplugin", "no:cacheprovider")
+    argv = [sys.executable, "-m", "pytest", "-vs", *(f"-p{plugin}" for plugin in plugins)]
+    argv += ["-c", root / "pyproject.toml", "--rootdir", tmp_path, "--disable-plugin-autoload"]
     environ = {**os.environ, "THENCE_WHOLE": whole, "PYTHONPATH": str(root)}
     done = subprocess.run(
         [*argv, *words, tmp_path], cwd=tmp_path, env=environ, capture_output=True, text=True

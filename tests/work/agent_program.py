@@ -198,12 +198,6 @@ def run(*argv: str) -> None:
     subprocess.run(argv, stdin=subprocess.DEVNULL, check=False)
 
 
-def tick(*subtasks: str) -> None:
-    """Tick subtasks as agents are told to."""
-    thence = Path(sys.executable).parent / "thence"
-    subprocess.run([thence, "work", "mark-status", *subtasks], check=True)
-
-
 def judge(verdict: str) -> None:
     """Say what a reviewer says at its end, such as "approve"."""
     say(f"VERDICT: {verdict}")
@@ -229,7 +223,6 @@ DOING: dict[str, Callable[..., None]] = {
     "prompt": keep_prompt,
     "describe": describe,
     "run": run,
-    "tick": tick,
     "verdict": judge,
     "exit": sys.exit,
 }

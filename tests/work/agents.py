@@ -5,16 +5,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.log.committers import until
 
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec
 
 WAIT_S = 60.0
 LONG_S = 600.0
-PAUSE_S = 0.005
 NO_CLAIM = os.open(os.devnull, os.O_RDONLY)
 PROGRAM = Path(__file__).with_name("agent_program.py")
 
@@ -43,21 +43,15 @@ def order(place: Path, told: Path, **more: Any) -> AgentSpec:
 
 def ended(run: AgentRun, seen: Callable[[], object] = lambda: None) -> AgentRunResult:
     """Poll a run until it has ended; `seen` is its progress."""
-    until_s = time.monotonic() + WAIT_S
-    while time.monotonic() < until_s:
-        told = run.poll(seen())
-        if told is not None:
-            return told
-        time.sleep(PAUSE_S)
-    raise AssertionError(f"it has not ended in {WAIT_S:g} s")
+    until(lambda: run.poll(seen()))
+    told = run.poll(seen())
+    assert told is not None
+    return told
 
 
 def there(*paths: Path) -> list[str]:
     """Wait until files are there, and return what they hold."""
-    until_s = time.monotonic() + WAIT_S
-    while not all(path.exists() for path in paths):
-        assert time.monotonic() < until_s, [path.name for path in paths if not path.exists()]
-        time.sleep(PAUSE_S)
+    until(lambda: all(path.exists() for path in paths))
     return [path.read_text() for path in paths]
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from tests.cli.installed import Ended
 from tests.cli.warm import warm
 from tests.git.repositories import commit, git, write
+from tests.work.existing_projects import foreign_line
 
+from thence.core.event import Event
 from thence.files import file_lock
 from thence.git.locks import EXCHANGING
 from thence.sync.target import sync_folder
@@ -26,8 +28,8 @@ PROJECT = "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"
 NAMED = {".kittify/config.yaml": PROJECT}
 
 
-def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> Path:
-    """Make a bare repository with one commit on main, whose project has an id."""
+def hub(path: Path, *options: str, files: Mapping[str, str] | None = None) -> Path:
+    """Make a bare repository with one commit on main, and return a clone of it."""
     begun = ("init", "--quiet", "--initial-branch=main", *options)
     git(path.parent, *begun, "--bare", path)
     first = path.parent / f"{path.name}-first"
@@ -36,7 +38,14 @@ def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> P
     git(first, "config", "user.name", "first")
     git(first, "config", "user.email", "first@example.org")
     commit(first, {"README.md": "# a project\n", **(files or {})}, "Begin")
-    assert work(first, "setup-spec").code == 0
+    git(first, "push", "--quiet", "origin", "main")
+    return first
+
+
+def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> Path:
+    """Make a bare repository with a project that has an id."""
+    first = hub(path, *options, files=files)
+    done(first, "setup-spec")
     git(first, "push", "--quiet", "origin", "main")
     return path
 
@@ -125,6 +134,12 @@ def exchange(session: Session) -> None:
         sharing.exchange(session, sharing.remote_of(session))
 
 
+def journal(folder: Path) -> list[Event]:
+    """Return the events of a project, in total order."""
+    with Session(folder) as session:
+        return session.store.read()
+
+
 def features(folder: Path) -> str:
     """Return the board as a clone shows it."""
     return json.dumps(done(folder, "status", "--json").json["features"])
@@ -150,16 +165,6 @@ def view_lines(folder: Path) -> list[str]:
 
 def tool_line(day: Path, number: int) -> str:
     """Return a note on WP01, as another tool writes it."""
-    return json.dumps(
-        {
-            "event_id": f"01KA{number:022}",
-            "event_type": "HistoryAdded",
-            "timestamp": f"{day.stem}T00:00:00Z",
-            "feature_slug": "000-general",
-            "aggregate_type": "WorkPackage",
-            "aggregate_id": "WP01",
-            "lamport_clock": 1,
-            "node_id": "aaaaaaaaaaaa",
-            "payload": {"wp_id": "WP01", "entry_type": "note", "entry_content": f"tool {number}"},
-        }
-    )
+    note = {"wp_id": "WP01", "entry_type": "note", "entry_content": f"tool {number}"}
+    members = {"timestamp": f"{day.stem}T00:00:00Z", "feature_slug": "000-general"}
+    return foreign_line(number, "HistoryAdded", note, lamport_clock=1, **members)

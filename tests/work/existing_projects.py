@@ -1,13 +1,9 @@
 """Projects that others began: planning files with lanes, day files in the form of other tools."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.git.repositories import make_repository
-
-from thence.core.event import Event
-from thence.work.session.session import Session
 
 SLUG = "028-sync"
 FOLDER = f"kitty-specs/{SLUG}"
@@ -79,12 +75,6 @@ def moved(number: int, previous: str, lane: str, **members: object) -> str:
     """Return the line of a move of WP01, in the words of other tools."""
     payload = {"wp_id": "WP01", "old_status": previous, "new_status": lane, "mood": "good"}
     return foreign_line(number, "WPStatusChanged", payload, **members)
-
-
-def events(repo: Path) -> Sequence[Event]:
-    """Returns the events of the log, in total order."""
-    with Session(repo) as session:
-        return session.store.read()
 
 
 def large(path: Path, features: int, packages: int) -> Path:

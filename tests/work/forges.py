@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.git.repositories import commit, git, own_variables
-from tests.work.boards import clone, hook
+from tests.work.boards import clone, hook, hub
 
 PROTECTED = """#!/bin/sh
 test "$1" != refs/heads/main && exit 0
@@ -20,14 +20,7 @@ class Forge:
 
     def __init__(self, folder: Path) -> None:
         self.remote = folder / "forge.git"
-        self._first = folder / "first"
-        git(folder, "init", "--quiet", "--bare", "--initial-branch=main", self.remote)
-        git(folder, "init", "--quiet", "--initial-branch=main", self._first)
-        git(self._first, "config", "user.name", "Forge")
-        git(self._first, "config", "user.email", "forge@example.org")
-        git(self._first, "remote", "add", "origin", self.remote)
-        commit(self._first, {"README.md": "# a shop\n"}, "Begin")
-        git(self._first, "push", "--quiet", "origin", "main")
+        self._first = hub(self.remote)
         hook(self.remote, "update", PROTECTED)
 
     def clone(self, name: str) -> Path:
@@ -39,9 +32,6 @@ class Forge:
 
     def files(self, branch: str) -> set[str]:
         return {*git(self.remote, "ls-tree", "-r", "--name-only", branch).splitlines()}
-
-    def configuration(self, branch: str) -> str:
-        return git(self.remote, "show", f"{branch}:.kittify/config.yaml")
 
     def branches(self) -> set[str]:
         return {*git(self.remote, "branch", "--format=%(refname:short)").splitlines()}

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from tests.git.repositories import commit, content, git, make_repository, write
-from tests.work.boards import clone, exchange, on_remote
+from tests.work.boards import clone, exchange, journal, on_remote
 from tests.work.existing_projects import (
     DAY,
     FILES,
@@ -15,7 +15,6 @@ from tests.work.existing_projects import (
     SECOND,
     SLUG,
     TASKS,
-    events,
     existing,
     foreign_line,
     large,
@@ -24,7 +23,7 @@ from tests.work.existing_projects import (
 
 from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.moving import move_task
-from thence.cli.commands.work.planning import add, finalize_tasks, setup_spec
+from thence.cli.commands.work.planning import finalize_tasks
 from thence.errors import Refused
 from thence.work.events import checked
 from thence.work.session.adoption import read_feature, written_time
@@ -48,6 +47,11 @@ def board(repo, slug=SLUG):
 
 def lanes(repo, slug=SLUG):
     return {wp_id: package.lane for wp_id, package in board(repo, slug).packages.items()}
+
+
+def shown(repo, feature=None):
+    with Session(repo) as session:
+        return status(session, feature)
 
 
 def unread(repo):
@@ -78,9 +82,9 @@ def test_feature_has_its_packages_lanes_and_ticks_and_comes_once(tmp_path):
     assert feature.packages["WP02"].dependencies == ("WP01",)
     assert feature.packages["WP02"].agent == "ben"
     assert dict(feature.packages["WP01"].subtasks) == {"T001": True}
-    keys = [event.header.source_id for event in events(repo)]
+    keys = [event.header.source_id for event in journal(repo)]
     assert len({*keys}) == len(keys)
-    assert {event.header.source for event in events(repo)} == {"kitty-specs"}
+    assert {event.header.source for event in journal(repo)} == {"kitty-specs"}
     path = repo / FOLDER / "tasks/WP01-first.md"
     path.write_text(FIRST.replace("for_review", "done"))
     adopted(repo)
@@ -108,7 +112,7 @@ def test_last_line_by_time_and_id_gives_the_lane(tmp_path, lane, here, remark):
     repo = existing(tmp_path / "r", **{STATUS: "\n".join(lines) + "\n"})
     adopted(repo)
     assert lanes(repo)["WP02"] == here
-    notes = [one.payload for one in events(repo) if one.event_type == "HistoryAdded"]
+    notes = [one.payload for one in journal(repo) if one.event_type == "HistoryAdded"]
     assert tuple((one["entry_type"], one["entry_content"]) for one in notes) == remark
     noted = "blocked: no key" if lane == "blocked" else None
     assert board(repo).packages["WP02"].blocked == noted
@@ -119,8 +123,7 @@ def test_last_line_by_time_and_id_gives_the_lane(tmp_path, lane, here, remark):
 def test_done_before_the_log_is_done_without_advice(tmp_path):
     repo = existing(tmp_path / "r", **{STATUS: line(1, "done") + "\n"})
     adopted(repo)
-    with Session(repo) as session:
-        told = status(session, SLUG)
+    told = shown(repo, SLUG)
     assert told.data["here"]["landed"][0]["state"] == "landed"
     assert [one for one in told.data["here"]["next"] if one["wp_id"] == "WP02"] == []
 
@@ -190,7 +193,7 @@ def test_any_bytes_give_only_what_can_be_written(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(spoilt)
     adopted(repo)
-    for event in events(repo):
+    for event in journal(repo):
         assert checked(event.event_type, event.payload) == event.payload
 
 
@@ -222,15 +225,6 @@ def test_adopted_feature_goes_on_with_its_files(tmp_path):
     assert content(repo, path) == SECOND.encode(), "a file without a lane gets none"
     made = git(repo, "ls-tree", "-r", "--name-only", "main", f"{FOLDER}/tasks").splitlines()
     assert [each for each in made if "WP02" in each] == [path]
-
-
-def test_feature_that_was_begun_here_is_not_adopted(tmp_path):
-    repo = make_repository(tmp_path / "r")
-    with Session(repo) as session:
-        setup_spec(session, "Sync of logs")
-        add(session, "By hand")
-        session.refresh()
-        assert status(session, None).data["here"]["not_imported"] == []
 
 
 def test_mission_without_a_number_keeps_its_slug(tmp_path):
@@ -277,16 +271,15 @@ def test_feature_that_is_not_in_the_log_is_named_with_what_adopts_it(tmp_path):
     assert result.data["here"]["not_imported"] == [SLUG]
     next_step = "next: thence work finalize-tasks"
     assert result.lines[-2:] == (f"not in the log yet: {SLUG}", next_step)
-    with Session(repo) as session, pytest.raises(Refused) as caught:
-        status(session, SLUG)
+    with pytest.raises(Refused) as caught:
+        shown(repo, SLUG)
     hint = f"thence work finalize-tasks --feature {SLUG}"
     assert (caught.value.guard, caught.value.hint) == ("not_imported", hint)
     step = "git rm -r --cached .kittify/events"
     with Session(repo) as session:
         finalize_tasks(session, "sync")
         assert any(step in words for words in session.warnings), "git tracks a day file"
-    with Session(repo) as session:
-        assert status(session, None).data["here"]["not_imported"] == []
+    assert shown(repo).data["here"]["not_imported"] == []
 
 
 @pytest.mark.promise("L2")
@@ -303,7 +296,7 @@ def test_lines_of_other_tools_count_as_they_are_and_before_the_files(tmp_path):
     }
     repo = make_repository(tmp_path / "r", files)
     assert adopted(repo).data["adopted"] == {"030-log": 1}
-    assert [event.line.decode() for event in events(repo) if not event.seq] == lines
+    assert [event.line.decode() for event in journal(repo) if not event.seq] == lines
     assert lanes(repo, "030-log") == {"WP01": "parked"}
 
 
@@ -315,12 +308,9 @@ def test_clones_that_adopt_the_same_files_show_one_board(tmp_path):
         with Session(repo) as session:
             exchange(session)
     git(theirs, "fetch", "--quiet")
-    boards = []
-    for repo in (ours, theirs):
-        with Session(repo) as session:
-            boards.append(json.dumps(status(session, None).data["features"]))
-    assert boards[0] == boards[1]
-    assert json.loads(boards[0])[0]["conflicts"] == []
+    ours, theirs = (json.dumps(shown(repo).data["features"]) for repo in (ours, theirs))
+    assert ours == theirs
+    assert json.loads(ours)[0]["conflicts"] == []
 
 
 @pytest.mark.parametrize(
@@ -341,11 +331,11 @@ def test_time_is_given_in_the_form_of_an_event(text, time):
 def test_renamed_folder_is_one_event_and_the_same_feature(tmp_path):
     repo = existing(tmp_path / "r")
     adopted(repo)
-    before, name = len(events(repo)), "029-tide"
+    before, name = len(journal(repo)), "029-tide"
     git(repo, "mv", FOLDER, f"kitty-specs/{name}")
     result = adopted(repo)
     assert result.data["adopted"] == {name: 3}
-    (event,) = events(repo)[before:]
+    (event,) = journal(repo)[before:]
     assert (event.event_type, event.payload["folder"]) == ("FeatureCreated", name)
     with Session(repo) as session:
         board = session.refresh()
@@ -379,8 +369,7 @@ def test_same_packages_in_another_feature_are_no_renaming(tmp_path):
 def test_board_of_a_project_that_is_years_old_is_one_screen(tmp_path):
     repo = large(tmp_path / "r", features=60, packages=250)
     adopted(repo)
-    with Session(repo) as session:
-        told = status(session, None)
+    told = shown(repo)
     assert len(told.lines) <= SCREEN, told.lines
     text = "\n".join((*told.lines, *told.warnings))
     assert told.data["summary"] | {"done": 188, "approved": 60} == told.data["summary"]

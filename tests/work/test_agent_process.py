@@ -24,6 +24,11 @@ from thence.work.orchestrate import agent_process as running
 from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, AgentRun, last_words
 
 
+def ran(folder, *steps, **more):
+    """Run an agent that takes some steps to its end."""
+    return ended(AgentRun(order(folder, script(folder, *steps), **more)))
+
+
 def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
@@ -62,8 +67,7 @@ def test_agent_has_its_prompt_and_its_variables_and_nothing_of_ours(tmp_path, mo
     ],
 )
 def test_agent_that_ends_by_itself_is_done_or_failed(tmp_path, steps, how, code, number):
-    told = script(tmp_path, ["print", "first\nlast"], *steps)
-    found = ended(AgentRun(order(tmp_path, told)))
+    found = ran(tmp_path, ["print", "first\nlast"], *steps)
     assert found[:3] == (how, code, number)
     assert found.tail == "first\nlast"
     assert found.seconds > 0
@@ -93,27 +97,23 @@ def test_agent_that_cannot_be_started_is_told_with_the_reason(tmp_path, more):
 
 
 def test_megabytes_go_to_the_file_and_too_many_end_the_agent(tmp_path):
-    told = script(tmp_path, ["flood", 8_000_000], ["print", "\nlast"])
-    found = ended(AgentRun(order(tmp_path, told)))
+    found = ran(tmp_path, ["flood", 8_000_000], ["print", "\nlast"])
     assert (found.how, found.tail.splitlines()[-1]) == ("done", "last")
     assert (tmp_path / "output").stat().st_size == 8_000_006
-    told = script(tmp_path, ["fork", "child", [["flood", -1]]], ["flood", -1])
-    found = ended(AgentRun(order(tmp_path, told)))
+    found = ran(tmp_path, ["fork", "child", [["flood", -1]]], ["flood", -1])
     assert found.how == "too_much_output"
     assert 0 < len(found.tail) <= 2_000
     assert (tmp_path / "output").stat().st_size == OUTPUT_BYTES_MAX
-    assert not living(str(told))
-    told = script(tmp_path, ["flood", OUTPUT_BYTES_MAX + 1])
-    assert ended(AgentRun(order(tmp_path, told))).how == "too_much_output"
+    assert not living(str(tmp_path))
+    assert ran(tmp_path, ["flood", OUTPUT_BYTES_MAX + 1]).how == "too_much_output"
 
 
 def test_hanging_agent_is_ended_at_its_time(tmp_path, monkeypatch):
-    told = script(tmp_path, ["ignore", "SIGTERM"], ["note", str(tmp_path / "ready")], ["hang"])
-    run = AgentRun(order(tmp_path, told, timeout_s=2.0))
-    found = ended(run)
+    steps = (["ignore", "SIGTERM"], ["note", str(tmp_path / "ready")], ["hang"])
+    found = ran(tmp_path, *steps, timeout_s=2.0)
     assert found.how == "timed_out"
     assert found.seconds >= 2.0
-    assert not living(str(told))
+    assert not living(str(tmp_path))
     monkeypatch.setattr(running, "GRACE_S", WAIT_S)
     ready = ["note", str(tmp_path / "asks")]
     told = script(tmp_path, ["on_term", [["print", "asked"], ["exit", 0]]], ready, ["hang"])
@@ -124,8 +124,8 @@ def test_hanging_agent_is_ended_at_its_time(tmp_path, monkeypatch):
 
 
 def test_silent_agent_stalls_and_one_that_prints_or_commits_does_not(tmp_path):
+    assert ran(tmp_path, ["hang"], stall_s=0.5).how == "stalled"
     told = script(tmp_path, ["hang"])
-    assert ended(AgentRun(order(tmp_path, told, stall_s=0.5))).how == "stalled"
     commits = iter(range(1_000_000))
     run = AgentRun(order(tmp_path, told, stall_s=0.2, timeout_s=2.0))
     assert ended(run, lambda: next(commits)).how == "timed_out"
@@ -144,10 +144,9 @@ def test_output_keeps_an_agent_from_stalling(tmp_path):
 def test_children_that_an_agent_leaves_behind_are_ended(tmp_path):
     ready = tmp_path / "ready"
     left = [["ignore", "SIGTERM"], ["note", str(ready)], ["hang"]]
-    told = script(tmp_path, ["fork", "child", left], ["wait_for", str(ready)], ["exit", 5])
-    found = ended(AgentRun(order(tmp_path, told)))
+    found = ran(tmp_path, ["fork", "child", left], ["wait_for", str(ready)], ["exit", 5])
     assert found[:2] == ("failed", 5)
-    assert not living(str(told))
+    assert not living(str(tmp_path))
 
 
 def test_stopped_agent_is_asked_first_and_its_children_too(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.other_git import with_git
-from tests.git.repositories import commit, git
+from tests.git.repositories import commit, git, sign
 from tests.tiers import tenth
 from tests.work.boards import (
     BOARD,
@@ -19,6 +19,7 @@ from tests.work.boards import (
     done,
     features,
     hook,
+    hub,
     shared_lines,
     sync,
     synced,
@@ -29,18 +30,16 @@ from tests.work.boards import (
 )
 
 from thence.work.journal.store import WorkEvent
+from thence.work.project.project import find_project
 from thence.work.session.session import Session
 
 pytestmark = pytest.mark.xdist_group("clones")
 CLONES, ROUNDS_EACH = tenth((6, 8), (3, 4))
 # by hand: BOARD_ROUNDS=200
 ROUNDS = int(os.environ.get("BOARD_ROUNDS", "12"))
-FIRST = "01KA0000000000000000000001"
 
 
-def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_fetch_of_a_command_that_was_killed_is_waited_for(ada, tmp_path):
     synced(ada)
     done(ada, "finalize-tasks", "--add", "Second")
     refused = (
@@ -54,9 +53,7 @@ def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
     assert synced(ada)["commit"] is None
 
 
-def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(ada, remote):
     once = "mkdir .git/pruned 2>/dev/null && git gc --quiet --prune=now"
     hook(ada / ".git", "pre-push", f"#!/bin/sh\n{once}\nexit 0\n")
     told = synced(ada)
@@ -82,8 +79,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     held = git(remote, "ls-tree", "-r", "--name-only", BOARD).splitlines()
     assert held == [f".kittify/events/{view(ada).name}", "project.json"]
     named = json.loads(git(remote, "show", f"{BOARD}:project.json"))
-    with Session(ada) as session:
-        assert named == {"project_uuid": session.project.uuid}
+    assert named == {"project_uuid": find_project(ada).uuid}
 
 
 @pytest.mark.promise("L16")
@@ -123,23 +119,18 @@ def test_refspec_enters_the_configuration_once_the_remote_has_the_branch(remote,
 
 def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
     remote = tmp_path / "remote.git"
-    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", remote)
+    hub(remote)
     ada = clone(remote, tmp_path / "ada")
-    commit(ada, {"README.md": "# a project\n"}, "Begin")
-    git(ada, "push", "--quiet", "origin", "main")
     done(ada, "finalize-tasks", "--add", "First")  # its commit, with the project's id, stays here
     synced(ada)
     bob = clone(remote, tmp_path / "bob")
     assert features(bob) == features(ada) != "[]"
     done(bob, "add-history", "WP01", "seen")
-    with Session(ada) as here, Session(bob) as there:
-        assert here.project.uuid == there.project.uuid
+    assert find_project(ada).uuid == find_project(bob).uuid
     assert synced(bob)["pushed"] == 1
 
 
-def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_board_of_another_project_is_neither_taken_nor_changed(ada, remote, tmp_path):
     synced(ada)
     other = bare(tmp_path / "other.git")
     bob = clone(other, tmp_path / "bob")
@@ -157,21 +148,19 @@ def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path)
     assert "another project" in ended.err
 
 
-def refused(folder: Path, *signs: str) -> None:
+def refused(folder: Path, *words: str) -> None:
     """Share in vain: it is told why, and the event waits."""
     ended = sync(folder, "now", "--json")
     assert ended.code == 1, ended.out
     error = json.loads(ended.out)["error"]
     assert error["code"] == "git_failed"
     assert "could not share the board" in error["message"]
-    for sign in signs:
-        assert sign in error["cause"]
+    for word in words:
+        assert word in error["cause"]
     assert "the events wait in the journal" in error["hint"]
 
 
-def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(ada, remote, tmp_path):
     hook(ada / ".git", "pre-push", "#!/bin/sh\necho tests are red >&2\nexit 1\n")
     refused(ada, "tests are red")
     (ada / ".git/hooks/pre-push").unlink()
@@ -214,9 +203,7 @@ def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_pa
     assert features(bob) == features(ada)
 
 
-def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_strangers_board_that_was_fetched_for_a_review_is_not_read(ada, bob, remote, tmp_path):
     synced(ada)
     git(tmp_path, "clone", "--quiet", "--bare", remote, tmp_path / "fork.git")
     git(ada, "remote", "set-url", "origin", (tmp_path / "fork.git").as_uri())
@@ -229,9 +216,7 @@ def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_p
     assert features(bob) == before
 
 
-def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(ada, bob):
     synced(ada)
     git(bob, "fetch", "--quiet")
     board, lines = features(bob), view_lines(bob)
@@ -244,24 +229,12 @@ def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(
     assert (features(bob), view_lines(bob)) == (board, lines)
 
 
-def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_unreadable_and_foreign_lines_stay_on_the_branch(ada, bob, remote):
     synced(ada)
     git(bob, "fetch", "--quiet")
     git(bob, "checkout", "--quiet", "--detach", f"origin/{BOARD}")
     day = next((bob / ".kittify/events").glob("*.jsonl"))
-    foreign = json.dumps(
-        {
-            "event_id": FIRST,
-            "event_type": "HistoryAdded",
-            "lamport_clock": 1 << 60,
-            "feature_slug": "000-general",
-            "aggregate_type": "WorkPackage",
-            "aggregate_id": "WP01",
-            "payload": {"wp_id": "WP01", "entry_type": "note", "entry_content": "far"},
-        }
-    )
+    foreign = json.dumps(json.loads(tool_line(day, 1)) | {"lamport_clock": 1 << 60})
     day.write_text(day.read_text() + f"<<<<<<< no event\n{foreign}")
     git(bob, "add", "--force", day)
     git(bob, "commit", "--quiet", "--message", "By hand")
@@ -273,31 +246,21 @@ def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     assert len(lines) == len(set(lines)) == 5
 
 
-@pytest.mark.parametrize("form", ["sha1", "sha256"])
-def test_repository_of_either_hash_shares(tmp_path, form):
-    remote = bare(tmp_path / "remote.git", f"--object-format={form}")
+def test_repository_of_the_larger_hash_shares(tmp_path):
+    remote = bare(tmp_path / "remote.git", "--object-format=sha256")
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     for number, folder in enumerate((ada, bob, ada)):
         done(folder, "finalize-tasks", "--add", f"Package {number}")
         synced(folder)
     git(bob, "fetch", "--quiet")
     assert features(bob) == features(ada)
-    assert len(git(remote, "rev-parse", BOARD)) == {"sha1": 40, "sha256": 64}[form]
+    assert len(git(remote, "rev-parse", BOARD)) == 64
     git(remote, "fsck", "--strict")
 
 
-def test_commit_is_the_users_own_and_signed_where_the_user_signs(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    program = tmp_path / "sign"
-    program.write_text(
-        "#!/bin/sh\ncat > /dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\n"
-        "echo '-----BEGIN PGP SIGNATURE-----'\necho '-----END PGP SIGNATURE-----'\n"
-    )
-    program.chmod(0o755)
-    git(ada, "config", "gpg.program", program)
-    done(ada, "finalize-tasks", "--add", "First")
+def test_commit_is_the_users_own_and_signed_where_the_user_signs(ada, remote):
     synced(ada)
-    git(ada, "config", "commit.gpgsign", "true")
+    sign(ada)
     done(ada, "add-history", "WP01", "signed")
     synced(ada)
     signed, plain = git(remote, "rev-list", BOARD).splitlines()

@@ -8,14 +8,14 @@ from tests.tiers import seed, tenth
 from tests.work import chaos
 from tests.work.chaos import PACKAGES, campaigns
 
-FAULTS = tenth(100, 20)
+FAULTS, OF_A_FEATURE = tenth((100, PACKAGES), (20, 24))
 
 
 @pytest.mark.promise("L14")
 @pytest.mark.timeout(600)
 @pytest.mark.whole
 def test_features_are_finished_unattended_whatever_is_broken_meanwhile():
-    ended = campaigns(FAULTS, seed("chaos"), PACKAGES)  # one, or more on a fast machine
+    ended = campaigns(FAULTS, seed("chaos"), OF_A_FEATURE)  # one, or more on a fast machine
     done = sum((each.done for each in ended), Counter())
     assert sum(done.values()) == FAULTS
     assert len(done) >= tenth(8, 5), done

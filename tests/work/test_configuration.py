@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
-from tests.git.repositories import git, make_repository, write
+from tests.git.repositories import commit, git, make_repository, write
 
 from thence.errors import PlanningError
 from thence.work.project.configuration import (
@@ -243,10 +243,7 @@ def test_setup_is_read_from_the_main_working_tree_else_from_where_one_is(tmp_pat
         read_setup(find_project(root))
     assert "coder" in caught.value.hint
     config = root / ".kittify" / "config.yaml"
-    with config.open("a") as file:
-        file.write(with_agents())
-    git(root, "add", ".kittify/config.yaml")
-    git(root, "commit", "--quiet", "--message", "Configure it")
+    commit(root, {CONFIG: f"vcs: git\n{with_agents()}"}, "Configure it")
     git(root, "worktree", "add", "--quiet", "--detach", tmp_path / "w")
     linked = find_project(tmp_path / "w")
     config.write_text(config.read_text() + "  slots: 9\n")

@@ -1,31 +1,13 @@
 """A gate is run in a private checkout of one commit, which is made in no other place and goes."""
 
 import pytest
-from tests.git.repositories import commit, git, make_repository, write
+from tests.git.repositories import git, make_repository
 
 from thence.errors import GitFailed
 from thence.git.repository import repository
-from thence.git.worktrees import discard
 from thence.work.orchestrate.package_task import check_out_for_gate
 
 PACKAGE = ("001-sync", "WP01")
-
-
-def test_checkout_holds_the_commit_alone_and_goes(tmp_path):
-    root = make_repository(tmp_path / "r")
-    first = commit(root, {"kept": "1\n", ".gitignore": "left\n"})
-    commit(root, {"kept": "2\n"})
-    write(root, {"left": "behind\n", "loose": "too\n"})
-    folder = check_out_for_gate(repository(root), root, PACKAGE, first)
-    names = sorted(each.name for each in folder.iterdir())
-    assert names == [".git", ".gitignore", "README.md", "kept"]
-    assert (folder / "kept").read_text() == "1\n"
-    assert git(folder, "rev-parse", "HEAD") == first
-    write(folder, {"built": "by the gate\n", "kept": "3\n"})
-    discard(repository(root), folder)
-    assert not [*(root / ".worktrees").iterdir()]
-    assert git(root, "worktree", "list").count("\n") == 0
-    assert git(root, "status", "--porcelain") == "?? loose"
 
 
 def test_what_was_left_of_the_package_is_taken_away_and_nothing_else(tmp_path):

@@ -5,20 +5,19 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.git.repositories import make_repository
+from tests.cli.work.projects import SLUG, done, planned
 from tests.tiers import seed, tenth
+from tests.work.boards import features
 from tests.work.project_events import work_event
 
-from thence.cli.commands.work.looking import status
 from thence.cli.commands.work.moving import add_history, move_task
-from thence.cli.commands.work.planning import add, setup_spec
 from thence.core.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.vocabulary import WORK
 from thence.work.board.board import fold
 from thence.work.journal.store import EventStore
+from thence.work.project.project import find_project
 from thence.work.session.session import Session
 
-SLUG = "001-sync"
 NODE = "feedfeedfeed"
 LANES = ("planned", "doing", "for_review")
 
@@ -64,26 +63,15 @@ class OtherTool:
 
 def project(path):
     """Make a project of one feature with one package."""
-    repo = make_repository(path)
-    with Session(repo) as session:
-        setup_spec(session)
-    with Session(repo) as session:
-        setup_spec(session, "Sync")
-    with Session(repo) as session:
-        add(session, "First", feature=SLUG)
+    repo = planned(path, None)
+    done(repo, "finalize-tasks", "--add", "First", "--feature", SLUG)
     return repo
 
 
 def board_of(repo):
-    with Session(repo) as session:
-        (feature,) = status(session, None).data["features"]
+    (feature,) = json.loads(features(repo))
     (lane,) = [lane for lane, packages in feature["lanes"].items() if packages]
     return lane, feature["conflicts"]
-
-
-def uuid_of(repo):
-    with Session(repo) as session:
-        return session.project.uuid
 
 
 def ours_moves(repo, lane, actor="ada"):
@@ -98,7 +86,7 @@ def ours_moves(repo, lane, actor="ada"):
 def test_two_tools_in_turns_end_on_the_last_movers_board_without_a_conflict(tmp_path, hours, named):
     repo = project(tmp_path / "r")
     members = {"feature_slug": SLUG} if "feature" in named else {}
-    members |= {"project_uuid": uuid_of(repo)} if "project" in named else {}
+    members |= {"project_uuid": find_project(repo).uuid} if "project" in named else {}
     other = OtherTool(repo, hours, members=members)
     chance = random.Random(seed(f"{named} {hours}"))
     lane = "planned"

@@ -7,14 +7,14 @@ import pytest
 from tests.cli.installed import thence
 from tests.codes import raises_code
 from tests.git.repositories import commit, content, git, make_repository, write
+from tests.work.boards import done, work
 
-from thence.cli.commands.work.planning import setup_spec
 from thence.errors import GitFailed, PlanningError
 from thence.git.refs import refs_of
 from thence.git.repository import repository
+from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.project.project import find_project
-from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id
-from thence.work.session.session import Session
+from thence.work.project.project_id import CONFIG, id_of_history
 
 ONE = "00000000-0000-4000-8000-000000000001"
 TWO = "ffffffff-0000-4000-8000-000000000002"
@@ -107,23 +107,6 @@ def test_symbolic_links_lead_to_one_home(tmp_path):
 
 
 @pytest.mark.promise("L6")
-def test_of_nested_projects_the_innermost_is_meant(tmp_path):
-    outer = named(tmp_path / "outer", ONE)
-    inner = named(outer / "vendor" / "inner", TWO)
-    (inner / "deep").mkdir()
-    assert seen(inner / "deep")[:2] == (TWO, inner)
-    assert seen(outer / "vendor")[:2] == (ONE, outer)
-
-
-@pytest.mark.promise("L6")
-@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE"])
-def test_what_a_hook_has_in_its_environment_leads_nowhere_else(tmp_path, monkeypatch, name):
-    repo, other = named(tmp_path / "r", ONE), named(tmp_path / "other", TWO)
-    monkeypatch.setenv(name, str(other if name == "GIT_WORK_TREE" else other / ".git"))
-    assert seen(repo) == (ONE, repo, repo, repo / ".git" / "thence" / ONE)
-
-
-@pytest.mark.promise("L6")
 def test_git_folder_that_lies_elsewhere_holds_the_home(tmp_path):
     tree, apart = tmp_path / "tree", tmp_path / "apart.git"
     tree.mkdir()
@@ -180,20 +163,11 @@ def test_looking_at_a_checkout_changes_nothing_in_its_tree(tmp_path):
     repo = named(tmp_path / "r")
     before = everything(repo)
     assert find_project(repo, create=False).uuid == ONE
-    changed = {path for path, data in everything(repo).items() if before.get(path) != data}
-    assert changed <= {repo / ".git" / "info" / "exclude"}
+    assert everything(repo) == before
     plain = make_repository(tmp_path / "plain")
     before = everything(plain)
     assert find_project(plain, create=False).uuid == ""
     assert everything(plain) == before
-
-
-@pytest.mark.promise("L6")
-def test_repository_gets_one_id_however_many_ask_for_it(tmp_path):
-    repo = make_repository(tmp_path / "r")
-    first = find_project(repo).uuid
-    assert {find_project(repo).uuid for _ in range(3)} == {first}
-    assert not (repo / CONFIG).exists()
 
 
 # the id
@@ -211,7 +185,7 @@ def test_two_clones_have_one_id_though_nothing_was_committed(tmp_path: Path) -> 
 def test_id_stays_when_main_is_renamed_and_when_another_history_is_merged(tmp_path: Path) -> None:
     here, other = make_repository(tmp_path / "here"), tmp_path / "other"
     git(tmp_path, "init", "--quiet", other)
-    _known(other)
+    known(other)
     commit(other, {"elsewhere": "begun\n"})
     merged = _cloned(here, tmp_path / "merged", "more\n")
     first = find_project(here).uuid
@@ -234,33 +208,66 @@ def test_shallow_clone_without_an_id_says_what_to_fetch(tmp_path: Path) -> None:
     assert find_project(shallow).uuid == find_project(here).uuid
 
 
-def test_the_board_names_the_project_where_no_branch_does(tmp_path: Path) -> None:
-    here = make_repository(tmp_path / "here")
-    blob = git(here, "hash-object", "-w", "--stdin", stdin=b'{"project_uuid": "%b"}' % ONE.encode())
+def with_a_board(path: Path, uuid: str) -> Path:
+    """Make a repository that has fetched a board of this id."""
+    here = make_repository(path)
+    named = b'{"project_uuid": "%b"}' % uuid.encode()
+    blob = git(here, "hash-object", "-w", "--stdin", stdin=named)
     tree = git(here, "mktree", stdin=f"100644 blob {blob}\tproject.json\n".encode())
     board = git(here, "commit-tree", tree, "-m", "Board")
     git(here, "update-ref", "refs/remotes/origin/thence-board", board)
+    return here
+
+
+def test_the_board_names_the_project_where_no_branch_does(tmp_path: Path) -> None:
+    here = with_a_board(tmp_path / "here", ONE)
     assert find_project(here).uuid == ONE
     commit(here, {CONFIG: f"project_uuid: {TWO}\n"})
     assert find_project(here).uuid == TWO
 
 
 def test_a_board_that_names_no_project_is_refused(tmp_path: Path) -> None:
-    here = make_repository(tmp_path / "here")
-    blob = git(here, "hash-object", "-w", "--stdin", stdin=b'{"project_uuid": "../../x"}')
-    tree = git(here, "mktree", stdin=f"100644 blob {blob}\tproject.json\n".encode())
-    board = git(here, "commit-tree", tree, "-m", "Board")
-    git(here, "update-ref", "refs/remotes/origin/thence-board", board)
+    here = with_a_board(tmp_path / "here", "../../x")
     with pytest.raises(PlanningError, match="could not read the project's id") as caught:
         find_project(here)
     assert caught.value.cause == "it names no UUID as project_uuid"
 
 
-def test_nothing_is_computed_before_the_first_commit(tmp_path: Path) -> None:
+def test_id_is_random_before_the_first_commit_and_written_with_the_first_event(tmp_path: Path):
     git(tmp_path, "init", "--quiet")
+    known(tmp_path)
     repo = find_project(tmp_path).repo
     assert id_of_history(repo, refs_of(repo)) is None
-    assert (tmp_path / CONFIG).read_text() == f"project_uuid: {find_project(tmp_path).uuid}\n"
+    (made,) = {find_project(tmp_path).uuid for _ in range(2)}
+    with EventStore.at(tmp_path) as store:
+        commit(tmp_path, {"README.md": "# a project\n"})
+        assert find_project(tmp_path).uuid == made
+        note = {"wp_id": "WP01", "entry_type": "note", "entry_content": "x"}
+        store.append(WorkEvent("HistoryAdded", note, "001-sync"))
+    assert (tmp_path / CONFIG).read_text() == f"project_uuid: {made}\n"
+    assert git(tmp_path, "status", "--porcelain") == "?? .kittify/"
+
+
+REFUSED = {
+    "a package that is not there": ("move-task", "WP01", "--to", "doing"),
+    "a title that is empty": ("setup-spec", " "),
+    "an option that needs another": ("setup-spec", "--target-branch", "main"),
+    "a branch that is not there": ("setup-spec", "Sync", "--target-branch", "nowhere"),
+    "a feature that is not there": ("finalize-tasks", "--feature", "028-sync"),
+    "a way to land": ("setup-spec", "--land", "pull-request"),
+}
+
+
+@pytest.mark.promise("L6")
+@pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("is_empty", [True, False], ids=["before the first commit", "after it"])
+def test_refused_command_leaves_nothing_in_a_repository(tmp_path, command, is_empty):
+    repo = tmp_path / "r"
+    make_repository(repo) if not is_empty else git(tmp_path, "init", "--quiet", repo)
+    before = everything(repo)
+    assert work(repo, *command).code in (1, 2)
+    left = {path: data for path, data in everything(repo).items() if before.get(path) != data}
+    assert {path.parent for path in left} <= {repo / ".git/thence"}, "locks, and a random id"
 
 
 def test_id_of_another_tool_is_none_of_the_project(tmp_path: Path) -> None:
@@ -271,44 +278,32 @@ def test_id_of_another_tool_is_none_of_the_project(tmp_path: Path) -> None:
 
 def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: "vcs: {type: git}"})
-    with Session(here) as session:
-        made = setup_spec(session)
-    named = f"vcs: {{type: git}}\nproject_uuid: {made.data['project_uuid']}\n".encode()
+    made = done(here, "setup-spec", "--json").json["project_uuid"]
+    named = f"vcs: {{type: git}}\nproject_uuid: {made}\n".encode()
     assert content(here, CONFIG) == named == (here / CONFIG).read_bytes()
     git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
-    assert find_project(tmp_path / "clone").uuid == made.data["project_uuid"]
+    assert find_project(tmp_path / "clone").uuid == made
     assert git(here, "status", "--porcelain") == ""
 
 
 def test_init_gives_a_repository_made_from_a_template_its_own_id(tmp_path: Path) -> None:
     here = make_repository(tmp_path / "here", {CONFIG: f"a: 1\nproject_uuid: {ONE}\nb: 2\n"})
-    with Session(here) as session:
-        made = setup_spec(session, has_new_id=True).data["project_uuid"]
+    made = done(here, "setup-spec", "--new-id", "--json").json["project_uuid"]
     assert made != ONE
     assert content(here, CONFIG) == f"a: 1\nb: 2\nproject_uuid: {made}\n".encode()
     assert find_project(here).uuid == made
-    with Session(here) as session:
-        assert setup_spec(session).data["project_uuid"] == made
-
-
-@pytest.mark.parametrize("before", [None, b"", b"a: 1", b"a: 1\n"])
-def test_a_configuration_gets_its_id_once(before: bytes | None) -> None:
-    named = with_id(before, ONE)
-    assert named.endswith(f"project_uuid: {ONE}\n".encode())
-    assert with_id(named, TWO) == named
-    assert with_another_id(named, TWO) == named.replace(ONE.encode(), TWO.encode())
-    rest = named.removesuffix(f"project_uuid: {ONE}\n".encode())
-    assert rest.rstrip() == (before or b"").rstrip()
+    assert done(here, "setup-spec", "--json").json["project_uuid"] == made
 
 
 def _cloned(here: Path, clone: Path, more: str) -> Path:
     """Clone a repository, and commit in the clone what the other has not."""
     git(here, "clone", "--quiet", here, clone)
-    _known(clone)
+    known(clone)
     commit(clone, {"more": more})
     return clone
 
 
-def _known(folder: Path) -> None:
+def known(folder: Path) -> None:
+    """Have git know who works in a repository."""
     git(folder, "config", "user.name", "Ada")
     git(folder, "config", "user.email", "ada@example.org")

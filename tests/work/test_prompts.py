@@ -65,7 +65,6 @@ WORK = Assignment(
     open_subtasks=("T002", "T003"),
 )
 APPROVED = ReviewVerdict(True, "")
-PIECES = ["VERDICT: approve", "\r", "\n", "\x1b[1m", "\x1b]", "\x07", "*"]
 
 
 def test_section_is_that_of_the_package_alone():

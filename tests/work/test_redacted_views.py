@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.git.repositories import git, write
 from tests.work.boards import (
-    clone,
     done,
+    journal,
     shared_lines,
     synced,
     tool_line,
@@ -37,16 +37,7 @@ pytestmark = pytest.mark.xdist_group("clones")
 def noted(folder: Path) -> Event:
     """Append a note that holds the secret, and return its event."""
     done(folder, "add-history", "WP01", SECRET)
-    return next(each for each in events_of(folder) if SECRET.encode() in each.line)
-
-
-def events_of(folder: Path) -> list[Event]:
-    with Session(folder) as session:
-        return session.store.read()
-
-
-def journal(folder: Path) -> list[str]:
-    return [event.line.decode() for event in events_of(folder)]
+    return next(each for each in journal(folder) if SECRET.encode() in each.line)
 
 
 def take_back(folder: Path, *events: Event) -> SharedCopies:
@@ -73,9 +64,7 @@ def holding(folder: Path) -> list[Path]:
 
 
 @pytest.mark.promise("S10a")
-def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(ada, bob, remote):
     secret = noted(ada)
     synced(ada)
     git(bob, "fetch", "--quiet")
@@ -111,7 +100,7 @@ def test_day_file_is_made_anew_in_its_place_and_what_comes_again_goes_too(repo, 
     assert (tmp_path / "strangers.jsonl").read_bytes() == secret.line + b"\n"
     assert holding(tmp_path / "other") == []
     assert day.stat().st_ino == inode, "tools append to it"
-    assert sorted(view_lines(repo)) == sorted(journal(repo))
+    assert sorted(view_lines(repo)) == sorted(each.line.decode() for each in journal(repo))
     assert {redacted(secret.line).decode(), tool_line(day, 1)} < {*view_lines(repo)}
     assert redact_again(repo).redacted_count == 0
     with day.open("ab") as file:
@@ -120,7 +109,7 @@ def test_day_file_is_made_anew_in_its_place_and_what_comes_again_goes_too(repo, 
     assert holding(repo) == []
     assert "skipped" not in work(repo, "status").err
     done(repo, "add-history", "WP01", "on")
-    assert sorted(view_lines(repo)) == sorted(journal(repo))
+    assert sorted(view_lines(repo)) == sorted(each.line.decode() for each in journal(repo))
 
 
 def test_parked_line_is_redacted_and_tried_again(repo):
@@ -133,7 +122,7 @@ def test_parked_line_is_redacted_and_tried_again(repo):
     done(repo, "status")
     parked = parse(far, WORK)
     assert isinstance(parked, Event)
-    take_back(repo, parked, *(each for each in events_of(repo) if SECRET.encode() in each.line))
+    take_back(repo, parked, *(each for each in journal(repo) if SECRET.encode() in each.line))
     assert holding(repo) == []
     done(repo, "status")
     assert "clock far ahead" in work(repo, "status").err, "it stays, and is tried again"
@@ -144,7 +133,7 @@ def test_parked_line_is_redacted_and_tried_again(repo):
 def test_tools_that_append_meanwhile_lose_nothing(repo):
     for number in range(3):
         done(repo, "add-history", "WP01", f"{SECRET} {number}")
-    secrets = [each for each in events_of(repo) if SECRET.encode() in each.line]
+    secrets = [each for each in journal(repo) if SECRET.encode() in each.line]
     day, ended = view(repo), threading.Event()
     written: list[str] = []
 
@@ -194,7 +183,7 @@ def test_killed_at_any_line_and_done_again_nothing_holds_the_text(repo, tmp_path
         assert killed_at(line, lambda: redact_again(repo))
         done(repo, "status")  # each command completes it
         assert holding(repo) == []
-        assert sorted(view_lines(repo)) == sorted(journal(repo))
+        assert sorted(view_lines(repo)) == sorted(each.line.decode() for each in journal(repo))
         assert tool_line(day, 1) in view_lines(repo)
 
 
@@ -212,7 +201,7 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
     done(repo, "move-task", "WP01", "--to", "for_review", "--force", "--reason", SECRET)
     noted(repo)
     assert SECRET in work(repo, "status", "--refused").out
-    held = events_of(repo)
+    held = journal(repo)
     events = [each for each in held if SECRET.encode() in each.line]
     assert {each.event_type for each in events} >= {"ErrorLogged", "WPStatusChanged"}
     take_back(repo, *events, *(each for each in held if each.event_type == "WPCreated"))
@@ -220,7 +209,7 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
     for command in (["status", "--refused"], ["status", "--json"]):
         assert SECRET not in done(repo, *command).out
     done(repo, "finalize-tasks", "--add", "Second")
-    take_back(repo, *events_of(repo))
+    take_back(repo, *journal(repo))
     lanes = done(repo, "status", "--json").json["features"][0]["lanes"]
     assert [each["wp_id"] for each in lanes["planned"]] == ["WP01", "WP02"], (
         "the board goes on by heads"

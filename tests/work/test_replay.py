@@ -75,13 +75,6 @@ def test_assignment_names_the_agent_and_a_review_names_the_reviewer():
     assert (found.agent, found.reviewer, found.phase) == ("ada", "eve", "review")
 
 
-def test_dependency_need_not_be_waited_for_once_it_is_resolved():
-    clone = planned(WP02=["WP01"])
-    kind = {"wp_id": "WP02", "dependency_wp_id": "WP01", "resolution_type": "skipped"}
-    clone.tell("DependencyResolved", kind)
-    assert package(clone, "WP02").resolved == {"WP01": "skipped"}
-
-
 def test_what_is_told_out_of_order_or_twice_is_shown_in_order_and_once():
     clone = Clone()
     created = {"wp_id": "WP02", "title": "t", "feature_slug": SLUG}
@@ -99,11 +92,6 @@ def test_what_is_told_out_of_order_or_twice_is_shown_in_order_and_once():
     assert found.dependencies == ("WP09", "WP01")
     assert list(found.gates) == [GATE, GATE[:-1] + "1"]
     assert list(found.resolved) == ["WP01", "WP09"]
-
-
-def test_feature_is_the_one_that_its_first_event_is_about():
-    bare = work_event("SpecCreated", {"title": "t"}, feature_slug=None, aggregate_id="030-new")
-    assert fold([bare]).features["030-new"].title == "t"
 
 
 def test_error_on_a_package_that_is_not_there_makes_none():

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.warm import warm as thence
 from tests.cli.work.projects import done, planned
 from tests.git.repositories import git
-from tests.work.boards import NAMED, keep_private, on_remote, shared_lines, synced
+from tests.work.boards import NAMED, clone, features, on_remote, shared_lines, synced
 
 from thence.work.project.project import find_project
 
@@ -18,46 +18,6 @@ def identity(home):
 
 def log(folder):
     return [json.loads(line) for line in thence("log", "--json", cwd=folder).lines]
-
-
-@pytest.mark.promise("L4")
-def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
-    repo = planned(tmp_path / "r", files=NAMED)
-    done(repo, "finalize-tasks")
-    remote, home = on_remote(repo, tmp_path / "remote.git"), find_project(repo).home
-    whole = (home / "events.jsonl").read_bytes()
-    (lost,) = done(repo, "add-history", "WP01", "lost", "--json").json["events"]
-    synced(repo)
-    old = identity(home)["node_id"]
-    # in place, as a backup of the file's content does it: the inode tells nothing
-    with (home / "events.jsonl").open("r+b") as file:
-        file.truncate(len(whole))
-    (home / "seen.json").unlink()
-    shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
-
-    ended = done(repo, "status")
-    assert "recovered 1 event of our own that our journal had lost" in ended.err
-    assert lost in {each["event_id"] for each in log(repo)}
-    told = identity(home)
-    assert told["node_id"] != old
-    assert told["earlier"] == [old]
-
-    done(repo, "add-history", "WP01", "after it")
-    *_, after = lines = log(repo)
-    (notice,) = (line for line in lines if line["event_type"] == "log.node_changed")
-    assert notice["payload"]["old_node_id"] == old
-    assert "came in" in notice["payload"]["reason"]
-    assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
-    assert thence("verify", cwd=repo).code == 0
-
-    (home / "seen.json").unlink()
-    done(repo, "status")
-    assert identity(home) == told, "what came under an earlier name changes nothing"
-    synced(repo)
-    lines = [json.loads(line) for line in shared_lines(remote)]
-    numbers = [(line["node_id"], line["seq"]) for line in lines]
-    assert lost in {line["event_id"] for line in lines}
-    assert len(set(numbers)) == len(numbers), "no number is given twice"
 
 
 @pytest.fixture
@@ -73,10 +33,7 @@ def clones(tmp_path):
     for number in range(3):
         done(first, "add-history", "WP01", f"note {number}")
     synced(first)
-    git(tmp_path, "clone", "--quiet", origin, second)
-    keep_private(second)
-    git(second, "config", "user.name", "Bob")
-    git(second, "config", "user.email", "bob@example.org")
+    clone(origin, second)
     done(second, "status")
     done(second, "add-history", "WP02", "of the other clone")
     synced(second)
@@ -101,24 +58,34 @@ def restored(folder, backup, *, in_place, is_traceless=False):
         shutil.copytree(backup, home)
 
 
-def board(folder):
-    return done(folder, "status", "--json").json["features"]
-
-
-@pytest.mark.promise("L11")
+@pytest.mark.promise("L4", "L11")
 @pytest.mark.parametrize("in_place", [True, False])
 def test_later_events_of_an_old_copy_come_back_by_git_fetch_once_and_in_order(clones, in_place):
     first, second, backup = clones
     restored(first, backup, in_place=in_place)
     git(first, "fetch", "--quiet")
-    was = {line["node_id"] for line in log(first)}
+    home, was = find_project(first).home, {line["node_id"] for line in log(first)}
+    old = identity(home)["node_id"]
     ended = done(first, "add-history", "WP01", "by the command that finds it")
-    assert "of our own that our journal had lost" in ended.err
-    assert log(first)[-1]["node_id"] not in was
+    assert "recovered 4 events of our own that our journal had lost" in ended.err
+    *_, after = lines = log(first)
+    (notice,) = (line for line in lines if line["event_type"] == "log.node_changed")
+    assert notice["payload"]["old_node_id"] == old
+    assert "came in" in notice["payload"]["reason"]
+    told = identity(home)
+    assert told["earlier"] == [old]
+    assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
+    assert after["node_id"] not in was
+    (home / "seen.json").unlink()
+    done(first, "status")
+    assert identity(home) == told, "what came under an earlier name changes nothing"
     synced(first)
+    lines = [json.loads(line) for line in shared_lines(first.parent / "origin.git")]
+    numbers = [(line["node_id"], line["seq"]) for line in lines]
+    assert len(set(numbers)) == len(numbers), "no number is given twice"
     git(second, "fetch", "--quiet")
     assert done(first, "status").err == done(second, "status").err == ""
-    assert board(first) == board(second)
+    assert features(first) == features(second)
     lines = log(first)
     ids = [line["event_id"] for line in lines]
     assert len(ids) == len(set(ids))
@@ -154,5 +121,5 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it(clones):
     }
     synced(first)
     git(second, "fetch", "--quiet")
-    assert board(first) == board(second)
+    assert features(first) == features(second)
     assert mine in {line["event_id"] for line in log(second)}

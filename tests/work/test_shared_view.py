@@ -29,21 +29,17 @@ def journal(repo):
         return [event.line.decode() for event in session.store.read()]
 
 
-def test_each_event_is_in_the_view_behind_its_command_and_git_sees_nothing(repo):
+def test_each_event_is_appended_to_the_view_behind_its_command_and_git_sees_nothing(repo):
     assert view_lines(repo) == journal(repo)
-    done(repo, "add-history", "WP01", "on")
-    assert view_lines(repo) == journal(repo)
-    assert len(view_lines(repo)) == 3
-    assert git(repo, "status", "--porcelain") == ""
-    assert git(repo, "ls-files", ".kittify/events") == ""
-
-
-def test_view_is_appended_to_and_never_replaced(repo):
     day = view(repo)
     before, inode = day.read_bytes(), day.stat().st_ino
     done(repo, "add-history", "WP01", "on")
+    assert view_lines(repo) == journal(repo)
+    assert len(view_lines(repo)) == 3
     assert day.stat().st_ino == inode
     assert day.read_bytes().startswith(before)
+    assert git(repo, "status", "--porcelain") == ""
+    assert git(repo, "ls-files", ".kittify/events") == ""
 
 
 @pytest.mark.promise("L1")

@@ -13,7 +13,7 @@ from tests.cli.installed import on_terminal, ran
 from tests.cli.work.other_git import with_git
 from tests.git.repositories import commit, git
 from tests.work import boards
-from tests.work.boards import BOARD, WAIT_S, bare, done, features, settled, shared_lines, sync
+from tests.work.boards import BOARD, WAIT_S, done, features, settled, shared_lines, sync
 
 from thence.cli.commands.work.moving import implement
 from thence.errors import Refused
@@ -57,20 +57,25 @@ def clone(source: Path, path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def ada(ada: Path) -> Path:
+    (ada / ".git/thence/private").unlink()
+    return ada
+
+
+@pytest.fixture
+def bob(bob: Path) -> Path:
+    (bob / ".git/thence/private").unlink()
+    return bob
+
+
 def synced(folder: Path) -> dict[str, object]:
     ended = sync(folder, "now", "--json")
     assert ended.code == 0, ended.err
     return ended.json
 
 
-@pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    return bare(tmp_path / "remote.git")
-
-
-def test_nothing_is_sent_before_somebody_asked_and_the_asking_is_said_once(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_nothing_is_sent_before_somebody_asked_and_the_asking_is_said_once(ada, remote):
     done(ada, "implement", "WP01")
     assert git(remote, "branch", "--list", BOARD) == ""
     assert "not shared yet: thence sync now" in sync(ada, "status").out
@@ -81,9 +86,7 @@ def test_nothing_is_sent_before_somebody_asked_and_the_asking_is_said_once(remot
 
 
 @pytest.mark.promise("P7")
-def test_board_is_shared_over_its_remote_without_any_extra(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_board_is_shared_over_its_remote_without_any_extra(ada, remote):
     for words in (("now",), ("status", "--check"), ("disable",)):
         ended = ran(sys.executable, "-c", WITHOUT_EXTRAS, "sync", *words, cwd=ada)
         assert ended.code == 0, ended.err
@@ -91,9 +94,7 @@ def test_board_is_shared_over_its_remote_without_any_extra(remote, tmp_path):
 
 
 @pytest.mark.promise("S9")
-def test_status_tells_what_is_not_shared_and_how_the_last_exchange_went(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_status_tells_what_is_not_shared_and_how_the_last_exchange_went(ada, bob, remote, tmp_path):
     assert sync(ada, "status", "--check").code == 1, "it is not shared"
     synced(ada)
     assert sync(ada, "status", "--check", "--json").json["is_in_sync"] is True
@@ -110,18 +111,14 @@ def test_status_tells_what_is_not_shared_and_how_the_last_exchange_went(remote, 
     assert sync(bob, "status", "--json").json["board"]["unshared"] == 0, "what a fetch brought"
 
 
-def test_disabled_board_is_private_until_somebody_asks_again(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_disabled_board_is_private_until_somebody_asks_again(ada):
     synced(ada)
     assert f"sent events stay on origin/{BOARD}" in sync(ada, "disable").err
     assert "not shared yet" in sync(ada, "status").out
     assert "now shared on" in sync(ada, "now").err
 
 
-def test_board_is_never_newer_than_the_code_that_comes_with_it(remote, tmp_path):
-    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_board_is_never_newer_than_the_code_that_comes_with_it(ada, bob):
     tree = Path(done(ada, "implement", "WP01", "--json").json["worktree"])
     commit(tree, {"a": "1\n"})
     done(ada, "move-task", "WP01", "--to", "for_review")
@@ -135,9 +132,7 @@ def test_board_is_never_newer_than_the_code_that_comes_with_it(remote, tmp_path)
     assert state["state"] == "landed"
 
 
-def test_target_that_the_remote_has_lost_keeps_nobody_from_the_board(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_target_that_the_remote_has_lost_keeps_nobody_from_the_board(ada, remote):
     git(remote, "branch", "--quiet", "-m", "main", "trunk")
     synced(ada)
     done(ada, "add-history", "WP01", "seen")
@@ -153,9 +148,7 @@ def noting(tmp_path: Path) -> Path:
     return program
 
 
-def test_neither_git_nor_ssh_asks_on_a_terminal(remote, tmp_path, noting):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_neither_git_nor_ssh_asks_on_a_terminal(ada, noting):
     git(ada, "remote", "set-url", "origin", "ssh://git@host.invalid/board.git")
     path = f"{noting.parent}{os.pathsep}{os.environ['PATH']}"
     code, shown = on_terminal(ada, "sync", "now", PATH=path)
@@ -168,9 +161,7 @@ def test_neither_git_nor_ssh_asks_on_a_terminal(remote, tmp_path, noting):
     )
 
 
-def test_no_program_asks_for_a_password(remote, tmp_path, noting):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "finalize-tasks", "--add", "First")
+def test_no_program_asks_for_a_password(ada, noting):
     host = ThreadingHTTPServer(("127.0.0.1", 0), Locked)
     threading.Thread(target=host.serve_forever, daemon=True).start()
     try:
@@ -186,11 +177,9 @@ def test_no_program_asks_for_a_password(remote, tmp_path, noting):
 
 
 @pytest.fixture
-def pair(remote, tmp_path) -> tuple[Path, Path]:
+def pair(ada, remote, tmp_path) -> tuple[Path, Path]:
     """Make two clones that share a board with two packages."""
-    ada = clone(remote, tmp_path / "ada")
-    for title in ("First", "Second"):
-        done(ada, "finalize-tasks", "--add", title)
+    done(ada, "finalize-tasks", "--add", "Second")
     git(ada, "push", "--quiet", "origin", "main")
     synced(ada)
     return ada, clone(remote, tmp_path / "bob")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from tests.git.repositories import git, make_repository
+from tests.work.boards import NAMED
 
 from thence.errors import HeadsMoved
 from thence.work.board.move_request import MoveContext
@@ -12,13 +13,12 @@ from thence.work.session.lane_changes import LaneRequest, decide_moves
 from thence.work.session.session import Session
 
 SLUG = "001-sync"
-CONFIG = {".kittify/config.yaml": "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"}
 
 
 @pytest.fixture
 def session(tmp_path):
     """A session on a board of two packages, of which the second needs the first."""
-    make_repository(tmp_path, CONFIG)
+    make_repository(tmp_path, NAMED)
     with Session(tmp_path, actor="ada") as session:
         for wp_id, needs in (("WP01", []), ("WP02", ["WP01"])):
             created = {"wp_id": wp_id, "title": wp_id, "feature_slug": SLUG, "dependencies": needs}
@@ -29,6 +29,10 @@ def session(tmp_path):
 
 def request(wp_id, to, **context):
     return LaneRequest(wp_id, to, MoveContext(**{"actor": "ada", **context}))
+
+
+def decided(session, *requests, **strict):
+    return decide_moves(session.snapshot, SLUG, requests, **strict)
 
 
 def test_snapshot_stays_as_it_was_read_whatever_comes_later(session):
@@ -64,32 +68,24 @@ def test_moves_are_decided_without_a_look_at_disk_or_git(session):
 
 def test_package_goes_through_all_its_lanes_or_none_and_the_rest_goes_on(session):
     requests = [request("WP02", "doing"), request("WP01", "doing"), request("WP01", "done")]
-    events, _, (moves, refused, board) = decide_moves(
-        session.snapshot, SLUG, requests, is_strict=False
-    )
+    events, _, (moves, refused, board) = decided(session, *requests, is_strict=False)
     assert (events, moves, [*refused]) == ([], [], ["WP02", "WP01"])
     assert board == session.board
-    events, _, (moves, refused, _) = decide_moves(
-        session.snapshot, SLUG, requests[1:2] + requests[:1]
-    )
+    events, _, (moves, refused, _) = decided(session, requests[1], requests[0])
     assert ([move.wp_id for move in moves], [*refused]) == (["WP01"], ["WP02"])
 
 
 @pytest.mark.promise("L14")
 def test_what_was_decided_on_an_old_snapshot_is_not_appended(session):
-    events, guard, _ = decide_moves(session.snapshot, SLUG, [request("WP01", "doing")])
+    events, guard, _ = decided(session, request("WP01", "doing"))
     session.append(*events, guard=guard)
     with pytest.raises(HeadsMoved):
-        session.append(
-            *decide_moves(session.snapshot, SLUG, [request("WP01", "doing")])[0], guard=guard
-        )
+        session.append(*decided(session, request("WP01", "doing")).events, guard=guard)
     session.refresh()
-    _, _, (moves, refused, _) = decide_moves(session.snapshot, SLUG, [request("WP01", "doing")])
+    _, _, (moves, refused, _) = decided(session, request("WP01", "doing"))
     assert (moves, refused["WP01"].guard) == ([], "not_in_lane")
-    seen = [request("WP01", "for_review", expected_lane="planned")]
-    assert decide_moves(session.snapshot, SLUG, seen).outcome.refused["WP01"].guard == (
-        "moved_meanwhile"
-    )
+    seen = decided(session, request("WP01", "for_review", expected_lane="planned"))
+    assert seen.outcome.refused["WP01"].guard == "moved_meanwhile"
 
 
 def test_command_that_looks_again_sees_what_has_moved(session):

@@ -89,11 +89,11 @@ def found(text):
     return [(each.line, each.key, each.message) for each in problems]
 
 
-def dependencies(*lines):
-    """Returns what WP09 depends on by the lines below its heading."""
+def depending(*lines, begin="### Dependencies\n"):
+    """Returns a tasks.md that says on which of eight packages WP09 depends."""
     others = "\n".join(f"## Work Package WP{n:02}: x" for n in range(1, 9))
-    text = f"{others}\n## Work Package WP09: x\n### Dependencies\n" + "\n".join(lines)
-    return packages_of(text.encode(), "tasks.md")[-1].dependencies
+    text = f"{others}\n## Work Package WP09: x\n{begin}" + "\n".join(lines)
+    return parse(text.encode(), "tasks.md")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -235,7 +235,8 @@ def test_error_lists_all_problems_and_tells_the_first():
     ],
 )
 def test_dependencies_are_lists_and_the_rest_is_prose(line, ids):
-    assert dependencies(line) == ids
+    tasks = depending(line)
+    assert (tasks.packages[-1].dependencies, tasks.problems) == (ids, ())
 
 
 @pytest.mark.parametrize(
@@ -248,9 +249,7 @@ def test_dependencies_are_lists_and_the_rest_is_prose(line, ids):
     ],
 )
 def test_key_of_dependencies_is_read_as_a_line_of_them(line, ids):
-    others = "\n".join(f"## Work Package WP0{number}: x" for number in range(1, 9))
-    text = f"{others}\n## Work Package WP09: x\n**Dependencies**: {line}\n"
-    assert packages_of(text.encode(), "tasks.md")[-1].dependencies == ids
+    assert depending(line, begin="**Dependencies**: ").packages[-1].dependencies == ids
 
 
 @pytest.mark.parametrize("is_key", [False, True])
@@ -271,11 +270,10 @@ def test_key_of_dependencies_is_read_as_a_line_of_them(line, ids):
     ],
 )
 def test_line_that_names_a_package_and_is_not_understood_whole_is_a_problem(line, is_key):
-    others = "\n".join(f"## Work Package WP0{number}: x" for number in range(1, 9))
-    begin = "**Dependencies**: " if is_key else "### Dependencies\n"
-    line = line.removeprefix("- ") if is_key else line
-    tasks = parse(f"{others}\n## Work Package WP09: x\n{begin}{line}\n".encode(), "tasks.md")
-    number = 10 if is_key else 11
+    if is_key:
+        number, tasks = 10, depending(line.removeprefix("- "), begin="**Dependencies**: ")
+    else:
+        number, tasks = 11, depending(line)
     assert [(each.line, each.key, each.message) for each in tasks.problems] == [
         (number, "WP09", "this names packages, but not as a list")
     ]
@@ -283,10 +281,8 @@ def test_line_that_names_a_package_and_is_not_understood_whole_is_a_problem(line
 
 
 def test_dependencies_of_several_lines_are_joined():
-    assert dependencies("- Depends on WP02", "", "- Depends on WP01, WP02", "# over", "WP03") == (
-        "WP02",
-        "WP01",
-    )
+    tasks = depending("- Depends on WP02", "", "- Depends on WP01, WP02", "# over", "WP03")
+    assert tasks.packages[-1].dependencies == ("WP02", "WP01")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs mutants of core, log or merge: `make mutants ARGS=core`, `ARGS="log/writer --sample 0.3"`.
+"""Runs mutants of core or log: `make mutants ARGS=core`, `ARGS="log/writer --sample 0.3"`.
 
 First every mutant meets the quick tests that bear on its function, those of its own module before
 others; then those that are left meet the slower ones. Verdicts are kept in mutants/, so a
@@ -149,7 +149,7 @@ def main() -> int:
     mutants = copy.mutants_of(asked.what)
     room = asked.what.split("/")[0]
     if not mutants or room not in PLACES:
-        print(f"no mutants of {asked.what}: name core, log, merge or a module as log/writer")
+        print(f"no mutants of {asked.what}: name core, log or a module as log/writer")
         return 2
     if asked.sample < 1:
         mutants = sampled(mutants, asked.sample, asked.seed)
@@ -187,7 +187,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="make mutants", description="run mutants")
-    parser.add_argument("what", nargs="?", default="core", help="core, log, merge, log/writer")
+    parser.add_argument("what", nargs="?", default="core", help="core, log, log/writer")
     parser.add_argument("--sample", type=float, default=1.0, help="a share of each module's")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--workers", type=int, default=2)

@@ -39,8 +39,7 @@ OPTIONS = (
 
 # which tests a room is put to: its own, and those beside it that are quick
 PLACES = {
-    "core": ("tests/core", "tests/golden"),
-    "merge": ("tests/core/merge",),
+    "core": ("tests/core", "tests/core/merge", "tests/golden"),
     "log": ("tests/log", "tests/golden", "tests/contracts", "tests/log/open"),
 }
 

@@ -8,7 +8,7 @@ import click
 
 from thence.cli import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
 from thence.cli.output import Output
-from thence.errors import Refused, ThenceError
+from thence.errors import InvalidFilter, Refused, ThenceError
 
 _CODES: Mapping[str, int] = {
     "event_not_found": NOT_FOUND,
@@ -21,6 +21,8 @@ _CODES: Mapping[str, int] = {
     "scenario_error": MISUSED,
     "bad_settings": MISUSED,
     "ambiguous_id": MISUSED,
+    "event_too_large": MISUSED,
+    "invalid_event": MISUSED,
     "invalid_filter": MISUSED,
     "invalid_cursor": MISUSED,
     "body_missing": DAMAGED,
@@ -41,6 +43,14 @@ class Failure(NamedTuple):
     message: str
     cause: str
     hint: str
+
+
+class NeedsTerminal(click.UsageError):
+    """Wrong usage: there is no terminal to ask on; `instead` is what to type there."""
+
+    def __init__(self, instead: str) -> None:
+        super().__init__("there is no terminal to ask on")
+        self.instead = instead
 
 
 def report_error(error: Exception, out: Output) -> int:
@@ -94,7 +104,12 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, ThenceError):
         code = _CODES.get(error.code, FAILED)
         cause = error.cause or "no details are known"
-        return Failure(code, error.code, error.message, cause, error.hint or _DEBUG)
+        message = error.message
+        if isinstance(error, InvalidFilter):  # each part of a filter is an option
+            from thence.core.query.where import UNREADABLE
+
+            message = message.replace(f"{UNREADABLE} ", "could not read --")
+        return Failure(code, error.code, message, cause, error.hint or _DEBUG)
     if isinstance(error, click.ClickException):
         return _misuse(error)
     if isinstance(error, OSError):
@@ -119,6 +134,8 @@ def _misuse(error: click.ClickException) -> Failure:
     message, is_near, name = text.partition("; did you mean ")
     path = context.command_path if context else "thence"
     hint = f"did you mean {name}" if is_near else f"`{path} --help` shows its options"
+    if isinstance(error, NeedsTerminal):
+        hint = error.instead
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "expected: " + " ".join(usage.split())
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import augment_usage_errors
 
-from thence.cli.failure import report_error
+from thence.cli.failure import NeedsTerminal, report_error
 from thence.cli.output import Output, current
+from thence.core.json_values import is_utf8
 from thence.errors import ExtraMissing, ThenceError
 from thence.settings import from_environment
 
@@ -19,9 +21,31 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _F = TypeVar("_F", bound=Callable[..., object])
-_V = TypeVar("_V")
 
 _PASSWORD_CHARACTERS_MAX = 4_096
+
+
+class Command(click.Command):
+    """A command that takes no value which is empty, or is not text.
+
+    An empty one most often is an unset variable of a script. Only a path may be no UTF-8.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the arguments of a call; raises UsageError."""
+        with augment_usage_errors(ctx):
+            given, _, parameters = self.make_parser(ctx).parse_args([*args])
+        rest = super().parse_args(ctx, args)
+        for parameter in [] if ctx.resilient_parsing else parameters:
+            value = given.get(str(parameter.name))
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if text == "":
+                    raise click.BadParameter("it is empty", ctx, parameter)
+                # bytes that are no UTF-8, which no event can hold, are lone surrogates in Python
+                is_path = isinstance(parameter.type, click.Path)
+                if isinstance(text, str) and not is_path and not is_utf8(text):
+                    raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", ctx, parameter)
+        return rest
 
 
 class Commands(click.Group):
@@ -99,7 +123,15 @@ class LazyCommands(Commands):
 
 
 def help_with(*examples: str, extra: str = "") -> dict[str, Any]:
-    """Returns the arguments by which a command shows examples in its help, under -h too.
+    """Returns the arguments of a Command that shows examples in its help, under -h too.
+
+    `extra` is as for `help_settings`.
+    """
+    return {"cls": Command, **help_settings(*examples, extra=extra)}
+
+
+def help_settings(*examples: str, extra: str = "") -> dict[str, Any]:
+    """Returns the arguments by which a command of any class shows examples in its help.
 
     `extra` is what has to be installed for it, with the options for which it is if not for all.
     """
@@ -107,7 +139,8 @@ def help_with(*examples: str, extra: str = "") -> dict[str, Any]:
     name, _, purpose = extra.partition(" ")
     if extra:
         epilog = f"It needs pip install 'thence[{name}]'{purpose and f' {purpose}'}.\n\n{epilog}"
-    return {"context_settings": {"help_option_names": ["-h", "--help"]}, "epilog": epilog}
+    settings = {"help_option_names": ["-h", "--help"]}
+    return {"context_settings": settings, "epilog": epilog}
 
 
 def verbosity_options(command: _F) -> _F:
@@ -145,7 +178,7 @@ def command_group(
                 click.echo(context.get_help())
 
         kind = LazyCommands if lazy else Commands
-        options = {"invoke_without_command": True, **help_with(*examples, extra=extra), **lazy}
+        options = {"invoke_without_command": True, **help_settings(*examples, extra=extra), **lazy}
         command = verbosity_options(click.pass_context(show_help))
         return click.group(name, cls=kind, **options)(command)
 
@@ -166,15 +199,15 @@ def require_packages(operation: str, extra: str, *packages: str) -> None:
 
 
 def check_terminal(instead: str) -> None:
-    """Raises UsageError, with what to type instead, where there is no terminal to ask on."""
+    """Raises NeedsTerminal, with what to type instead, where there is no terminal to ask on."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"there is no terminal to ask on; {instead}")
+        raise NeedsTerminal(instead)
 
 
 def check_agreed(
     question: str, operation: str, code: str, place: object = "", instead: str = "add --yes"
 ) -> None:
-    """Asks on the terminal; raises ThenceError without consent, UsageError without a terminal."""
+    """Asks on the terminal; raises ThenceError without consent, NeedsTerminal."""
     check_terminal(instead)
     if not click.confirm(question, err=True):
         cause, hint = "you did not agree", "nothing was changed"
@@ -199,20 +232,13 @@ def json_or_text(text: str) -> Any:
         return text
 
 
-def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
-    """Refuses an empty name, most often an unset variable of a script."""
-    if value == "" or (isinstance(value, tuple) and "" in value):
-        raise click.BadParameter("it is empty", context, parameter)
-    return value
-
-
 # of any text, which need be no path; by it the shell completes one
 PATH = click.Path(readable=False)
 
 
 def log_argument(name: str) -> Callable[[_F], _F]:
     """Adds an argument to a command that names a log as --log does."""
-    return click.argument(name, metavar=name.upper(), type=PATH, callback=checked_name)
+    return click.argument(name, metavar=name.upper(), type=PATH)
 
 
 def file_option(text: str, *, is_required: bool = False) -> Callable[[_F], _F]:
@@ -253,7 +279,6 @@ def log_options(command: _F) -> _F:
         "log_name",
         metavar="LOG",
         type=PATH,
-        callback=checked_name,
         help=f"The log: its folder, one of its files, or a run's id. {LOG_ORDER}",
     )(output_options(command))
 
@@ -327,7 +352,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     sections=SECTIONS,
     package="thence.cli.commands",
     invoke_without_command=True,
-    **help_with("thence demo", "thence why @last", "thence docs quickstart"),
+    **help_settings("thence demo", "thence why @last", "thence docs quickstart"),
 )
 @click.option("--version", "is_version", is_flag=True, help="Show the version.")
 @click.option("--json", "is_json", is_flag=True, help="With --version: write it as JSON.")

@@ -159,17 +159,6 @@ class Output:
             self.give_up_stdout()
             raise
 
-    def keep(self, value: object) -> None:
-        """Keeps a value alive until the process ends, which is soon.
-
-        Freeing millions of objects one by one takes a tenth of a second.
-        """
-        import gc
-
-        cycle = [value]
-        cycle.append(cycle)
-        gc.freeze()
-
     def interrupted(self) -> None:
         """Reports that Ctrl-C ended the command; the pipe may be gone as well."""
         try:

@@ -96,13 +96,6 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     bodies: tuple[Body, ...] = ()
 
 
-class _Name(msgspec.Struct):
-    event_id: str
-
-
-_decode_name = msgspec.json.Decoder(ready(_Name)).decode
-
-
 class RequiredFields(msgspec.Struct, gc=False):
     """The members, with their types, that make a line with a valid checksum an event."""
 
@@ -334,18 +327,10 @@ def event_id_of(line: bytes) -> bytes:
         if stop >= 0 and b"\\" not in event_id:
             return event_id
     try:
-        return _decode_name(line).event_id.encode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        event_id = decoded(line)["event_id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return line
-
-
-def is_framed(line: bytes) -> bool:
-    """Reports whether a line has thence's form at the offsets of id and checksum.
-
-    Its id is then `line[13:39]`. A line of another tool never ends in this way.
-    """
-    is_ours = line[-18:-10] == b',"crc":"' and line.startswith(LINE_START)
-    return is_ours and line.find(b'"', len(LINE_START), 40) == 39
+    return event_id.encode() if isinstance(event_id, str) else line
 
 
 def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:

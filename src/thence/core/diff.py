@@ -22,7 +22,6 @@ number of same events before them in their own log, A before B; the first is the
 All functions are pure.
 """
 
-import json
 import re
 from bisect import bisect_left
 from collections import defaultdict, deque
@@ -105,14 +104,15 @@ def aligned(a: LogSide, b: LogSide) -> list[int]:
                     group = groups[key] = ([], [])
                 group[half].append(at)
         for alike in groups.values():
-            (in_a, in_b), pairs = alike, list[tuple[int, int]]()
+            in_a, in_b = alike
+            pairs: list[tuple[int, int]] = []
             if in_a and in_b and len(in_a) + len(in_b) > 2:  # those of one content pair first
                 waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
                 for y in in_b:
-                    waiting[_content(b.events[y])].append(y)
+                    waiting[_content(_stored(b.events[y]))].append(y)
                 rest: list[int] = []
                 for x in in_a:
-                    if queue := waiting[_content(a.events[x])]:
+                    if queue := waiting[_content(_stored(a.events[x]))]:
                         pairs.append((x, queue.popleft()))
                     else:
                         rest.append(x)
@@ -130,16 +130,16 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
     """Returns the events so that each is on a later level than what it is found by."""
     levels: list[list[_Named]] = [[]]
     level_of: list[int] = []
-    begins = {at for at, event in enumerate(of.events) if event.header.begins}
-    for at, (event, causes) in enumerate(zip(of.events, of.causes, strict=True)):
-        header = event.header
+    headers = [event.header for event in of.events]
+    begins = {at for at, header in enumerate(headers) if header.begins}
+    for at, (header, causes) in enumerate(zip(headers, of.causes, strict=True)):
         name: Any = header.step
         near: Sequence[int] = ()
         if name is None or not by_step:
-            name = (_type(event), header.subject)
+            name = (_type(of.events[at]), header.subject)
             near = causes if begins.isdisjoint(causes) else [c for c in causes if c in begins]
             if header.ends is not None:
-                step = [at for at in causes if of.events[at].header.event_id == header.ends]
+                step = [at for at in causes if headers[at].event_id == header.ends]
                 name, near = ("end", step) if step else (name, near)
         level = 1 + max(map(level_of.__getitem__, near)) if near else 0
         level_of.append(level)
@@ -177,7 +177,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # members that hold what a tool is called with
 _CALLED_WITH = re.compile(r"(?:^|[._])(?:arguments|args)$")
 # the types of parts of a message whose member `id` is the id of a tool call
-_CALLS = frozenset(("function", "tool_call", "tool_call_response", "tool_use"))
+_CALLS = ("function", "tool_call", "tool_call_response", "tool_use")
 
 
 class DifferingMember(msgspec.Struct, frozen=True):
@@ -198,13 +198,13 @@ _MEMBERS = (
 )
 _members = attrgetter(*_MEMBERS)
 _NOTHING = msgspec.Raw(b"{}")
+_in_order = msgspec.json.Encoder(order="sorted").encode
 
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
     x, y = _stored(a), _stored(b)
-    # equal as stored, which is faster than what follows
-    return x == y or (x[0] == y[0] and _lasting_text(x) == _lasting_text(y))
+    return x == y or _content(x) == _content(y)  # equal as stored is found faster
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
@@ -224,15 +224,9 @@ def _stored(event: Event) -> _Stored:
     return (_type(event), *_members(event.header)), name, members.get(name, _NOTHING)
 
 
-def _content(event: Event) -> tuple[tuple[Any, ...], str]:
+def _content(stored: _Stored) -> tuple[tuple[Any, ...], bytes]:
     """Returns what is equal for two events whose contents are the same."""
-    stored = _stored(event)
-    return stored[0], _lasting_text(stored)
-
-
-def _lasting_text(stored: _Stored) -> str:
-    """Returns what is equal for two payloads that are the same."""
-    return json.dumps(_payloads(stored), sort_keys=True)
+    return stored[0], _in_order(_payloads(stored))
 
 
 def _said(event: Event) -> dict[str, Any]:
@@ -256,8 +250,7 @@ def _payloads(stored: _Stored) -> dict[str, Any]:
 
 def _type(event: Event) -> str:
     """Returns a type, that of a span without the random ids in its name."""
-    is_of_span = SPAN_SIGN in event.line
-    return _RANDOM.sub("…", event.event_type) if is_of_span else event.event_type
+    return _RANDOM.sub("…", event.event_type) if SPAN_SIGN in event.line else event.event_type
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:

@@ -6,7 +6,8 @@ read. What is digested follows from `EventFields`.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -26,6 +27,8 @@ OrderKey = tuple[int, str, str, str, bytes]
 
 # the deepest nesting of a stored line; lines that thence writes stay well below
 LINE_DEPTH_MAX = 200
+# of an integer: the interpreter reads as many whatever its limit is
+_DIGITS_MAX = 640
 
 _decode = msgspec.json.Decoder().decode
 _as_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -161,6 +164,11 @@ _OF_A_LOG = (BODIES_KEY, "crc")
 _TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "bodies", "body_sha256"))
 
 
+def _member(name: str, doc: str) -> Any:
+    """Returns the property for a member of an event's header."""
+    return property(attrgetter(f"header.{name}"), doc=doc)
+
+
 class Event:
     """One stored event. `line` holds its bytes as they are in the file, without the newline.
 
@@ -171,6 +179,31 @@ class Event:
     """
 
     __slots__ = ("_header", "line", "vocabulary")
+
+    event_id: Final[str] = _member("event_id", "The event's ULID, which is the same everywhere.")
+    event_type: Final[str] = _member("event_type", "The type, such as ACTION or refund.begun.")
+    timestamp: Final[str] = _member("timestamp", "UTC in ISO 8601, for people; it orders nothing.")
+    node_id: Final[str] = _member(
+        "node_id", "12 hex digits of the node that wrote the event; a foreign line's own node_id."
+    )
+    seq: Final[int] = _member("seq", "The number in its node's journal, from 1; 0 if foreign.")
+    lamport_clock: Final[int] = _member(
+        "lamport_clock", "Lamport's logical clock, from 1; 0 for a foreign line without one."
+    )
+    caused_by: Final[tuple[str, ...]] = _member(
+        "caused_by", "The ids of the causes that were recorded where they happened."
+    )
+    external_causes: Final[tuple[str, ...]] = _member(
+        "external_causes", "The causes in other logs, as `<event_id>@<lamport_clock>@<log_id>`."
+    )
+    begins: Final[bool] = _member("begins", "True if the event begins something that lasts.")
+    ends: Final[str | None] = _member("ends", "The id of the event that began what this one ends.")
+    turn_number: Final[int | None] = _member("turn_number", "The turn of a simulation, from 0.")
+    step: Final[str | None] = _member("step", "Its place in a run, `turn.phase.agent.ordinal`.")
+    description: Final[str | None] = _member("description", "A sentence of at most 500 characters.")
+    simulation_id: Final[str | None] = _member(
+        "simulation_id", "The id of the run that wrote the event; None outside simulations."
+    )
 
     def __init__(self, line: bytes, header: EventHeader | None, vocabulary: Reading) -> None:
         self.line = line
@@ -183,76 +216,6 @@ class Event:
         if self._header is None:
             self._header = decode_header(self.line)
         return self._header
-
-    @property
-    def event_id(self) -> str:
-        """The event's ULID, which is the same everywhere."""
-        return self.header.event_id
-
-    @property
-    def event_type(self) -> str:
-        """The event's type, such as ACTION or refund.begun."""
-        return self.header.event_type
-
-    @property
-    def timestamp(self) -> str:
-        """UTC time in ISO 8601, for people; it orders nothing."""
-        return self.header.timestamp
-
-    @property
-    def node_id(self) -> str:
-        """12 hex digits of the node that wrote the event; a foreign line's own node_id."""
-        return self.header.node_id
-
-    @property
-    def seq(self) -> int:
-        """The number in its node's own journal, from 1; 0 for a foreign line."""
-        return self.header.seq
-
-    @property
-    def lamport_clock(self) -> int:
-        """Lamport's logical clock, from 1; 0 for a foreign line without one that counts."""
-        return self.header.lamport_clock
-
-    @property
-    def caused_by(self) -> tuple[str, ...]:
-        """The ids of the causes that were recorded where they happened."""
-        return self.header.caused_by
-
-    @property
-    def external_causes(self) -> tuple[str, ...]:
-        """The causes that are in other logs, each as `<event_id>@<lamport_clock>@<log_id>`."""
-        return self.header.external_causes
-
-    @property
-    def begins(self) -> bool:
-        """True if the event begins something that lasts."""
-        return self.header.begins
-
-    @property
-    def ends(self) -> str | None:
-        """The id of the event that began what this one ends."""
-        return self.header.ends
-
-    @property
-    def turn_number(self) -> int | None:
-        """The turn of a simulation, from 0; None outside simulations."""
-        return self.header.turn_number
-
-    @property
-    def step(self) -> str | None:
-        """The event's position in a run, `<turn>.<phase>.<agent>.<ordinal>`."""
-        return self.header.step
-
-    @property
-    def description(self) -> str | None:
-        """A sentence for people, at most 500 characters."""
-        return self.header.description
-
-    @property
-    def simulation_id(self) -> str | None:
-        """The id of the run that wrote the event; None outside simulations."""
-        return self.header.simulation_id
 
     @property
     def stream(self) -> str | None:
@@ -345,22 +308,15 @@ class Event:
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
 
     def _repr_html_(self) -> str:
-        """Returns the event for a notebook: its facts, the messages of a model's call as texts."""
+        """Returns the event for a notebook: its facts, and each value of its payload as text."""
         from thence.core.markup import el, facts, joined, moment, words
 
-        payload, _ = self.readable_payload
-        messages = payload.pop("messages", None)
-        texts = [
-            (str(one.get("role")), words(str(one.get("content")), _HTML_CHARACTERS_MAX))
-            for one in (messages if isinstance(messages, list) else ())
-            if isinstance(one, dict)
-        ]
-        for name, value in payload.items():
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            texts.append((name, words(text, _HTML_CHARACTERS_MAX)))
         pairs = [("time", moment(self.timestamp)), ("who", self.actor), ("about", self.subject)]
-        heading = words(f"{self.event_type} {self.header.step or self.event_id}")
-        return joined(el("p", el("strong", heading)), facts([*pairs, *texts]))
+        for name, value in self.readable_payload[0].items():
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            pairs.append((name, words(text, _HTML_CHARACTERS_MAX)))
+        heading = words(f"{self.event_type} {self.step or self.event_id}")
+        return joined(el("p", el("strong", heading)), facts(pairs))
 
     @property
     def is_foreign(self) -> bool:
@@ -415,19 +371,11 @@ def decoded(line: bytes | msgspec.Raw) -> Any:
         import json
 
         _as_raw(line)  # raises for what json.loads takes besides, as NaN and lone surrogates
-        return json.loads(bytes(line), parse_float=_float, parse_int=_int)
-
-
-def _float(digits: str) -> float | str:
-    value = float(digits)
-    return value if isfinite(value) else digits
-
-
-def _int(digits: str) -> int | str:
-    try:
-        return int(digits)
-    except ValueError:  # over the interpreter's limit of digits
-        return digits
+        return json.loads(
+            bytes(line),
+            parse_float=lambda text: value if isfinite(value := float(text)) else text,
+            parse_int=lambda text: int(text) if len(text) <= _DIGITS_MAX else text,
+        )
 
 
 def is_deep(value: Any) -> bool:

@@ -27,13 +27,11 @@ def is_failed(event_type: str, status: object, error_type: object) -> bool:
     """Returns what `is_failure` does, by what its answer depends on."""
     if event_type.endswith(FAILED_TYPES):
         return True
-    if event_type in REJECTIONS and error_type == REJECTIONS[event_type]:
+    is_rejected = event_type in REJECTIONS and error_type == REJECTIONS[event_type]
+    if is_rejected or event_type.endswith(".cancelled"):
         return False
-    if event_type.endswith(".cancelled"):
-        return False
-    if status == "failure":
-        return True
-    return event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
+    is_loss = event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
+    return is_loss or status == "failure"
 
 
 def is_rejection(event: Event) -> bool:

@@ -111,29 +111,28 @@ class Plain:
             return self._changed(path, f"{kind} deeper than {DEPTH_MAX} levels", f"<{kind}>")
         seen = (*seen, id(value))
         if isinstance(value, Mapping):
-            return self._mapping(value, path, seen)
+            plain: dict[str, Any] = {}
+            for key, item in value.items():
+                name = key
+                if type(key) is not str or not key.isascii():
+                    if isinstance(key, str):
+                        name = self._text(key, path)
+                    else:
+                        is_number = isinstance(key, int) and not isinstance(key, bool)
+                        text = text_of(int(key) if is_number else key, repr)
+                        name = self._changed(
+                            path, f"a key of type {type(key).__name__}: {text}", text
+                        )
+                    while name in plain or (name != key and name in value):
+                        name += "_"  # another key has this text: both are kept
+                plain[name] = self._value(item, f"{path}.{name}" if path else name, seen)
+            return plain
         if isinstance(value, (list, tuple)):
             return [self._value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
         if isinstance(value, Set):
             items = sorted([self._value(item, path, seen) for item in value], key=sort_key)
             return self._changed(path, kind, items) if self._is_strict else items
         return self._other(value, path, seen)
-
-    def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
-        plain: dict[str, Any] = {}
-        for key, item in value.items():
-            name = key
-            if type(key) is not str or not key.isascii():
-                if isinstance(key, str):
-                    name = self._text(key, path)
-                else:
-                    is_number = isinstance(key, int) and not isinstance(key, bool)
-                    text = text_of(int(key) if is_number else key, repr)
-                    name = self._changed(path, f"a key of type {type(key).__name__}: {text}", text)
-                while name in plain or (name != key and name in value):
-                    name += "_"  # another key has this text: both are kept
-            plain[name] = self._value(item, f"{path}.{name}" if path else name, seen)
-        return plain
 
     def _text(self, value: str, path: str) -> str:
         if is_utf8(value):
@@ -237,20 +236,14 @@ def _simple(value: Any) -> Any:
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return b64encode(value).decode()
-    # the fields of a dataclass, a class of attrs or msgspec, or a model of pydantic
+    # the fields of a dataclass, or of a model of pydantic
     if hasattr(value, "__dataclass_fields__"):
         from dataclasses import fields
 
-        names = [field.name for field in fields(value)]
-    elif hasattr(value, "__attrs_attrs__"):
-        names = [attribute.name for attribute in value.__attrs_attrs__]
-    elif hasattr(value, "__struct_fields__"):
-        names = list(value.__struct_fields__)
-    elif hasattr(value, "model_dump") and hasattr(value, "model_fields_set"):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if hasattr(value, "model_dump") and hasattr(value, "model_fields_set"):
         return dict(value.model_dump())
-    else:
-        return value
-    return {name: getattr(value, name) for name in names}
+    return value
 
 
 def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[Repair]]:

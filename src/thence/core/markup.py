@@ -105,16 +105,16 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Child
         for column in columns
     ]
     head = el("thead", el("tr", *heads, role="row"), role="rowgroup")
-    lines = [el("tr", *map(_cell, columns, cells), role="row") for cells in rows]
+
+    def cell(column: Column, content: Child) -> Html:
+        if column.names_row:
+            return el("th", content, scope="row", role="rowheader")
+        name = column.name if content is not None else None
+        return el("td", content, role="cell", class_=column.kind, data_name=name)
+
+    lines = [el("tr", *map(cell, columns, cells), role="row") for cells in rows]
     body = el("tbody", *lines, role="rowgroup")
     return el("table", el("caption", caption), head, body, role="table")
-
-
-def _cell(column: Column, content: Child) -> Html:
-    if column.names_row:
-        return el("th", content, scope="row", role="rowheader")
-    name = column.name if content is not None else None
-    return el("td", content, role="cell", class_=column.kind, data_name=name)
 
 
 def facts(pairs: Iterable[tuple[str, Child]]) -> Html:

@@ -29,8 +29,7 @@ class Pruned(msgspec.Struct, frozen=True):
 
     def facts(self) -> dict[str, Any]:
         """Returns the facts of the notice."""
-        facts: dict[str, Any] = msgspec.to_builtins(self)
-        return facts
+        return dict(msgspec.to_builtins(self))
 
     def holds(self, node_id: str, seq: int) -> bool:
         """Reports whether a number was pruned."""

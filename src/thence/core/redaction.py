@@ -48,8 +48,7 @@ class Redaction(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def facts(self) -> dict[str, str]:
         """Returns the facts of the notice, without empty ones."""
-        facts: dict[str, str] = msgspec.to_builtins(self)
-        return facts
+        return dict(msgspec.to_builtins(self))
 
 
 def redaction_in(event: Event) -> Redaction | None:

@@ -151,8 +151,8 @@ _NAMES = (
     r"|auth(?:(?P<header>orization)|(?<![0-9a-z]auth)))"
 )
 # Behind a name: what assigns, also amid the escapes of JSON in JSON, the colours of a terminal and
-# the stars of Markdown, or behind a type; the end of a tag; the member that holds the value of a
-# pair; what begins a here document; blanks, behind an option.
+# the stars of Markdown, or behind a type; the member that holds the value of a pair; the end of a
+# tag; blanks, behind an option.
 _QUOTE = r"\\{0,15}[\"'`]?"
 _BLANKS = r"[^\S\n]{0,4}"
 _PAINT = r"(?:(?:\x1b|\\{1,15}(?:u001b|x1b|033|e))\[[0-9;]{0,12}m)?+"
@@ -161,7 +161,7 @@ _SEPARATOR = (
     rf"(?P<sign>{_QUOTE}\]?(?:\*\*|__)?{_PAINT}{_BLANKS}(?:=>|[:?]?=(?!=[\s=\"'(])|{_TYPE}|:(?![:=]))"
     rf"(?:(?:\*\*|__)(?=\s))?{_PAINT}{_BLANKS}{_PAINT})"
     rf"|(?P<pair>(?:\\{{0,15}}[\"'],\s{{0,16}}{_QUOTE}value{_QUOTE}|\n[ \t]{{0,40}}value)"
-    rf"{_BLANKS}:{_BLANKS})|(?P<tag>>)|(?P<lines>{_BLANKS}(?=<<))|(?P<blank>[^\S\n]{{1,4}})"
+    rf"{_BLANKS}:{_BLANKS})|(?P<tag>>(?=[^<\n]{{1,4000}}</))|(?P<blank>[^\S\n]{{1,4}})"
 )
 _PAINTED = re.compile(_PAINT)
 _NAME_BEFORE = re.compile(r"[0-9A-Za-z_.-]*+\Z", re.ASCII)
@@ -215,14 +215,12 @@ _PLACEHOLDER = re.compile(rf"-[a-z-]*|[A-Z_-]+|{_IN_MANUALS}")
 _ITEM_BEFORE = re.compile(r"[+<>|]?[ \t]*(?:[-*] )?(?:\*\*|__)?(?:[A-Za-z]+ ){0,3}")
 _TO_LINE_END = re.compile(r"[^\s\x1b]+[ \t\r]*(?:\n|\Z)")
 _LETTERS_ALONE = re.compile("[A-Za-z_]{0,40}(?i:password|passwd|passphrase) [a-z]{12,64}")
-# What opens a value: a quote, in JSON within JSON after backslashes, or three; a here document.
-# Letters may stand before it in code; elsewhere they are the value's own.
+# What opens a value: a quote, in JSON within JSON after backslashes, or three. Letters may stand
+# before it in code; elsewhere they are the value's own.
 _OPENING = re.compile(
-    r"(?P<prefix>[bfruBFRU]{0,2}|[$@])(?:(?P<slashes>\\{0,15})(?P<quote>\"\"\"|'''|[\"'`])"
-    r"|(?:\$\(cat )?<<[-~]? ?[\"']?(?P<last>\w{1,40})[\"']?[^\n]{0,100}\n)"
+    r"(?P<prefix>[bfruBFRU]{0,2}|[$@])(?P<slashes>\\{0,15})(?P<quote>\"\"\"|'''|[\"'`])"
 )
 _QUOTES = ('"', "'", "`")
-_TAGGED = re.compile("[^<\n]{1,4000}(?=</)")
 _CLEAN_END = r"['\"`]{1,3}[,;)}\]&|]*+(?:\s|\Z)"
 _IS_CLEAN_END = re.compile(_CLEAN_END).match
 _UNQUOTED = re.compile(r"[^\s\x1b]*+")
@@ -336,9 +334,9 @@ def _following(text: str, match: re.Match[str]) -> _Value | None:
     if sign.endswith("=") and text.startswith("=", begin) and not is_shells:
         return None  # a comparison
     above = before[-1:]
-    if match["tag"] is not None:
-        tagged = _TAGGED.match(text, begin) if above == "<" else None
-        value = _Value(begin, tagged[0], tagged.end()) if tagged else _Value(begin, "")
+    if match["tag"]:
+        end = text.index("<", begin) if above == "<" else begin
+        value = _Value(begin, text[begin:end], end)
     elif match["pair"] is None and above in _QUOTES and sign.lstrip("\\")[:1] != above:
         # the quotes are around the name and the value, as those of a header for curl
         depth = len(before) - 1 - len(before[:-1].rstrip("\\"))
@@ -388,8 +386,7 @@ def _value(text: str, begin: int, kind: str, rest: re.Pattern[str] = _UNQUOTED) 
     opening = None if kind == "word" else _OPENING.match(text, begin)
     quoted = None
     if opening and (kind == "code" or not opening["prefix"]):
-        depth = len(opening["slashes"] or "")
-        contents = _contents(opening["quote"] or opening["last"], depth, kind)
+        contents = _contents(opening["quote"], len(opening["slashes"]), kind)
         quoted = contents.match(text, opening.end())
         if kind == "item" and quoted and not _IS_CLEAN_END(text, quoted.end()):
             quoted = None  # a quote of the password's own
@@ -406,15 +403,13 @@ def _value(text: str, begin: int, kind: str, rest: re.Pattern[str] = _UNQUOTED) 
 
 @lru_cache(256)
 def _contents(quote: str, depth: int, kind: str) -> re.Pattern[str]:
-    """Returns the pattern of what stands in quotes, or before the last line of a here document.
+    """Returns the pattern of what stands in quotes.
 
     In JSON within JSON the quotes of the inner one have backslashes, as many at both ends; twice
     as many and two more are a backslash of the text. Where a backslash may stand for itself, what
     ends its word decides.
     """
     one = quote[0]
-    if one not in _QUOTES:
-        return re.compile(rf"[^\n]*+(?:\n[^\n]*+){{0,40}}?(?=\n[ \t]*+{quote}\b)")
     # a quote that closes nothing: one of three, or itself, doubled; the next part of a shell's word
     inner = one * 2 if one != "'" else r"'(?:'|\"'\"'|\\'')"
     stops = r"\s" if kind == "word" else r"\n"

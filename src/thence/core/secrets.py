@@ -7,7 +7,8 @@ names a rule and a place, and never shows a part of the secret.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -47,6 +48,8 @@ _ROUNDS_MAX = 10
 _E = TypeVar("_E", bound=ThenceError)
 _T = TypeVar("_T")
 _Ids = tuple[str, ...]
+# where a secret begins and ends in a text, and its rule
+FoundSpan = tuple[int, int, str]
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -55,19 +58,6 @@ class FoundSecret(NamedTuple):
 
     rule: str
     path: str
-
-
-class FoundSpan(NamedTuple):
-    """A part of a text that is a secret by a rule."""
-
-    begin: int
-    end: int
-    rule: str
-
-
-# Returns what stands for a value or a key, by the path to it, the names of the members on that,
-# joined by dots, and what it is named by. Both are empty for a key.
-_Visit = Callable[[Any, str, str, str], Any]
 
 
 class SecretRules:
@@ -101,29 +91,10 @@ class SecretRules:
         built_in = self.possible(line)
         if built_in is None:
             return None
-        try:
-            members = _decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        found: list[FoundSecret] = []
-
-        def visit(value: Any, path: str, names: str, key: str) -> Any:
-            if found:
-                return value
-            text = without_escapes(value) if isinstance(value, str) else ""
-            if rule := self.member(path, names, value):
-                found.append(FoundSecret(rule, path))
-            elif span := next(self.spans(built_in, key, text, path.startswith(_OURS)), None):
-                found.append(FoundSecret(span.rule, path))
-            return value
-
-        _walked(
-            members,
-            visit,
-            lambda _, name: name in _SKIPPED,
-            lambda name: name if _NAME_IN_PATH.fullmatch(name) else "…",
-        )
-        return found[0] if found else None
+        look = _Look(self, built_in, ("",), _SKIPPED, shows_names=False)
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            look.masked(_decode(line))
+        return look.found[0] if look.found else None
 
     def possible(self, line: bytes) -> Sequence[SecretRule] | None:
         """Returns the built-in rules that a line may match, by its bytes; None if no rule can."""
@@ -138,9 +109,9 @@ class SecretRules:
         Own rules don't see a text that `is_ours`: a word of the format.
         """
         if self.has_defaults and is_value_of_secret(key, text) and not MASK.fullmatch(text):
-            yield FoundSpan(0, len(text), ASSIGNMENT)
+            yield 0, len(text), ASSIGNMENT
         for rule in built_in:
-            yield from (FoundSpan(begin, end, rule.name) for begin, end in spans_of(rule, text))
+            yield from ((begin, end, rule.name) for begin, end in spans_of(rule, text))
         if self.own and not is_ours:
             begin = 0
             for mask in (*MASK.finditer(text), None):
@@ -148,7 +119,7 @@ class SecretRules:
                 for name, pattern in self.own:
                     for match in pattern.finditer(text, begin, end):
                         if match[0]:
-                            yield FoundSpan(*match.span(), name)
+                            yield match.start(), match.end(), name
                 begin = end if mask is None else mask.end()
 
     def member(self, path: str, names: str, value: Any) -> str:
@@ -185,14 +156,13 @@ class Masking:
         repairs: list[Repair] = []
         for repair in before:  # it may quote a key
             member, dot, path = repair["path"].partition(".")
-            texts = {key: self._text(repair[key], "", built_in) for key in repair if key != "path"}
-            masked_path = f"{member}{dot}{self._text(path, '', built_in)}"
-            repairs.append({"path": masked_path, **texts})
-        content = {name: members[name] for name in _MASKED if name in members}
-        masked = self._mask(content, built_in, vocabulary.identifying)
-        if not masked and repairs == before:
+            texts = {key: self.text(repair[key]) for key in repair if key != "path"}
+            repairs.append({"path": f"{member}{dot}{self.text(path)}", **texts})
+        look = _Look(self._rules, built_in, _CONTENT, vocabulary.identifying)
+        content = {n: look.masked(members[n], n, n, n) for n in _MASKED if n in members}
+        if not look.found and repairs == before:
             return item
-        repairs = limited([*repairs, *masked])
+        repairs = limited([*repairs, *({"path": secret.path} for secret in look.found)])
         return draft(EventFields(**{**members, **content, "repairs": repairs}), bytes_max)
 
     def encoding(
@@ -214,14 +184,12 @@ class Masking:
 
     def payload(self, payload: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
         """Returns a payload, of JSON values, with what is secret masked."""
-        content = {"payload": to_builtins(payload)}
-        self._mask(content, self._rules.built_in, vocabulary.identifying)
-        masked: dict[str, Any] = content["payload"]
-        return masked
+        look = _Look(self._rules, self._rules.built_in, _CONTENT, vocabulary.identifying)
+        return dict(look.masked(to_builtins(payload), "payload", "payload", "payload"))
 
     def text(self, text: str) -> str:
         """Returns a text with what is secret masked."""
-        return self._text(text, "", self._rules.built_in)
+        return _Look(self._rules, self._rules.built_in).text(text)
 
     def error(self, error: _E) -> _E:
         """Masks the words of an error, and returns it."""
@@ -230,34 +198,60 @@ class Masking:
         error.args = tuple(map(self.text, error.args))
         return error
 
-    def _mask(
-        self, content: dict[str, Any], built_in: Sequence[SecretRule], identifying: frozenset[str]
-    ) -> list[Repair]:
-        """Masks what is secret in content, in place, and returns where it did."""
-        repairs: list[Repair] = []
 
-        def visit(value: Any, path: str, names: str, key: str) -> Any:
-            masked = value
-            if rule := self._rules.member(path, names, value):
-                masked = f"[redacted: {rule}]"
-            elif isinstance(value, str) and path != "(key)":
-                masked = self._text(value, key, built_in)
-            if masked != value:
-                repairs.append({"path": path})
-            return masked
+class _Look(msgspec.Struct):
+    """A look through JSON values, which masks what is secret, outer values first, and lists it.
 
-        content.update(
-            _walked(content, visit, lambda path, name: path in _CONTENT and name in identifying)
-        )
-        return repairs
+    `built_in` are the rules that a line may match. In the maps at some `places` the members with
+    `skipped` names stay as they are. The paths show no name that may be anything, unless it
+    `shows_names`.
+    """
 
-    def _text(self, text: str, key: str, built_in: Sequence[SecretRule]) -> str:
+    rules: SecretRules
+    built_in: Sequence[SecretRule]
+    places: Sequence[str] = ()
+    skipped: Collection[str] = ()
+    shows_names: bool = True
+    found: list[FoundSecret] = []
+
+    def masked(self, value: Any, path: str = "", names: str = "", key: str = "") -> Any:
+        """Returns a JSON value without what is secret in it, by its path and what names it.
+
+        `names` are those on the path, joined by dots. A key that becomes one that is there already
+        gets an underscore. A member `value` is named by the `name` beside it.
+        """
+        if rule := self.rules.member(path, names, value):
+            self.found.append(FoundSecret(rule, path))
+            return f"[redacted: {rule}]"
+        if isinstance(value, str):
+            return self.text(value, path, key)
+        if isinstance(value, list):
+            return [self.masked(item, f"{path}[{n}]", names, key) for n, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        before, above = f"{path}." if path else "", f"{names}." if names else ""
+        beside = value.get("name", value.get("key"))
+        masked: dict[str, Any] = {}
+        for name, item in value.items():
+            if name in self.skipped and path in self.places:
+                masked[name] = item
+                continue
+            new = self.text(name, f"{before}(key)")
+            while new != name and (new in masked or new in value):
+                new += "_"
+            is_plain = self.shows_names or _NAME_IN_PATH.fullmatch(new)
+            key = beside if name == "value" and isinstance(beside, str) else name
+            masked[new] = self.masked(item, before + (new if is_plain else "…"), above + name, key)
+        return masked
+
+    def text(self, text: str, path: str = "", key: str = "") -> str:
         """Returns a text under a key with what is secret masked."""
-        masked, rules = without_escapes(text), built_in  # a name may be written with them
-        for number in range(_ROUNDS_MAX):
-            spans = sorted(self._rules.spans(rules, key, masked))
+        masked, rules, found = without_escapes(text), self.built_in, ""
+        for _ in range(_ROUNDS_MAX):
+            spans = sorted(self.rules.spans(rules, key, masked, path.startswith(_OURS)))
             if not spans:
-                return masked if number else text
+                break
+            found = found or spans[0][2]
             parts, at = list[str](), 0
             for begin, end, rule in spans:
                 if begin >= at:  # overlapping ones become one
@@ -265,45 +259,10 @@ class Masking:
                 at = max(at, end)
             masked = "".join((*parts, masked[at:]))
             # one secret may have hidden where another one ends, from the look at the line too
-            rules = self._rules.built_in
-        return f"[redacted: {spans[0].rule}]"
-
-
-def _walked(
-    value: Any,
-    visit: _Visit,
-    is_left_out: Callable[[str, str], bool],
-    name_in_path: Callable[[str], str] = str,
-    path: str = "",
-    names: str = "",
-    key: str = "",
-) -> Any:
-    """Returns a JSON value with what a visit of each key and value returns, outer ones first.
-
-    `is_left_out` is asked by the path and the name of a member. A key that becomes one that is
-    there already gets an underscore. A member `value` is named by the `name` beside it.
-    """
-    if path:
-        value = visit(value, path, names, key)
-    if isinstance(value, list):
-        return [
-            _walked(item, visit, is_left_out, name_in_path, f"{path}[{number}]", names, key)
-            for number, item in enumerate(value)
-        ]
-    if not isinstance(value, dict):
-        return value
-    before, above = f"{path}." if path else "", f"{names}." if names else ""
-    beside = value.get("name", value.get("key"))
-    walked: dict[str, Any] = {}
-    for name, item in value.items():
-        if is_left_out(path, name):
-            walked[name] = item
-            continue
-        new = visit(name, f"{before}(key)", "", "")
-        while new != name and (new in walked or new in value):
-            new += "_"
-        inner, key = before + name_in_path(new), name
-        if name == "value" and isinstance(beside, str):
-            key = beside
-        walked[new] = _walked(item, visit, is_left_out, name_in_path, inner, above + name, key)
-    return walked
+            rules = self.rules.built_in
+        else:
+            masked = f"[redacted: {found}]"
+        if not found:
+            return text
+        self.found.append(FoundSecret(found, path))
+        return masked

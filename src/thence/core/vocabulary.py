@@ -108,7 +108,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         members: dict[str, Any] = {}
         if payload:
             if type(payload) is not dict and not isinstance(payload, Mapping):
-                raise _refused("payload", f"a {type(payload).__name__} maps no names to values")
+                raise _refused("payload", f"it must be a mapping, not {type(payload).__name__}")
             members[self.payload_key] = payload
         if stream is not None:
             members[_key(self.stream_key, stream, "stream")] = stream

@@ -5,7 +5,6 @@ before, and thousands of brackets are deeper than any reader can follow. Both ar
 limits, with the place. The time of a reading grows with the length of the text alone.
 """
 
-from functools import cache
 from typing import Any, Literal
 
 BYTES_MAX = 1024 * 1024
@@ -23,38 +22,24 @@ def reader(kind: Literal["safe", "rt"]) -> Any:
     more than VALUES_MAX, or holds itself.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.scanner import Scanner
+    from ruamel.yaml.composer import Composer, ComposerError
+    from ruamel.yaml.events import AliasEvent
+    from ruamel.yaml.scanner import Scanner, ScannerError
 
     yaml = YAML(typ=kind, pure=True)
-    yaml.Composer = _composer()
-    yaml.Scanner = _scanner(yaml.Scanner or Scanner)
-    return yaml
+    usual: Any = yaml.Scanner or Scanner
 
+    class BoundedScanner(usual):  # type: ignore[misc]
+        """The scanner, which stops at too many brackets before it looks for what they enclose.
 
-@cache
-def _scanner(base: Any) -> Any:
-    """Returns a scanner that stops at too many brackets before it looks for what they enclose.
-
-    The scanner of ruamel.yaml searches the next thousand characters for the end of a key, in time
-    that grows with their square.
-    """
-    from ruamel.yaml.scanner import ScannerError
-
-    class BoundedScanner(base):  # type: ignore[misc]
-        """The scanner of ruamel.yaml, which counts."""
+        That of ruamel.yaml searches the next thousand characters for the end of a key, in time
+        that grows with their square.
+        """
 
         def fetch_flow_collection_start(self, *positional: Any, **named: Any) -> None:
             if len(self.flow_context) >= DEPTH_MAX:
                 raise ScannerError(None, None, _TOO_DEEP, self.reader.get_mark())
             super().fetch_flow_collection_start(*positional, **named)
-
-    return BoundedScanner
-
-
-@cache
-def _composer() -> Any:
-    from ruamel.yaml.composer import Composer, ComposerError
-    from ruamel.yaml.events import AliasEvent
 
     class BoundedComposer(Composer):
         """The composer of ruamel.yaml, which counts."""
@@ -86,4 +71,5 @@ def _composer() -> Any:
             if is_too_much:
                 raise ComposerError(None, None, problem, event.start_mark)
 
-    return BoundedComposer
+    yaml.Composer, yaml.Scanner = BoundedComposer, BoundedScanner
+    return yaml

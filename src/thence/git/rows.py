@@ -27,7 +27,7 @@ _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
 _FILE, _SPAN = b"diff --git ", b"@@ -"
 _MODES = re.compile(rb"(?:(old|deleted file)|new|new file) mode (\d+)")
 _PLAIN_MODE = b"100644"
-_BLOB, _MODE = b"\0blob ", b"\0mode "
+_BLOB, _MODE = b"\0# ", b"\0mode "  # two blobs have no word in common
 _KEY_BYTES = 8
 COMMITS_AT_ONCE = 200  # their diffs are in memory together
 # options of git by which a change is the same text whatever its user has configured

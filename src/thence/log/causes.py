@@ -23,9 +23,8 @@ the end of that task's step, not those of the others.
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -49,8 +48,6 @@ _ENTERING = frozenset(("__enter__", "__aenter__", "__exit__", "__aexit__"))
 # modules that run the generator of a fixture around the test
 _FIXTURES = frozenset(("_pytest.fixtures", "pytest_asyncio.plugin", "anyio._backends._asyncio"))
 _FORKING_POOLS = frozenset(("concurrent.futures.process", "multiprocessing.pool"))
-# more than a batch holds that the committer has in hand beside the queue
-_IN_HAND_EVENTS_MAX = 10_000
 
 
 class CauseScope:
@@ -415,40 +412,6 @@ def record(log: StepLog, new: HostEvent, is_durable: bool) -> Event:
     """Appends an event; one that need not be durable is queued while there is room."""
     queued = [] if is_durable else log._host_append((new,), timeout_s=None)
     return (queued or log._host_append((new,)))[0]
-
-
-class StrictCauses:
-    """The refusal of causes that a log does not hold.
-
-    The ids of the events that the session has appended or queued last are kept, at least as many
-    as its queue and a batch in hand have. They are safe from threads and signal handlers without
-    a lock: at worst an id is forgotten early, and then looked up by `holds`.
-    """
-
-    def __init__(self, folder: Path, holds: Callable[[str], bool], queue_events_max: int) -> None:
-        self._folder = folder
-        self._holds = holds
-        self._kept_min = queue_events_max + _IN_HAND_EVENTS_MAX
-        self._newer: set[str] = set()
-        self._older: set[str] = set()
-
-    def note(self, event_ids: Iterable[str]) -> None:
-        """Notes events that are durable or queued."""
-        self._newer.update(event_ids)
-        if len(self._newer) > self._kept_min:
-            self._older, self._newer = self._newer, set()
-
-    def check(self, causes: Iterable[str]) -> None:
-        """Raises InvalidEvent for the first of these ids that no event has."""
-        for cause in causes:
-            if cause in self._newer or cause in self._older or self._holds(cause):
-                continue
-            raise InvalidEvent(
-                "could not name a cause",
-                place="field caused_by",
-                cause=f"no event of {self._folder} has the id {cause}",
-                hint="append that event first, or open the log without strict_causes",
-            )
 
 
 class Origin:

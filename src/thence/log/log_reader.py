@@ -219,10 +219,21 @@ class Reader:
         return events
 
     def backwards(self) -> Iterator[Event]:
-        """Yields each event once, the last that arrived first, without an index."""
+        """Yields each event once, as `read` does, the last that arrived first.
+
+        A large log without an index is read from its end: of an id's lines the newest counts.
+        """
         from thence.core.codec import parse
         from thence.log.files.tail import lines_of_the_log
+        from thence.log.index import arrivals
 
+        if not self.lacks_index():
+            last = None
+            with suppress(EventNotFound):  # pruned meanwhile, with all before it
+                while events := arrivals.before(self.index(), last):
+                    yield from events
+                    last = events[-1].event_id
+            return
         served = set[str]()
         with reading(self.folder):
             for line in lines_of_the_log(self._disk, self.folder):

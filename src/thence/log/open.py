@@ -8,7 +8,7 @@ no lock of the log; a large log gets an index (`thence.log.log_reader`). A host 
 functions for ids, times and the disk from here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -40,13 +40,7 @@ from thence.core.new_event import (
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, LogReadOnly, OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
-from thence.log.causes import (
-    Origin,
-    StrictCauses,
-    current_actor,
-    current_causes,
-    ends_in_hand,
-)
+from thence.log.causes import Origin, current_actor, current_causes, ends_in_hand
 from thence.log.files.disk import OS_DISK as OS_DISK
 from thence.log.files.disk import (
     WAIT_S,
@@ -70,6 +64,7 @@ from thence.log.masking import RedactSettings, read_redact_settings
 from thence.log.read.opening import (
     Age,
     checked_bounds,
+    folder_at,
     known_id,
     known_info,
     opened_vocabulary,
@@ -107,15 +102,13 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     `report` is called with a word and facts when events are dropped, refused, lost or resumed;
     `context` holds members for notices. With `nonces`, and in each log that is synced, events get
     the member `nonce`. `redact` are the settings of masking, where the host has read them.
-    `strict_causes` is for events that the host does not encode, `bodies_from` for logs whose lines
-    no other tool reads.
+    `bodies_from` is for logs whose lines no other tool reads.
     """
 
     max_queue_size: int = QUEUE_EVENTS_MAX
     on_full: OnFull = "block"
     max_file_size: int = FILE_BYTES_MAX
     rotate_after: Age = None
-    strict_causes: bool = False
     bodies_from: int | None = None
     encode: Encode | None = None
     strict_values: bool = False
@@ -135,7 +128,6 @@ def open_log(
     max_queue_size: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
-    strict_causes: bool = False,
     bodies_from: int | None = BODIES_FROM,
     encode: Encode | None = None,
     strict_values: bool = False,
@@ -147,21 +139,18 @@ def open_log(
     `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with `on_full="drop"`
     drops, counts and reports. A file that has `max_file_size` bytes, or began `rotate_after` ago
     ("1d", seconds, a timedelta), is closed by the next append. The cause that THENCE_CAUSE names
-    (see `environment`) is around all appends, as a `because` block would be. With `strict_causes` a
-    cause is refused by InvalidEvent that neither the log nor its queue has, nor an event of the
-    same append; each that this session has not written lately is looked up. Without it a ULID is
-    taken as it is; `verify` reports missing ones. Values in payloads that JSON has not become JSON
-    as `thence docs event` lists; `encode` makes JSON of any other, and raises TypeError where it
-    can't. With `strict_values` only JSON is accepted. A text or list of `bodies_from` bytes or more
-    is kept once, next to the lines that name it; None keeps lines whole. Raises NotALog,
-    VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`, InvalidEvent for a wrong bound.
+    (see `environment`) is around all appends, as a `because` block would be. Values in payloads
+    that JSON has not become JSON as `thence docs event` lists; `encode` makes JSON of any other,
+    and raises TypeError where it can't. With `strict_values` only JSON is accepted. A text or list
+    of `bodies_from` bytes or more is kept once, next to the lines that name it; None keeps lines
+    whole. Raises NotALog, VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`,
+    InvalidEvent for a wrong bound.
     """
     settings = LogSettings(
         max_queue_size=max_queue_size,
         on_full=on_full,
         max_file_size=max_file_size,
         rotate_after=rotate_after,
-        strict_causes=strict_causes,
         bodies_from=bodies_from,
         encode=encode,
         strict_values=strict_values,
@@ -175,10 +164,17 @@ def open_host_log(
     settings: LogSettings = USUAL,
     *,
     create: bool = True,
+    is_made: bool = True,
     disk: Disk = OS_DISK,
 ) -> "Log":
-    """Opens the log like `open_log`, with a host's settings."""
-    words = opened_vocabulary(disk, path, vocabulary, create)
+    """Opens the log like `open_log`, with a host's settings.
+
+    Without `is_made` a missing log is made by its first event, so that a refused one leaves none.
+    """
+    age, folder = settings.rotate_after, folder_at(path)
+    sizes = settings.max_queue_size, settings.max_file_size
+    checked_bounds(folder, settings.on_full, sizes[0], sizes[1], settings.bodies_from, age)
+    words = opened_vocabulary(disk, path, vocabulary, create, is_made)
     path = Path(path).absolute()  # the program may change its folder
     return Log(path, words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
 
@@ -222,8 +218,6 @@ class Log(Reader):
         self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
         info = partial(known_info, disk, folder)
         self._origin = Origin(received, self._writer.numbers.witness, info)
-        strict = StrictCauses(folder, self.holds, queue_max)
-        self._strict = strict if settings.strict_causes else None
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
         watch_forks(self._committer)
@@ -344,14 +338,11 @@ class Log(Reader):
         self._committer.waiters.add(waiting)
         try:
             await future
-            event = self._last(waiting.result())
+            return self._last(waiting.result())
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._committer, drafts, self._last) from unknown.__cause__
         finally:
             self._committer.waiters.discard(waiting)
-        if self._strict is not None:
-            self._strict.note([draft.event_id for draft in drafts])
-        return event
 
     def plain(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent."""
@@ -375,8 +366,7 @@ class Log(Reader):
         event_id = new_id()
         new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         for item in self._drafted(new):
-            if self._committer.put(item) and self._strict is not None:
-                self._strict.note((item.event_id,))
+            self._committer.put(item)
         return event_id
 
     def _host_append(
@@ -396,8 +386,6 @@ class Log(Reader):
         if timeout_s is None:
             is_queued = [self._committer.put(draft) for draft in drafts]
             queued = [drafts[place] for place in places if is_queued[place]]
-            if self._strict is not None:
-                self._strict.note([draft.event_id for draft in queued])
             return [unnumbered(draft, self.vocabulary) for draft in queued]
 
         def chosen(lines: Sequence[bytes]) -> list[Event]:
@@ -537,20 +525,16 @@ class Log(Reader):
         self,
         new: HostEvent,
         heads: tuple[str, ...] | None = None,
-        together: Collection[str | None] = (),
     ) -> list[Draft]:
         """Returns the draft of an event, behind the notices that its causes need.
 
-        `heads` are those of what it is about, where they are known and to be named, `together` the
-        ids of the events of the same append.
+        `heads` are those of what it is about, where they are known and to be named.
         """
         if self.vocabulary.adds_subject_heads and heads is None:
             return self._drafted_together((new,))[0]
         masking = self.redact_settings.masking  # raises `bad_settings`: nothing goes in unmasked
         if not self._is_ready:
             self.refuse_mirror()
-            self._prepare()
-            self._is_ready = True
         if new.actor is None and not new.is_alone and (actor := current_actor()):
             new = msgspec.structs.replace(new, actor=actor)
         # the causes that it names, the event that it ends, those around it
@@ -563,9 +547,6 @@ class Log(Reader):
         causes = (*causes, *[end.event_id for end in ends]) if ends else causes
         causes = (*causes, *heads) if heads else causes
         external = self._origin.external(causes, ends) if causes else ()
-        if self._strict is not None:
-            elsewhere = {text.partition("@")[0] for text in external}
-            self._strict.check({*causes}.difference(elsewhere, together))
         notices: list[Draft] = []
         if causes:
             causes = tuple(dict.fromkeys(causes))
@@ -577,6 +558,9 @@ class Log(Reader):
             if masking is None:
                 raise
             raise masking.error(error) from None
+        if not self._is_ready:  # what is refused makes no log
+            self._prepare()
+            self._is_ready = True
         return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
 
     def _encoded(
@@ -627,7 +611,18 @@ class Log(Reader):
             stream = self._folder_stream  # a step without a stream belongs to the log's run
         members = self.vocabulary.members(stream, new.subject, new.actor, new.payload)
         if new.source is not None or new.source_id is not None or new.inferred_causes:
-            members |= _imported(new)
+            inferred = tuple(dict.fromkeys(map(id_of, new.inferred_causes)))
+            if (new.source is None) != (new.source_id is None) or len(inferred) > CAUSES_MAX:
+                field = "source" if len(inferred) <= CAUSES_MAX else "inferred_causes"
+                raise InvalidEvent(
+                    "could not store the event",
+                    place=f"field {field}",
+                    cause=f"source and source_id are a pair; {CAUSES_MAX} causes may be inferred",
+                    hint="pass both or neither, and the nearest causes",
+                )
+            if new.source:
+                members |= {"source": new.source, "source_id": new.source_id}
+            members |= {"inferred_causes": inferred} if inferred else {}
         if new.members:
             members.update(new.members)
         return members
@@ -651,11 +646,10 @@ class Log(Reader):
             aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
             for subject, on in self.heads_of(set(filter(None, abouts)), but, aliases).items():
                 heads[subject] = tuple([event.event_id for event in on])
-        together = {new.event_id for new in events}
         drafts, places = [], []
         for new in events:
             about = self._subject(new) if heads else None
-            drafts += self._drafted(new, heads[about] if about else (), together)
+            drafts += self._drafted(new, heads[about] if about else ())
             places.append(len(drafts) - 1)
             if about:
                 heads[about] = (drafts[-1].event_id,)
@@ -675,26 +669,9 @@ class Log(Reader):
                 lines = self._committer.append(drafts, timeout_s, condition)
             else:
                 lines = self._committer.write(drafts, timeout_s)
-            result = shape(lines)
+            return shape(lines)
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._committer, drafts, shape) from unknown.__cause__
-        if self._strict is not None:
-            self._strict.note([draft.event_id for draft in drafts])
-        return result
 
     def _last(self, lines: Sequence[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
-
-
-def _imported(new: HostEvent) -> dict[str, Any]:
-    """Returns the members of an event that was taken over from elsewhere; raises InvalidEvent."""
-    inferred = tuple(dict.fromkeys(map(id_of, new.inferred_causes)))
-    if (new.source is None) != (new.source_id is None) or len(inferred) > CAUSES_MAX:
-        raise InvalidEvent(
-            "could not store the event",
-            place="field source" if len(inferred) <= CAUSES_MAX else "field inferred_causes",
-            cause=f"source and source_id are a pair, and {CAUSES_MAX} causes may be inferred",
-            hint="pass both or neither, and the nearest causes",
-        )
-    members = {"source": new.source, "source_id": new.source_id} if new.source else {}
-    return members | ({"inferred_causes": inferred} if inferred else {})

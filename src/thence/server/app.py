@@ -21,7 +21,7 @@ with needs_extra("server", "thence.server.app"):
 
     from thence.server.errors import add_error_handlers
     from thence.server.http.middleware import Auth, Headers, HeadWithoutBody, Hosts
-    from thence.server.models import Health, Problem, Schemas
+    from thence.server.models import Health, Problem
     from thence.server.routes import logs, look
     from thence.server.routes.parameters import Parameters
     from thence.server.routes.state import ServerState, app_state
@@ -165,25 +165,3 @@ async def _health(request: Request, parameters: Annotated[Parameters, Query()]) 
     """
     totals = app_state(request).summaries.totals()
     return logs.answer({"status": "ok", "version": request.app.version, **totals})
-
-
-@_router.get(
-    "/schemas",
-    name="schemas",
-    tags=["schemas"],
-    response_model=Schemas,
-    responses={401: {"model": Problem}},
-)
-async def _schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
-    """Returns the JSON Schema of each event type of simulations and of work."""
-
-    def schemas() -> dict[str, dict[str, object]]:
-        from thence.sim import schemas as sim  # 0.15 s, for this answer alone
-        from thence.work import events as work
-
-        return {
-            "sim": {kind: sim.schema(kind) for kind in sim.EVENT_TYPES},
-            "work": {kind: work.schema(kind) for kind in work.EVENT_TYPES},
-        }
-
-    return logs.answer(await app_state(request).workers.run(schemas))

@@ -109,9 +109,9 @@ def refused(scope: Scope, error: Exception) -> Response:
         body = {"code": told.code, "message": _text(told.words)}
         return _json(body, told)
     response: Response = page(told.status, told.words)
-    headers = told.headers or {}
-    if "Retry-After" in headers:  # a browser comes back by itself
-        response.headers["Refresh"] = headers["Retry-After"]
+    response.headers.update(told.headers or {})
+    if "Retry-After" in response.headers:  # a browser comes back by itself
+        response.headers["Refresh"] = response.headers["Retry-After"]
     return response
 
 

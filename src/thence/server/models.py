@@ -215,13 +215,6 @@ class DiffAnswer(BaseModel):
     truncated: bool
 
 
-class Schemas(BaseModel):
-    """JSON Schemas (draft 2020-12) by event type: of `details` in sim, of `payload` in work."""
-
-    sim: dict[str, dict[str, Any]]
-    work: dict[str, dict[str, Any]]
-
-
 class Health(BaseModel):
     """The state of the server, and the totals of the logs that were asked for so far."""
 

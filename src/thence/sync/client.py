@@ -351,7 +351,7 @@ def server_address(address: str) -> str:
         cause = "plain http would show your password to the network"
     if cause:
         place = f"{parts.scheme}://{host}" if host else "that address"
-        hint, code = "name it as https://HOST[:PORT]", "sync_error"
+        hint, code = "name it as https://HOST[:PORT]", "bad_settings"
         raise SyncRefused("could not use", place=place, cause=cause, hint=hint, code=code)
     host = f"[{host}]" if ":" in host else host
     port_text = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"

@@ -7,6 +7,7 @@ go by rounds, which are acknowledged. While it is open, an append by any process
 the segment's size. A server or proxy that speaks no WebSocket is no error.
 """
 
+import asyncio
 import random
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
@@ -14,10 +15,11 @@ from io import FileIO
 from logging import CRITICAL, getLogger
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
+from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -25,7 +27,6 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
-from websockets.sync.client import ClientConnection, connect
 
 from thence.core.ready import ready
 from thence.errors import NotLoggedIn, SyncRefused, ThenceError, WriterClosed
@@ -239,7 +240,7 @@ class BackgroundSyncService:
             try:
                 least_s = 0.0
                 try:
-                    if self._listen(signals):
+                    if asyncio.run(self._listen(signals)):
                         failures = 0
                 except SyncRefused as error:
                     is_other = error.code == "bad_answer"
@@ -257,7 +258,7 @@ class BackgroundSyncService:
                 delay_s = BACKOFF_MAX_S
             signals.stop.wait(delay_s)
 
-    def _listen(self, signals: _Signals) -> bool:
+    async def _listen(self, signals: _Signals) -> bool:
         """Holds a connection until it ends, or the service; reports whether it lasted.
 
         It takes hints, and looks at the segment and the target. Others see it by a lock.
@@ -275,8 +276,8 @@ class BackgroundSyncService:
             return False
         query = urlencode({"log": target.log, "kind": target.kind, "token": token})
         is_tls = target.server.startswith("https:")
-        with (
-            connect(
+        with ExitStack() as stack:
+            async with _Opening(
                 f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
                 ssl=trusted_certificates() if is_tls else None,
                 proxy=None if is_loopback_server(target.server) else True,
@@ -285,53 +286,47 @@ class BackgroundSyncService:
                 open_timeout=OPEN_S,
                 close_timeout=_CLOSE_S,
                 max_size=FRAME_BYTES_MAX,
-                create_connection=_Opening,
                 logger=_SILENT,
-            ) as connection,
-            ExitStack() as stack,
-        ):
-            since_ns = monotonic_ns()
-            known = None
-            while not signals.stop.is_set():
-                try:
-                    frame = connection.recv(timeout=LOOK_S)
-                    kind = msgspec.json.decode(frame, type=ready(_Frame)).type
-                except ConnectionClosed:
-                    break
-                except (TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    kind = ""  # none came, or one of another form
-                if kind == "snapshot":
-                    with suppress(ThenceError):  # of another process's connection
-                        stack.enter_context(file_lock(sync_folder(folder) / LIVE, LOOK_S))
-                    known = mark()
-                    signals.connected.set()
-                    signals.wake.set()
-                elif kind == "committed":
-                    signals.wake.set()
-                    signals.stop.wait(HINT_S)
-                elif known is not None and known != (present := mark()):
-                    if present[1] != known[1]:  # another target
+            ) as connection:
+                since_ns = monotonic_ns()
+                known = None
+                while not signals.stop.is_set():
+                    try:
+                        async with asyncio.timeout(LOOK_S):
+                            frame = await connection.recv()
+                        kind = msgspec.json.decode(frame, type=ready(_Frame)).type
+                    except ConnectionClosed:
                         break
-                    known = present
-                    signals.wake.set()
+                    except (TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                        kind = ""  # none came, or one of another form
+                    if kind == "snapshot":
+                        with suppress(ThenceError):  # of another process's connection
+                            stack.enter_context(file_lock(sync_folder(folder) / LIVE, LOOK_S))
+                        known = mark()
+                        signals.connected.set()
+                        signals.wake.set()
+                    elif kind == "committed":
+                        signals.wake.set()
+                        await asyncio.sleep(HINT_S)
+                    elif known is not None and known != (present := mark()):
+                        if present[1] != known[1]:  # another target
+                            break
+                        known = present
+                        signals.wake.set()
         return monotonic_ns() - since_ns >= LASTING_S * 1e9
 
 
-class _Opening(ClientConnection):
-    """A connection whose opening follows no redirect, whatever it leads to."""
+class _Opening(connect):
+    """The opening of a connection; it follows no redirect, whatever it leads to."""
 
-    def handshake(self, *arguments: Any, **options: Any) -> None:
-        """Opens the connection; raises SyncRefused, `bad_answer` where no WebSocket is spoken."""
-        code = "bad_answer"
-        try:
-            super().handshake(*arguments, **options)
-        except InvalidMessage:  # it ended before an answer
-            raise
-        except InvalidHandshake as error:
-            status = error.response.status_code if isinstance(error, InvalidStatus) else 0
-            if status in _LATER or status >= 500:
-                code = "server_unreachable"
-            raise SyncRefused("could not open", cause=f"status {status}", code=code) from error
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Returns what is raised; SyncRefused, `bad_answer`, where no WebSocket is spoken."""
+        if isinstance(exc, InvalidMessage) or not isinstance(exc, InvalidHandshake):
+            return exc  # it ended before an answer
+        status = exc.response.status_code if isinstance(exc, InvalidStatus) else 0
+        is_away = status in _LATER or status >= 500
+        code = "server_unreachable" if is_away else "bad_answer"
+        return SyncRefused("could not open", cause=f"status {status}", code=code)
 
 
 class _Frame(msgspec.Struct):

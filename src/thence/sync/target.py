@@ -189,7 +189,8 @@ def recorded(
         is_background=is_background,
     )
     with suppress(SyncRefused):
-        write_state(sync_folder(folder) / over, msgspec.structs.replace(report, error=None))
+        if over != SERVER or read_target(folder):
+            write_state(sync_folder(folder) / over, msgspec.structs.replace(report, error=None))
     return report
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.work.orchestra import Project, tasks
 from tests.cli.work.projects import finalized_project
-from tests.cli.work.three_packages import plan
+from tests.cli.work.three_packages import handed_in, plan
 from tests.work.boards import NAMED
 
 
@@ -29,6 +29,14 @@ def make(tmp_path, tmp_path_factory, templates):
         return project
 
     return made
+
+
+@pytest.fixture
+def in_review(make):
+    """A project whose only package is committed and in review."""
+    project = make({"WP01": []})
+    handed_in(project.folder, wp_id="WP01")
+    return project
 
 
 @pytest.fixture(scope="session")

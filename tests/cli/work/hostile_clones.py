@@ -111,6 +111,6 @@ FILES = (
     (f"{FOLDER}/tasks.md",),
     (f"{FOLDER}/meta.json",),
     (f"{FOLDER}/tasks/WP01-first.md", f"{FOLDER}/spec.md", ".kittify/events/index.db"),
-    ("AGENTS.md", ".gitignore", ".kittify/.gitignore", ".kittify/clock.json"),
+    ("AGENTS.md", ".kittify/.gitignore", ".kittify/clock.json"),
     (".kittify/.gitattributes", ".kittify/events/.gitattributes"),
 )

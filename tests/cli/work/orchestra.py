@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import lanes
 from tests.git.repositories import commit, git
@@ -93,7 +93,7 @@ class Project:
 
 
 def orchestrate(project, *arguments):
-    return thence("work", "orchestrate", *arguments, cwd=project.folder)
+    return warm("work", "orchestrate", *arguments, cwd=project.folder)
 
 
 def begun(project, *arguments, **env):

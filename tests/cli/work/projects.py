@@ -34,9 +34,7 @@ def project(path: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
 
 
 def planned(
-    path: Path,
-    tasks: str | bytes | None = TASKS,
-    files: Mapping[str, str | bytes] | None = None,
+    path: Path, tasks: str | bytes | None = TASKS, files: Mapping[str, str | bytes] | None = None
 ) -> Path:
     """Make a project with a feature whose tasks.md is written and not finalized."""
     repo = project(path, files)

@@ -4,7 +4,7 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused
 from tests.git.repositories import commit, content, git, make_repository
-from tests.work.boards import NAMED, bare, clone, on_remote, synced
+from tests.work.boards import NAMED, on_remote, synced, two_clones
 
 from thence.work.plan.package_files import read
 
@@ -51,14 +51,7 @@ def test_package_goes_to_the_only_open_feature(tmp_path):
 
 @pytest.mark.promise("L11")
 def test_clones_that_both_add_meet_in_a_plain_pull(tmp_path):
-    remote = bare(tmp_path / "remote")
-    first = clone(remote, tmp_path / "first")
-    done(first, "setup-spec", "Sync")
-    (first / FOLDER / "tasks.md").write_text("## Work Package WP01: First\n")
-    done(first, "finalize-tasks")
-    synced(first)
-    git(first, "push", "--quiet", "origin", "main")
-    ada, bob = (clone(remote, tmp_path / name) for name in ("ada", "bob"))
+    ada, bob = two_clones(tmp_path, "## Work Package WP01: First\n")
     done(ada, "finalize-tasks", "--add", "From Ada")
     done(bob, "finalize-tasks", "--add", "From Bob")
     git(ada, "pull", "--quiet", "--no-rebase", "--no-edit", bob, "main")

@@ -1,18 +1,8 @@
 """What is wrong in files, names and repositories: told in three lines, and nothing is changed."""
 
 import pytest
-from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
-from tests.cli.work.projects import (
-    FOLDER,
-    SLUG,
-    TASKS,
-    done,
-    left,
-    planned,
-    refused,
-    work,
-)
+from tests.cli.work.projects import FOLDER, SLUG, TASKS, done, left, planned, refused, work
 from tests.git.repositories import commit, content, git, make_repository, write
 from tests.work.boards import NAMED, view, view_lines
 from tests.work.existing_projects import DAY, foreign_line, moved
@@ -103,15 +93,10 @@ def test_day_file_that_hands_went_through_is_read_line_by_line(repo):
 
 
 @pytest.mark.parametrize(
-    "command",
-    [("status",), ("setup-spec",), ("finalize-tasks", "--add", "x"), ("implement",)],
+    "command", [("status",), ("setup-spec",), ("finalize-tasks", "--add", "x"), ("implement",)]
 )
 def test_folder_without_git_is_no_project(tmp_path, command):
-    ended = work(tmp_path, *command, "--json")
-    assert ended.code == 4
-    assert is_three_lines(ended.err)
-    assert ended.json["error"]["code"] == "not_a_project"
-    assert "run `git init`" in ended.json["error"]["hint"]
+    assert "run `git init`" in refused_there(tmp_path, *command)["hint"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,8 +124,7 @@ def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):
 def refused_there(folder, *arguments):
     """Run a command where no project is, and return its error."""
     ended = work(folder, *arguments, "--json")
-    assert ended.code == 4
-    assert is_three_lines(ended.err)
+    ended.failure(4)
     error = ended.json["error"]
     assert error["code"] == "not_a_project"
     return error

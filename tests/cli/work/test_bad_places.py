@@ -15,7 +15,8 @@ import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, ran, thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import WAIT_S
-from tests.cli.work.three_packages import SLUG, done
+from tests.cli.work.three_packages import SLUG, copied, done
+from tests.cli.work.three_packages import begun as begin
 from tests.git.repositories import commit, git, make_repository
 from tests.tiers import seed, tenth
 from tests.work.boards import hook, on_remote
@@ -63,11 +64,11 @@ KITTY = {
 def states(tmp_path_factory, three):
     """Projects in the states in which the commands are given."""
     place = tmp_path_factory.mktemp("states")
-    copy(three, place, "planned")
-    begun = copy(three, place, "begun")
-    commit(Path(done(begun, "implement", "WP03", "--actor", "ada")["worktree"]), CODE)
-    done(copy(begun, place, "review"), *HAND_IN, "--actor", "ada")
-    done(copy(place / "review", place, "merged"), "merge", "WP03", "--actor", "bob")
+    copied(three, place / "planned")
+    begun = copied(three, place / "begun")
+    commit(begin(begun, "WP03"), CODE)
+    done(copied(begun, place / "review"), *HAND_IN, "--actor", "ada")
+    done(copied(place / "review", place / "merged"), "merge", "WP03", "--actor", "bob")
     make_repository(place / "kitty", KITTY)
     return place
 
@@ -75,16 +76,6 @@ def states(tmp_path_factory, three):
 def words(case):
     """Return the words of a command."""
     return case.command if case.command[0] == "sync" else ("work", *case.command)
-
-
-def copy(source, place, name="project"):
-    """Copy a project with its worktrees."""
-    copied = shutil.copytree(source, place / name, symlinks=True)
-    for tree in copied.glob(".worktrees/*"):
-        (tree / ".git").write_text(f"gitdir: {copied}/.git/worktrees/{tree.name}\n")
-    git(copied, "worktree", "repair", *copied.glob(".worktrees/*"))
-    git(copied, "update-index", "-q", "--refresh")
-    return copied
 
 
 def told(ended):
@@ -99,8 +90,7 @@ def told(ended):
 
 def completed(project, case):
     """Type a command again, which has to do its work, once."""
-    again = warm(*words(case), cwd=project)
-    assert again.code == 0, again.err
+    warm(*words(case), cwd=project).done()
     is_whole(project, case)
 
 
@@ -125,7 +115,7 @@ def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_lat
     case, chance = CASES[name], random.Random(seed(f"size {name}"))
     path = limited_path(tmp_path)
     for size_bytes in chance.sample(SIZES_BYTES, tenth(3, 1)):
-        project = copy(states / case.state, tmp_path, f"{size_bytes}")
+        project = copied(states / case.state, tmp_path / f"{size_bytes}")
         if name == "sync":
             shutil.rmtree(tmp_path / "remote.git", ignore_errors=True)
             on_remote(project, tmp_path / "remote.git")
@@ -137,7 +127,7 @@ def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_lat
 
 def test_move_stands_where_what_goes_with_it_finds_no_room(states, tmp_path):
     case = CASES["move"]
-    project = copy(states / case.state, tmp_path)
+    project = copied(states / case.state, tmp_path / "project")
     (journal,) = project.glob(".git/thence/*/events.jsonl")
     size_bytes = journal.stat().st_size + 1_200  # of the move, not of the record of its code
     ended = ran(
@@ -145,8 +135,7 @@ def test_move_stands_where_what_goes_with_it_finds_no_room(states, tmp_path):
         cwd=project,
         env={"PATH": limited_path(tmp_path)},
         first=partial(limit, size_bytes),
-    )
-    assert ended.code == 0, ended.err
+    ).done()
     assert "the move is recorded, and not all that goes with it: File too large" in ended.err
     is_whole(project, case)
 
@@ -226,7 +215,7 @@ def set_mode(folder, file_mode, folder_mode):
 @pytest.mark.whole
 def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(states, tmp_path, name):
     case = CASES[name]
-    project = copy(states / case.state, tmp_path)
+    project = copied(states / case.state, tmp_path / "project")
     if name == "sync":
         on_remote(project, tmp_path / "remote.git")
     refs = git(project, "for-each-ref")
@@ -248,7 +237,7 @@ def test_hook_that_refuses_is_told_and_the_command_completes_without_it(
     states, tmp_path, name, refused
 ):
     case = CASES[name]
-    project = copy(states / case.state, tmp_path)
+    project = copied(states / case.state, tmp_path / "project")
     if name == "sync":
         on_remote(project, tmp_path / "remote.git")
     hook(project / ".git", refused, REFUSING)
@@ -260,10 +249,9 @@ def test_hook_that_refuses_is_told_and_the_command_completes_without_it(
 
 
 def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states, tmp_path):
-    project = copy(states / "begun", tmp_path)
+    project = copied(states / "begun", tmp_path / "project")
     git(project, "update-ref", "refs/thence/reviewed", "HEAD")  # no ref fits below it
     case = CASES["move"]
-    ended = warm(*words(case), cwd=project)
-    assert ended.code == 0, ended.err
+    ended = warm(*words(case), cwd=project).done()
     assert "only its branch keeps what went to review" in ended.err
     is_whole(project, case)

@@ -43,8 +43,7 @@ def told_back(project):
 def test_result_that_an_agent_writes_like_the_orchestrator_does_not_count(make):
     project = make({"WP01": []}, gates=[TESTED])
     project.tell(WP01=[[*DO, ["run", sys.executable, "-c", FORGE]], TEST_IT])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     (reason,) = told_back(project)
     assert "gate CI_CHECK failed" in reason
     assert (project.folder / "tested").exists(), "it was done only when the gate was passed"
@@ -57,8 +56,7 @@ def test_gate_runs_where_nothing_but_the_commit_lies_and_leaves_nothing(make):
     ignored = [["write", ".gitignore", "tested\n"], ["write", "tested", "1\n"]]
     unignored = [["write", ".gitignore", ""], *TEST_IT]
     project.tell(WP01=[[*ignored, ["commit", "Do it"]], unignored])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     (reason,) = told_back(project)
     assert "gate CI_CHECK failed" in reason
     assert "-gate-" not in git(project.folder, "worktree", "list")
@@ -75,8 +73,7 @@ def test_gate_that_a_commit_has_passed_is_run_again_for_the_next(make):
         return [*files, ["commit", f"Make it {tested}{scanned}"]]
 
     project.tell(WP01=[written("1", "0"), written("0", "1"), written("1", "1")])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     first, second = told_back(project)
     assert "gate SECURITY_SCAN failed" in first
     assert "gate CI_CHECK failed" in second
@@ -91,8 +88,7 @@ def test_agent_sets_no_gate(make):
             TEST_IT,
         ]
     )
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     assert "gate CI_CHECK failed" in told_back(project)[-1]
     assert project.lanes() == {"WP01": "done"}
     assert not [each for each in project.events("GateCreated") if each["actor"] != "orchestrate"]
@@ -118,21 +114,15 @@ def test_configuration_that_an_agent_changes_changes_no_gate(make):
 
 
 @pytest.fixture
-def in_review(make):
-    """A project with a package in review whose configuration runs CI_CHECK; nobody runs it now."""
-    project = make({"WP01": []})
-    worktree = done(project.folder, "implement", "WP01", "--actor", "ada")["worktree"]
-    (project.folder / ".worktrees" / f"{SLUG}-WP01/outbox").write_text("kept\n")
-    git(worktree, "add", ".")
-    git(worktree, "commit", "--quiet", "--message", "Do it")
-    done(project.folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
-    done(project.folder, "merge", "WP01")
-    project.setup(gates=[TESTED])
-    return project
+def merged(in_review):
+    """A project with a merged package in review whose configuration runs CI_CHECK."""
+    done(in_review.folder, "merge", "WP01")
+    in_review.setup(gates=[TESTED])
+    return in_review
 
 
-def test_what_a_person_says_of_a_gate_that_is_run_is_kept_and_opens_nothing(in_review):
-    folder = in_review.folder
+def test_what_a_person_says_of_a_gate_that_is_run_is_kept_and_opens_nothing(merged):
+    folder = merged.folder
     told = done(folder, "move-task", "WP01", "--gate", "ci_check=passed", "--actor", "ada")
     (gate,) = told["gates"]
     assert (gate["gate_type"], gate["status"], gate["is_run"]) == ("CI_CHECK", "passed", True)
@@ -152,18 +142,18 @@ def test_what_a_person_says_of_a_gate_that_is_run_is_kept_and_opens_nothing(in_r
     assert told["overruled"] == ["gates_open"]
 
 
-def test_agent_does_not_force_its_way_past_a_gate_that_is_run(in_review):
+def test_agent_does_not_force_its_way_past_a_gate_that_is_run(merged):
     forced = ("--force", "--reason", "it is fine")
-    error = as_agent(in_review.folder, "move-task", "WP01", "--to", "done", *forced)
+    error = as_agent(merged.folder, "move-task", "WP01", "--to", "done", *forced)
     assert error["guard"] == "gates_open"
     assert "CI_CHECK (pending)" in error["cause"]
     assert "--force" not in error["hint"]
-    assert in_review.lanes() == {"WP01": "for_review"}
+    assert merged.lanes() == {"WP01": "for_review"}
 
 
-def test_gate_that_nobody_runs_is_passed_by_a_person_and_never_from_an_agent(in_review):
-    folder = in_review.folder
-    in_review.setup()
+def test_gate_that_nobody_runs_is_passed_by_a_person_and_never_from_an_agent(merged):
+    folder = merged.folder
+    merged.setup()
     done(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=pending")
     error = as_agent(folder, "move-task", "WP01", "--gate", "MANUAL_REVIEW=passed")
     assert error["guard"] == "set_by_an_agent"
@@ -187,7 +177,6 @@ def test_checkout_of_a_gate_that_was_killed_is_taken_away_by_the_next(make, tmp_
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=WAIT_S)
     assert "-gate-" in git(project.folder, "worktree", "list")
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     assert "-gate-" not in git(project.folder, "worktree", "list")
     assert project.lanes() == {"WP01": "done"}

@@ -2,12 +2,11 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm
-from tests.cli.work.three_packages import SLUG, done, plan, work
+from tests.cli.work.three_packages import SLUG, begun, done, plan, work
 from tests.git.repositories import commit, git, hook
 from tests.work.boards import NAMED
 
@@ -30,8 +29,7 @@ def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
     git(project, "add", "new.txt")
     (project / "loose.txt").write_text("never added\n")
     before = patches(project)
-    worktree = Path(done(project, "implement", "WP01")["worktree"])
-    commit(worktree, {"outbox.py": "kept\n"})
+    commit(begun(project, actor="Ada"), {"outbox.py": "kept\n"})
     for command in (
         ("mark-status", "T001"),
         ("move-task", "WP01", "--to", "for_review"),
@@ -76,7 +74,7 @@ def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project, oper
 
 
 def test_hook_that_tells_something_does_it_from_within_git(project):
-    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
+    worktree = begun(project)
     hook(project, "post-commit", f"exec '{THENCE}' work add-history WP01 'it was committed' -q")
     commit(worktree, {"outbox.py": "kept\n"})
     events = warm("log", "--type", "HistoryAdded", "--json", cwd=project).out.splitlines()

@@ -1,7 +1,5 @@
 """Each guard, met by the installed command: nothing changes, and what to do is told."""
 
-from pathlib import Path
-
 import pytest
 from tests.cli.work.three_packages import begun, done, refused
 from tests.git.repositories import commit
@@ -9,7 +7,7 @@ from tests.git.repositories import commit
 
 @pytest.mark.promise("L8")
 def test_review_waits_for_subtasks_commits_and_a_clean_worktree(project):
-    worktree = Path(begun(project))
+    worktree = begun(project)
     to_review = ("move-task", "WP01", "--to", "for_review", "--actor", "ada")
     refused(project, "subtasks_open", *to_review)
     done(project, "mark-status", "T001", "--actor", "ada")

@@ -2,11 +2,12 @@
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
-from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.cli.work.test_landed import BRANCH, here, remote, shown, told
+from tests.cli.work.three_packages import SLUG, done, handed_in, moved, refused, work
 from tests.git.repositories import commit, git
 from tests.work.boards import BOARD, clone, synced
 
+pytestmark = pytest.mark.promise("L15")
 __all__ = ["remote"]  # a fixture
 UNSHALLOW = "git fetch --unshallow"
 FETCH_BOARD = ("fetch", "--quiet", "origin", f"{BOARD}:refs/remotes/origin/{BOARD}")
@@ -26,7 +27,6 @@ def added(worktree):
     return reviewed[:7]
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("change", [amended, added])
 def test_commit_that_nobody_reviewed_is_told_and_not_done(project, change):
     worktree = handed_in(project)
@@ -47,7 +47,6 @@ def test_commit_that_nobody_reviewed_is_told_and_not_done(project, change):
     assert told(project, "WPStatusChanged")[-1]["reason"] == "I have read it"
 
 
-@pytest.mark.promise("L15")
 def test_changed_package_is_handed_in_again_and_done(project):
     worktree = handed_in(project)
     amended(worktree)
@@ -67,7 +66,6 @@ def test_commit_with_another_message_alone_is_no_change(project):
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
 
-@pytest.mark.promise("L15")
 def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, remote, tmp_path):
     worktree = handed_in(project)
     git(worktree, "push", "--quiet", "origin", BRANCH)
@@ -82,7 +80,6 @@ def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, re
     assert sentence in shown(project)
 
 
-@pytest.mark.promise("L15")
 def test_merge_that_took_nothing_is_no_landing(project):
     handed_in(project)
     commit(project, {"other.py": "other\n"})
@@ -108,7 +105,6 @@ def shallow(project, remote, tmp_path):
     return shallow
 
 
-@pytest.mark.promise("L15")
 def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
     assert here(shallow) == "shallow"
     assert "not in origin/main" not in shown(shallow)
@@ -120,10 +116,9 @@ def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
     done(shallow, "move-task", "WP03", "--to", "doing", *reason)
 
 
-@pytest.mark.promise("L15")
 def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
-    done(project, "move-task", "WP03", "--to", "doing", "--reason", "look again", "--actor", "ada")
-    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    moved(project, "WP03", "doing", reason="look again")
+    moved(project, "WP03", "for_review")
     synced(project)
     git(shallow, *FETCH_BOARD)
     assert f"next: {UNSHALLOW}" in shown(shallow)
@@ -134,12 +129,8 @@ def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
     done(shallow, "accept", "WP03")
 
 
-@pytest.mark.promise("L15")
 def test_work_done_in_a_shallow_clone_is_judged_as_in_any_other(shallow):
-    worktree = done(shallow, "implement", "WP01", "--actor", "bob")["worktree"]
-    commit(type(shallow)(worktree), {"outbox.py": "kept\n"})
-    done(shallow, "mark-status", "T001", "--actor", "bob")
-    done(shallow, "move-task", "WP01", "--to", "for_review", "--actor", "bob")
+    handed_in(shallow, {"outbox.py": "kept\n"}, wp_id="WP01", ticks=["T001"])
     error = refused(shallow, "not_landed", "accept", "WP01")
     assert f"{SLUG}-WP01, is not in origin/main" in error["cause"]
     done(shallow, "merge", "WP01")

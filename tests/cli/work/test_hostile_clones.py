@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import Ended, is_three_lines
 from tests.cli.warm import warm
-from tests.cli.work.hostile_clones import (
-    BYSTANDER,
-    CANARY,
-    FILES,
-    Hostile,
-    clone_of,
-    seen,
-)
+from tests.cli.work.hostile_clones import BYSTANDER, CANARY, FILES, Hostile, clone_of, seen
 from tests.cli.work.projects import FOLDER, finalized_project
 from tests.git.repositories import commit, git, write
 from tests.tiers import some
@@ -36,13 +29,7 @@ SHORT = (
     REFUSED,
     ("work", "status", "--refused"),
 )
-READING = (
-    ("work", "status", "--refused"),
-    ("log",),
-    ("query",),
-    ("why", "@last"),
-    ("doctor",),
-)
+READING = (("work", "status", "--refused"), ("log",), ("query",), ("why", "@last"), ("doctor",))
 ALL = (
     ("work", "setup-spec"),
     ("work", "finalize-tasks"),

@@ -1,15 +1,15 @@
 """`done` is true: by every road the code of a package is in its target, or it is told why not."""
 
 import json
-from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import orchestrate
-from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.cli.work.three_packages import SLUG, begun, done, handed_in, refused, work
 from tests.git.repositories import commit, git
 from tests.work.boards import keep_private, on_remote, synced
 
+pytestmark = pytest.mark.promise("L15")
 BRANCH = f"{SLUG}-WP03"
 
 
@@ -17,14 +17,6 @@ BRANCH = f"{SLUG}-WP03"
 def remote(project, tmp_path):
     """A bare remote that the project's main has as its upstream."""
     return on_remote(project, tmp_path / "remote.git")
-
-
-def handed_in(project, files=None):
-    """Implement WP03, which depends on nothing, and hand it in."""
-    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
-    commit(worktree, files or {"page.py": "a page\n"})
-    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-    return worktree
 
 
 def without_branch(project, worktree):
@@ -59,7 +51,6 @@ def shown(project):
     return warm("work", "status", cwd=project).out
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("command", [("accept", "WP03"), ("move-task", "WP03", "--to", "done")])
 def test_author_does_not_get_an_unmerged_package_done(project, command):
     handed_in(project)
@@ -72,7 +63,6 @@ def test_author_does_not_get_an_unmerged_package_done(project, command):
     assert here(project) == "landed"
 
 
-@pytest.mark.promise("L15")
 def test_branch_that_was_deleted_unmerged_is_refused_until_somebody_names_the_commit(project):
     without_branch(project, handed_in(project))
     refused(project, "not_landed", "accept", "WP03")
@@ -87,7 +77,6 @@ def test_branch_that_was_deleted_unmerged_is_refused_until_somebody_names_the_co
     assert landed == {"wp_id": "WP03", **stated}
 
 
-@pytest.mark.promise("L15")
 def test_squash_with_a_suggestion_is_named_by_the_refusal(project):
     handed_in(project, {"page.py": "a page\nof one\nor two\nrows\n"})
     commit(project, {"page.py": "a page\nof one\nor three\nrows\n"}, "Squashed (#7)")
@@ -104,9 +93,8 @@ def test_squash_with_a_suggestion_is_named_by_the_refusal(project):
     assert here(project) == "reverted"
 
 
-@pytest.mark.promise("L15")
 def test_package_without_a_commit_is_done_for_a_reason_alone(project):
-    done(project, "implement", "WP03", "--actor", "ada")
+    begun(project, "WP03")
     done(project, "merge", "WP03", "--actor", "ada")
     error = refused(project, "not_landed", "accept", "WP03")
     assert "--no-code REASON" in error["hint"]
@@ -117,7 +105,6 @@ def test_package_without_a_commit_is_done_for_a_reason_alone(project):
     assert here(project) == "landed"
 
 
-@pytest.mark.promise("L15")
 def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
     done(project, "move-task", "WP03", "--to", "doing")
     done(project, "move-task", "WP03", "--to", "for_review")
@@ -126,13 +113,11 @@ def test_package_that_never_had_a_branch_is_done_for_a_reason_alone(project):
     assert told(project, "WPLanded")[0]["how"] == "no_code"
 
 
-@pytest.mark.promise("L15")
 def test_code_that_git_knows_is_not_denied(project):
     handed_in(project)
     refused(project, "not_landed", "accept", "WP03", "--no-code", "none of it")
 
 
-@pytest.mark.promise("L15")
 def test_merged_here_and_not_pushed_is_not_done(project, remote):
     handed_in(project)
     done(project, "merge", "WP03")
@@ -144,7 +129,6 @@ def test_merged_here_and_not_pushed_is_not_done(project, remote):
     assert here(project) == "landed"
 
 
-@pytest.mark.promise("L15")
 def test_revert_shows_before_it_is_pushed(project, remote):
     handed_in(project)
     merge = done(project, "merge", "WP03")["merge_commit"]
@@ -162,7 +146,6 @@ def test_revert_shows_before_it_is_pushed(project, remote):
     assert here(project) == "landed", "the branch here is only older"
 
 
-@pytest.mark.promise("L15")
 def test_reset_after_a_refused_push_is_shown(project, remote):
     handed_in(project)
     done(project, "merge", "WP03")
@@ -179,7 +162,6 @@ def test_reset_after_a_refused_push_is_shown(project, remote):
     assert "no longer in origin/main" in shown(project)
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("is_branch_fetched", [False, True])
 def test_landing_that_was_not_fetched_is_not_told_as_gone(
     project, remote, tmp_path, is_branch_fetched
@@ -213,7 +195,6 @@ def test_landing_that_was_not_fetched_is_not_told_as_gone(
     assert here(carl) == "gone"
 
 
-@pytest.mark.promise("L15")
 def test_agent_overrules_nothing_and_a_person_does_with_a_reason(project):
     handed_in(project)
     forced = ("move-task", "WP03", "--to", "done", "--force", "--reason", "it is fine")
@@ -238,7 +219,6 @@ def test_what_is_said_of_one_package_needs_its_name(project):
     assert "one package" in error["error"]["cause"]
 
 
-@pytest.mark.promise("L15")
 def test_orchestrator_waits_for_the_push_only_where_it_is_told_to(make, tmp_path):
     project = make({"WP01": []}, landed="upstream")
     on_remote(project.folder, tmp_path / "remote.git")

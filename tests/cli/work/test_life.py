@@ -7,10 +7,10 @@ import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
-from tests.cli.work.orchestra import SLUG as SLUG_BY_AGENTS
-from tests.cli.work.three_packages import SLUG, done, moved, refused, work
+from tests.cli.work.three_packages import SLUG, begun, done, handed_in, moved, refused, work
 from tests.git.repositories import commit, git
 
+pytestmark = pytest.mark.promise("L17")
 BRANCH = f"{SLUG}-WP03"
 FORCED = "--force"
 
@@ -25,24 +25,17 @@ def package(folder, wp_id="WP03"):
     raise AssertionError(wp_id)
 
 
-def begun(folder, actor="ada"):
-    return Path(done(folder, "implement", "WP03", "--actor", actor)["worktree"])
-
-
 def finished(folder):
     """Bring WP03 to done, merged."""
-    worktree = begun(folder)
-    commit(worktree, {"page.py": "a page\n"})
-    done(folder, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    worktree = handed_in(folder)
     done(folder, "merge", "WP03", "--actor", "bob")
     if package(folder)[0] != "done":
         done(folder, "accept", "WP03", "--actor", "bob")
     return worktree
 
 
-@pytest.mark.promise("L17")
 def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(project):
-    worktree = begun(project)
+    worktree = begun(project, "WP03")
     (worktree / "half.py").write_text("half done\n")
     error = refused(
         project, "not_its_agent", "move-task", "WP03", "--to", "planned", "--actor", "bob"
@@ -50,42 +43,38 @@ def test_released_package_is_free_and_who_takes_it_goes_on_in_its_worktree(proje
     assert "ada" in error["cause"]
     done(project, "move-task", "WP03", "--to", "planned", "--actor", "ada")
     assert package(project) == ("planned", None)
-    assert begun(project, "bob") == worktree
+    assert begun(project, "WP03", "bob") == worktree
     assert (worktree / "half.py").read_text() == "half done\n"
     assert package(project) == ("doing", "bob")
 
 
-@pytest.mark.promise("L17")
 def test_package_that_was_given_back_is_not_merged(project):
-    commit(begun(project), {"page.py": "half a page\n"})
+    commit(begun(project, "WP03"), {"page.py": "half a page\n"})
     done(project, "move-task", "WP03", "--to", "planned", "--actor", "ada")
     main = git(project, "rev-parse", "main")
     refused(project, "not_in_lane", "merge", "WP03")
     assert git(project, "rev-parse", "main") == main
 
 
-@pytest.mark.promise("L17")
 def test_somebody_else_releases_by_force_and_a_reason_and_only_what_is_in_doing(project):
     refused(project, "not_in_lane", "move-task", "WP03", "--to", "planned")
-    begun(project)
+    begun(project, "WP03")
     told = moved(project, "WP03", "planned", "--force", actor="bob", reason="ada is on holiday")
     assert (told["to"], told["overruled"]) == ("planned", ["not_its_agent"])
 
 
-@pytest.mark.promise("L17")
 def test_reopened_package_needs_a_reason_and_gets_its_worktree_again(project):
     finished(project)
     refused(project, "reason_missing", "move-task", "WP03", "--to", "doing", "--actor", "bob")
     moved(project, "WP03", "doing", actor="bob", reason="it was reverted")
     assert package(project) == ("doing", "bob")
     assert "next: thence work implement WP03" in thence("work", "status", cwd=project).out
-    assert begun(project, "bob").is_dir()
+    assert begun(project, "WP03", "bob").is_dir()
     assert "next:" not in thence("work", "status", cwd=project).out
 
 
-@pytest.mark.promise("L17")
 def test_package_is_taken_over_and_who_had_it_learns_it(project):
-    worktree = begun(project)
+    worktree = begun(project, "WP03")
     assert (
         "with ada"
         in refused(project, "not_in_lane", "implement", "WP03", "--actor", "bob")["cause"]
@@ -106,9 +95,8 @@ def test_package_is_taken_over_and_who_had_it_learns_it(project):
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "bob")
 
 
-@pytest.mark.promise("L17")
 def test_taking_over_rests_on_what_it_takes_over_and_changes_nothing_of_ones_own(project):
-    begun(project)
+    begun(project, "WP03")
     before = len(thence("log", "--json", cwd=project).out.splitlines())
     done(project, "implement", "WP03", "--actor", "ada", "--take-over")
     assert len(thence("log", "--json", cwd=project).out.splitlines()) == before
@@ -121,7 +109,6 @@ def test_taking_over_rests_on_what_it_takes_over_and_changes_nothing_of_ones_own
     assert "doing" in [each["payload"].get("new_status") for each in causes]
 
 
-@pytest.mark.promise("L17")
 def test_landed_package_is_cleared_away_after_a_dry_run_has_told_so(project):
     worktree = finished(project)
     told = done(project, "merge", "--dry-run")
@@ -136,7 +123,6 @@ def test_landed_package_is_cleared_away_after_a_dry_run_has_told_so(project):
     assert git(project, "status", "--porcelain") == ""
 
 
-@pytest.mark.promise("L17")
 def test_ignored_files_that_go_with_a_worktree_are_counted_first(project):
     commit(project, {".gitignore": ".worktrees/\nresults/\n*.db\n.env\n"})
     worktree = finished(project)
@@ -150,7 +136,6 @@ def test_ignored_files_that_go_with_a_worktree_are_counted_first(project):
     assert "are gone, with 4 ignored paths: .env, more.db, results/, …\n" in said
 
 
-@pytest.mark.promise("L17")
 def test_merge_of_named_packages_clears_only_these_and_merges_none_again(project):
     worktree = finished(project)
     main = git(project, "rev-parse", "main")
@@ -161,7 +146,6 @@ def test_merge_of_named_packages_clears_only_these_and_merges_none_again(project
     assert not worktree.exists()
 
 
-@pytest.mark.promise("L17")
 @pytest.mark.parametrize("what", ["uncommitted", "later", "reset", "here"])
 @pytest.mark.whole(rows=3)
 def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
@@ -186,9 +170,8 @@ def test_nothing_is_cleared_away_that_is_nowhere_else(project, what):
     assert git(project, "rev-parse", BRANCH) == tip
 
 
-@pytest.mark.promise("L17")
 def test_force_is_offered_to_people_alone(project):
-    begun(project)
+    begun(project, "WP03")
     command = ("move-task", "WP03", "--to", "for_review", "--actor", "bob")
     assert FORCED in work(project, *command)[1]["error"]["hint"]
     ended = warm("work", *command, "--json", cwd=project, env={"THENCE_RUN": "1"})
@@ -197,23 +180,6 @@ def test_force_is_offered_to_people_alone(project):
     assert FORCED not in (project / "AGENTS.md").read_text()
 
 
-@pytest.mark.promise("L17")
-def test_given_up_package_has_a_next_step_and_another_start_counts_afresh(make):
-    project = make({"WP01": []}, retries=0)
-    project.tell(WP01=[[["exit", 3]], DO])
-    ended = orchestrate(project)
-    assert ended.code == 1
-    assert "next: thence work orchestrate; or thence work implement WP01 --take-over" in ended.out
-    shown = thence("work", "status", cwd=project.folder).out
-    assert "next: thence work orchestrate" in shown
-    assert "tries that failed: 1" in shown
-    assert orchestrate(project).code == 0
-    reason = ("--actor", "ada", "--reason", "it was reverted")
-    done(project.folder, "move-task", "WP01", "--to", "doing", "--feature", SLUG_BY_AGENTS, *reason)
-    done(project.folder, "implement", "WP01", "--actor", "ada")  # its feature is open again
-
-
-@pytest.mark.promise("L17")
 def test_send_backs_are_limited_by_an_option_and_another_start_counts_afresh(make):
     back = [["verdict", "send back: not yet"]]
     approve = [["verdict", "approve"]]

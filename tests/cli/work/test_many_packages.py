@@ -11,7 +11,6 @@ from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.project.project import find_project
 
 FEATURES, PACKAGES = 8, 5
-WAIT_S = 60.0
 
 
 def slug(number: int) -> str:

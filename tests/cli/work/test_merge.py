@@ -1,11 +1,9 @@
 """A merge that meets a conflict changes nothing, and says where to resolve it."""
 
-from pathlib import Path
-
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import finalized_project
-from tests.cli.work.three_packages import SLUG, done, lanes, plan, work
+from tests.cli.work.three_packages import SLUG, begun, done, lanes, moved, plan, work
 from tests.git.repositories import commit, git
 from tests.work.boards import on_remote
 
@@ -18,8 +16,7 @@ def project(tmp_path):
     """WP01 and WP03 change the same line; both are on their branches."""
     folder = plan(tmp_path / "sync", {"shared.txt": "as it was\n"})
     for wp_id in ("WP01", "WP03"):
-        worktree = Path(done(folder, "implement", wp_id)["worktree"])
-        commit(worktree, {"shared.txt": f"as {wp_id} has it\n"})
+        commit(begun(folder, wp_id, "Ada"), {"shared.txt": f"as {wp_id} has it\n"})
     done(folder, "mark-status", "T001")
     return folder
 
@@ -84,10 +81,10 @@ def team(tmp_path):
         ("WP04", "cleo", {}),
         ("WP05", "lead", {"e.txt": "e\n"}),
     ):
-        worktree = Path(done(folder, "implement", wp_id, "--actor", actor)["worktree"])
+        worktree = begun(folder, wp_id, actor)
         if files:
             commit(worktree, files)
-    done(folder, "move-task", "WP01", "--to", "for_review", "--actor", "ann")
+    moved(folder, "WP01", "for_review", actor="ann")
     return folder
 
 

@@ -5,56 +5,28 @@ from tests.cli.work.projects import FOLDER, SLUG, done, refused
 from tests.tiers import some
 
 pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_input")]
-
-
-_PACKAGES = "the feature has WP01, WP02"
-_FEATURES = f"the features are {SLUG}"
-_NO_ID = "this is not a package's id"
-
-
+OF_A_PACKAGE = [
+    ("implement", "77"),
+    ("move-task", "77", "--to", "done"),
+    ("move-task", "77", "--gate", "CI_CHECK=pending"),
+    ("add-history", "77", "a note"),
+    ("merge", "77"),
+    ("accept", "77"),
+]
+OF_A_FEATURE = [("implement",), ("status",), ("finalize-tasks",), ("mark-status", "T001")]
+ADD = ("finalize-tasks", "--add", "x")
+AFTER = (*ADD, "--feature", "1", "--after")
 NAMES = [
     *(
-        ((command, name, *more), "unknown_package", place, cause)
-        for command, *more in (
-            ("implement",),
-            ("move-task", "--to", "done"),
-            ("add-history", "a note"),
-            ("move-task", "--gate", "CI_CHECK=pending"),
-            ("merge",),
-            ("accept",),
-        )
-        for name, place, cause in (("77", f"{SLUG}/WP77", _PACKAGES), ("", "''", _NO_ID))
+        (words, "unknown_package", f"{SLUG}/WP77", "the feature has WP01, WP02")
+        for words in (*OF_A_PACKAGE, (*AFTER, "WP77"))
     ),
+    ((*AFTER, "first"), "unknown_package", "'first'", "this is not a package's id"),
     *(
-        ((*command, "--feature", name), "unknown_feature", repr(name), _FEATURES)
-        for command, name in (
-            (("implement", "WP01"), "7"),
-            (("move-task", "WP01", "--to", "done"), "7"),
-            (("add-history", "WP01", "a note"), "7"),
-            (("move-task", "WP01", "--gate", "CI_CHECK=pending"), "7"),
-            (("merge",), "7"),
-            (("accept",), ""),
-            (("finalize-tasks", "--add", "x"), ""),
-            (("implement",), ""),
-            (("status",), ""),
-            (("finalize-tasks",), ""),
-            (("mark-status", "T001"), ""),
-        )
-    ),
-    *(
-        (
-            ("finalize-tasks", "--add", "x", "--feature", "1", "--after", name),
-            "unknown_package",
-            place,
-            cause,
-        )
-        for name, place, cause in (
-            ("WP77", f"{SLUG}/WP77", _PACKAGES),
-            ("first", "'first'", _NO_ID),
-        )
+        ((*words, "--feature", "7"), "unknown_feature", "'7'", f"the features are {SLUG}")
+        for words in (*OF_A_PACKAGE, *OF_A_FEATURE, ADD)
     ),
     (("mark-status", "T777"), "unknown_subtask", "'T777'", f"{FOLDER}/tasks.md has T001"),
-    (("mark-status", ""), "unknown_subtask", "''", f"{FOLDER}/tasks.md has T001"),
 ]
 
 

@@ -2,23 +2,17 @@
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_claimed_twice import clones
-from tests.cli.work.test_landed import (
-    BRANCH,
-    handed_in,
-    remote,
-    squashed_on_forge,
-    without_branch,
-)
-from tests.cli.work.three_packages import SLUG, begun, done, reviewed
+from tests.cli.work.test_landed import BRANCH, remote, squashed_on_forge, without_branch
+from tests.cli.work.three_packages import SLUG, begun, copied, done, handed_in, reviewed
 from tests.git.repositories import commit, git, make_repository
 
+pytestmark = pytest.mark.promise("L15")
 __all__ = ["clones", "remote"]  # fixtures
 STEP = re.compile(r"^ *(?:next|or): (.*)$", re.MULTILINE)
 
@@ -39,24 +33,17 @@ def typed(folder, step, actor="bob"):
         git(folder, *arguments)
         return
     assert program == "thence"
-    ended = warm(*arguments, "--actor", actor, cwd=folder)
-    assert ended.code == 0, f"{step}: {ended.err}{ended.out}"
+    warm(*arguments, "--actor", actor, cwd=folder).done()
 
 
 def typed_each(project, tmp_path, text):
     """Type each step of a text in a copy of the project; return the steps."""
     printed = steps(text)
     for number, step in enumerate(printed):
-        copied = tmp_path / f"copy {number}" / project.name
-        shutil.copytree(project, copied, symlinks=True)
-        for tree in copied.glob(".worktrees/*"):
-            (tree / ".git").write_text(f"gitdir: {copied}/.git/worktrees/{tree.name}\n")
-        git(copied, "worktree", "repair", *copied.glob(".worktrees/*"))
-        typed(copied, step)
+        typed(copied(project, tmp_path / f"copy {number}" / project.name), step)
     return printed
 
 
-@pytest.mark.promise("L15")
 def test_merged_package_is_to_be_accepted(project, tmp_path):
     handed_in(project)
     ended = warm("work", "merge", "WP03", cwd=project)
@@ -66,7 +53,6 @@ def test_merged_package_is_to_be_accepted(project, tmp_path):
     assert printed == ["thence work accept WP03", back]
 
 
-@pytest.mark.promise("L15")
 def test_merge_of_a_branch_without_commits_says_so(project, tmp_path):
     begun(project, "WP03")
     ended = warm("work", "merge", "WP03", "--actor", "ada", cwd=project)
@@ -76,7 +62,6 @@ def test_merge_of_a_branch_without_commits_says_so(project, tmp_path):
     assert typed_each(project, tmp_path, ended.out) == [without]
 
 
-@pytest.mark.promise("L15")
 def test_package_that_is_merged_here_alone_is_to_be_pushed(project, remote, tmp_path):
     handed_in(project)
     ended = warm("work", "merge", "WP03", cwd=project)
@@ -89,7 +74,6 @@ def test_package_that_is_merged_here_alone_is_to_be_pushed(project, remote, tmp_
     done(project, "accept", "WP03")
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.usefixtures("remote")
 def test_step_that_several_packages_share_is_printed_once(project):
     handed_in(project)
@@ -99,7 +83,6 @@ def test_step_that_several_packages_share_is_printed_once(project):
     assert [printed.count(one) for one in ("merged here, not pushed", "git push")] == [2, 1]
 
 
-@pytest.mark.promise("L15")
 def test_package_that_was_squashed_on_the_forge_is_accepted_and_merged_no_second_time(
     project, remote, tmp_path
 ):
@@ -111,18 +94,15 @@ def test_package_that_was_squashed_on_the_forge_is_accepted_and_merged_no_second
     assert steps(status(project))[0] == "thence work accept WP03"
     before = git(project, "rev-parse", "main")
     for arguments in (("merge", "WP03", "--dry-run"), ("merge", "WP03")):
-        ended = warm("work", *arguments, cwd=project)
-        assert ended.code == 0
+        ended = warm("work", *arguments, cwd=project).done()
         assert f"origin/main has the changes of WP03 already, by {squash[:7]}" in ended.out
     assert git(project, "rev-parse", "main") == before
     assert done(project, "merge", "WP03")["already_there"] == ["WP03"]
     typed_each(project, tmp_path, status(project))
 
 
-@pytest.mark.promise("L15")
 def test_package_in_doing_that_was_squashed_goes_to_review_without_a_merge(project):
-    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
-    commit(worktree, {"page.py": "a page\n"})
+    commit(begun(project, "WP03"), {"page.py": "a page\n"})
     git(project, "merge", "--quiet", "--squash", BRANCH)
     squash = commit(project, {"more.py": "more\n"}, "Squashed (#7)")
     assert done(project, "merge", "WP03", "--actor", "ada")["moved"] == ["WP03"]
@@ -137,7 +117,6 @@ def test_package_begun_upon_one_in_review_is_not_told_to_wait(project):
     assert not any("WP02" in step for step in steps(status(project)))
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("way", ["handed in", "changed", "reverted", "no code", "claimed"])
 def test_each_step_of_a_package_works_as_printed(project, tmp_path, way):
     if way == "claimed":
@@ -155,7 +134,6 @@ def test_each_step_of_a_package_works_as_printed(project, tmp_path, way):
     assert typed_each(project, tmp_path, status(project))
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize("way", ["local", "reset", "reset without branch", "reverted", "forced"])
 def test_each_step_of_a_done_package_works_as_printed(project, remote, tmp_path, way):
     worktree = handed_in(project)
@@ -191,20 +169,19 @@ def test_steps_that_commands_print_work_as_printed(project, tmp_path):
     for number, command in enumerate(
         (("implement",), ("implement", "WP01"), ("move-task", "WP03", "--to", "doing"))
     ):
-        copied = tmp_path / f"copy {number}"
-        shutil.copytree(project, copied, symlinks=True)
-        ended = warm("work", *command, "--actor", "bob", cwd=copied)
+        folder = copied(project, tmp_path / f"copy {number}")
+        ended = warm("work", *command, "--actor", "bob", cwd=folder)
         (step,) = steps(ended.out)
         if command[0] == "implement":
-            commit(copied / f".worktrees/{SLUG}-WP01", {"outbox.py": "kept\n"})
-            done(copied, "mark-status", "T001", "--actor", "bob")
-        typed(copied, step)
+            commit(folder / f".worktrees/{SLUG}-WP01", {"outbox.py": "kept\n"})
+            done(folder, "mark-status", "T001", "--actor", "bob")
+        typed(folder, step)
 
 
 @pytest.mark.parametrize("words", [("--add", "Fourth", "--after", "WP01"), ("--add", "Fourth"), ()])
 def test_step_after_packages_are_made_works_as_printed(project, words):
     for wp_id in ("WP01", "WP03"):
-        done(project, "implement", wp_id, "--actor", "ada")
+        begun(project, wp_id)
     ended = warm("work", "finalize-tasks", *words, "--feature", "001", cwd=project)
     (step,) = steps(ended.out)
     assert step.startswith("thence work " + ("implement WP04" if len(words) == 2 else "status"))
@@ -243,7 +220,9 @@ def test_steps_after_an_agent_that_failed_work_as_printed(make, tmp_path):
     project.tell(WP01=[[["exit", 3]], DO])
     ended = orchestrate(project)
     assert ended.code == 1
-    printed = steps(status(project.folder))
+    shown = status(project.folder)
+    assert "tries that failed: 1" in shown
+    printed = steps(shown)
     assert printed == ["thence work orchestrate", "thence work implement WP01 --take-over"]
     (together,) = steps(ended.out)
     assert together == "; or ".join(printed)

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.installed import THENCE, thence
 from tests.cli.work.orchestra import APPROVE, DO, SLUG, WAIT_S, begun, orchestrate
-from tests.cli.work.three_packages import done
+from tests.cli.work.three_packages import done, moved
 from tests.git.repositories import commit, git
 from tests.log.committers import until
 from tests.tiers import tenth
@@ -20,8 +20,7 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
         review=("critic",),
         gates=[{"type": "CI_CHECK", "command": ["test", "-f", "README.md"]}],
     )
-    ended = orchestrate(project, "--json")
-    assert ended.code == 0, ended.err
+    ended = orchestrate(project, "--json").done()
     *happenings, result = [json.loads(line) for line in ended.out.splitlines()]
     members = ["kind", "text", "wp_id", "agent", "phase", "seconds"]
     assert all(list(each["happening"]) == members for each in happenings)
@@ -64,6 +63,8 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
     assert again.out == f"nothing is left to do: all of {SLUG} is done\n"
     plan = json.loads(orchestrate(project, "--dry-run", "--json").out)
     assert (plan["ok"], plan["begins"], plan["waits"]) == (True, [], {})
+    moved(project.folder, "WP04", "doing", reason="it was reverted")
+    done(project.folder, "implement", "WP04", "--actor", "ada")  # its feature is open again
 
 
 def test_what_an_agent_appends_has_its_assignment_as_cause(make):
@@ -83,8 +84,7 @@ def test_what_an_agent_appends_has_its_assignment_as_cause(make):
 def test_agent_that_fails_is_tried_again_and_then_another_one(make):
     project = make({"WP01": []}, agents=("first", "second"), retries=1)
     project.tell(WP01=[[["print", "no idea"], ["exit", 3]]] * 2 + [[["prompt", "seen"], *DO]])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     told = [
         (event["payload"]["agent_id"], event["payload"]["retry_count"])
         for event in project.events("WPAssigned")
@@ -111,8 +111,7 @@ def test_work_that_is_not_handed_in_well_is_done_again(make, steps, limits, word
     project = make({"WP01": []})
     project.tell(WP01=[steps, DO])
     project.setup(agents=("hasty", "patient"), limits=limits, retries=0)
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     (error,) = project.events("ErrorLogged")
     assert words in error["payload"]["error_message"]
     assert project.lanes() == {"WP01": "done"}
@@ -140,8 +139,7 @@ def test_review_sends_back_with_its_reason_and_lets_the_next_through(make):
         WP01=[DO, [["prompt", "seen"], ["commit", "Better"]]],
         WP01__review=[[["verdict", "send back: name the files"]], [["print", "hm"]], APPROVE],
     )
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     moves = project.events("WPStatusChanged", wp_id="WP01")
     assert [move["payload"]["new_status"] for move in moves] == [
         "doing",
@@ -171,8 +169,7 @@ def test_branch_that_conflicts_is_given_back_before_anybody_judges_it(make):
     project.tell(
         WP01=[both], WP02=[late, merging], WP02__review=[[["verdict", "send back: no"]], APPROVE]
     )
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    orchestrate(project).done()
     assert (project.folder / "shared").read_text() == "by both\n"
     backs = project.events("WPStatusChanged", previous_status="for_review", new_status="doing")
     conflict, review = (back["payload"]["reason"] for back in backs)

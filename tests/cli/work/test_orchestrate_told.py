@@ -52,8 +52,7 @@ def test_result_names_the_events_that_were_appended_and_no_others(make):
     project.tell(WP02=[[["run", str(THENCE), "work", "add-history", "WP02", "x"], *DO]])
     done(project.folder, "move-task", "WP03", "--to", "rejected", "--feature", SLUG)
     before = {each["event_id"] for each in project.events()}
-    ended = orchestrate(project, "--json")
-    assert ended.code == 0, ended.err
+    ended = orchestrate(project, "--json").done()
     told = json.loads(ended.out.splitlines()[-1])["events"]
     after = [each for each in project.events() if each["event_id"] not in before]
     ours = [

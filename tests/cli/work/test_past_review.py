@@ -4,24 +4,13 @@ import pytest
 from tests.cli.installed import THENCE
 from tests.cli.warm import warm as thence
 from tests.cli.work.orchestra import DO, SLUG, orchestrate
-from tests.cli.work.three_packages import as_agent, done
+from tests.cli.work.three_packages import as_agent, begun, done
 from tests.git.repositories import commit, git
 
 pytestmark = pytest.mark.promise("L9")
 PAST_US = ["run", "env", "-u", "THENCE_RUN", str(THENCE), "work"]
 SEND_BACK = [["verdict", "send back: it is wrong"]]
 EARLY = "its code is in main, and it is not done"
-
-
-@pytest.fixture
-def in_review(make):
-    """A project whose only package is committed and in review."""
-    project = make({"WP01": []})
-    worktree = done(project.folder, "implement", "WP01", "--actor", "ada")["worktree"]
-    commit(project.folder / ".worktrees" / f"{SLUG}-WP01", {"outbox": "kept\n"})
-    assert worktree
-    done(project.folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
-    return project
 
 
 def test_agent_does_not_merge_its_package(make):
@@ -49,8 +38,7 @@ def test_agent_closes_nothing_and_begins_no_orchestration(in_review):
         error = as_agent(folder, *command)
         assert error["guard"] == guard
         assert "--force" not in error["hint"]
-    planned = thence("work", "merge", "--dry-run", cwd=folder, env={"THENCE_RUN": "0" * 32})
-    assert planned.code == 0, planned
+    thence("work", "merge", "--dry-run", cwd=folder, env={"THENCE_RUN": "0" * 32}).done()
     done(folder, "merge", "WP01")
     for command in (("accept", "WP01"), ("move-task", "WP01", "--to", "done")):
         assert (
@@ -74,8 +62,8 @@ def test_agent_without_the_variable_that_merges_past_review_is_told_of(make):
 
 def test_package_that_took_the_target_over_and_made_nothing_has_no_code_there(make):
     project = make({"WP01": []})
-    done(project.folder, "implement", "WP01", "--actor", "ada")
+    worktree = begun(project.folder)
     commit(project.folder, {"other": "1\n"})
-    git(project.folder / ".worktrees" / f"{SLUG}-WP01", "merge", "--quiet", "main")
+    git(worktree, "merge", "--quiet", "main")
     told = thence("work", "status", cwd=project.folder)
     assert (told.code, EARLY in told.out) == (0, False)

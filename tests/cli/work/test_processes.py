@@ -36,8 +36,7 @@ class Clone:
     def asked(self, *arguments: str, folder: Path | None = None) -> list[str]:
         """Run a command, and return what it asked of git."""
         self._calls.write_text("")
-        ended = warm("work", *arguments, cwd=folder or self.top, env={"PATH": self._path})
-        assert ended.code == 0, ended.err
+        warm("work", *arguments, cwd=folder or self.top, env={"PATH": self._path}).done()
         return self._calls.read_text().splitlines()
 
     def work_on(self, wp_id: str, commits: int = 2) -> Path:

@@ -4,22 +4,18 @@ from pathlib import Path
 
 import pytest
 from tests.cli.work.orchestra import DO, orchestrate
-from tests.cli.work.three_packages import SLUG, done, moved, refused, work
+from tests.cli.work.three_packages import SLUG, begun, done, handed_in, moved, refused, work
 from tests.git.repositories import commit, git
 from tests.tiers import tenth
 
+pytestmark = pytest.mark.promise("L15")
 FEATURE = {"feature.py": "def feature(): ...\n"}
 DOCS = {"docs.md": "what it does\n"}
 
 
 def landed(project, *commits, wp_id="WP03"):
     """Take a package to done, with these commits; return the merge."""
-    worktree = Path(done(project, "implement", wp_id, "--actor", "ada")["worktree"])
-    for files in commits:
-        commit(worktree, files)
-    if wp_id == "WP01":
-        done(project, "mark-status", "T001", "--actor", "ada")
-    done(project, "move-task", wp_id, "--to", "for_review", "--actor", "ada")
+    handed_in(project, *commits, wp_id=wp_id, ticks=["T001"] if wp_id == "WP01" else [])
     merge = done(project, "merge", wp_id)["merge_commit"]
     done(project, "accept", wp_id)
     return merge
@@ -42,12 +38,8 @@ def hand_in(project):
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
 
 
-@pytest.mark.promise("L15")
 def test_package_in_review_that_was_reverted_is_refused_and_in_part_it_is_landed(project):
-    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
-    commit(worktree, FEATURE)
-    commit(worktree, DOCS)
-    hand_in(project)
+    handed_in(project, FEATURE, DOCS)
     done(project, "merge", "WP03")
     reverts = []
     for one in (f"{SLUG}-WP03~1", f"{SLUG}-WP03"):
@@ -64,7 +56,6 @@ def test_package_in_review_that_was_reverted_is_refused_and_in_part_it_is_landed
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
 
-@pytest.mark.promise("L15")
 @pytest.mark.parametrize(
     ("is_pruned", "is_forward"),
     [(False, True), (True, False), *tenth([(False, False), (True, True)], [])],
@@ -98,7 +89,6 @@ def test_reopened_package_is_merged_again_only_with_all_its_code(project, is_pru
     assert [told["state"] for told in here(project)] == ["landed"]
 
 
-@pytest.mark.promise("L15")
 def test_rest_that_git_merges_by_hand_has_landed(project):
     merge = landed(project, FEATURE)
     git(project, "revert", "--no-edit", "-m", "1", merge)
@@ -110,7 +100,6 @@ def test_rest_that_git_merges_by_hand_has_landed(project):
     assert [told["state"] for told in here(project)] == ["landed"]
 
 
-@pytest.mark.promise("L15")
 def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
     merge = landed(project, FEATURE)
     git(project, "revert", "--no-edit", "-m", "1", merge)
@@ -123,20 +112,18 @@ def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
     assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
 
-@pytest.mark.promise("L15")
 def test_code_that_another_packages_merge_loses_is_reverted(project):
     """No commit of that package takes it out: somebody resolved a conflict in the wrong way."""
-    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
+    worktree = begun(project)
     commit(worktree, DOCS)
     landed(project, FEATURE)
     git(worktree, "merge", "--quiet", "--no-edit", "--strategy=ours", "main")
     done(project, "mark-status", "T001", "--actor", "ada")
-    done(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    moved(project, "WP01", "for_review")
     done(project, "merge", "WP01")
     assert [told["state"] for told in here(project)] == ["reverted"]
 
 
-@pytest.mark.promise("L15")
 def test_nothing_begins_upon_reverted_code_and_nothing_of_it_is_pruned(project):
     merge = landed(project, FEATURE, wp_id="WP01")
     git(project, "revert", "--no-edit", "-m", "1", merge)
@@ -154,7 +141,6 @@ def test_nothing_begins_upon_reverted_code_and_nothing_of_it_is_pruned(project):
     done(project, "implement", "WP02", "--actor", "bob")
 
 
-@pytest.mark.promise("L15")
 def test_orchestrator_begins_nothing_upon_reverted_code(make):
     project = make({"WP01": [], "WP02": ["WP01"]})
     assert orchestrate(project, "--feature", SLUG).code == 0
@@ -168,7 +154,6 @@ def test_orchestrator_begins_nothing_upon_reverted_code(make):
     assert project.lanes() == {"WP01": "done", "WP02": "planned"}
 
 
-@pytest.mark.promise("L15")
 def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     project = make({"WP01": []})
     assert orchestrate(project).code == 0
@@ -181,8 +166,7 @@ def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     merge = ["run", "git", "merge", "--quiet", "--no-edit", "main"]
     back = [merge, ["run", "git", "revert", "--no-edit", revert]]
     project.tell(WP01=[DO, fix, back])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.out + ended.err
+    ended = orchestrate(project).done()
     assert "handed in of it before would still be missing in main" in ended.err
     assert {"WP01.txt", "fix.py"} <= {path.name for path in project.folder.iterdir()}
     assert done(project.folder, "status")["here"]["landed"][0]["state"] == "landed"

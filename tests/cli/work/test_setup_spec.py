@@ -6,8 +6,7 @@ from tests.git.repositories import commit, content, git, make_repository
 
 from thence.work.plan.tasks import packages_of
 
-OWN = {".gitignore", ".kittify/.gitattributes", ".kittify/.gitignore", ".kittify/config.yaml"}
-OWN |= {"AGENTS.md"}
+OWN = {".kittify/.gitattributes", ".kittify/.gitignore", ".kittify/config.yaml", "AGENTS.md"}
 SPEC = {f"{FOLDER}/{name}" for name in ("spec.md", "plan.md", "tasks.md", "meta.json")}
 
 

@@ -47,8 +47,7 @@ def test_agent_that_leaves_its_branch_strands_its_package_alone_and_loses_nothin
 def test_reviewer_that_looks_elsewhere_has_its_verdict_counted(make):
     project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",))
     project.tell(WP01__review=[[leave("checkout", "--quiet", "--detach", "main"), *APPROVE]])
-    ended = orchestrate(project)
-    assert ended.code == 0, ended.err
+    ended = orchestrate(project).done()
     assert f"left its branch {BRANCH}" in ended.err
     assert not project.events("ErrorLogged")
 

@@ -1,11 +1,11 @@
 """Submodules in the worktrees of packages: made ready, seen, and never taken away with work."""
 
 import os
-from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.three_packages import SLUG, done
+from tests.cli.work.three_packages import begun as begin
 from tests.git.repositories import commit, git, make_repository
 
 WORKTREE = f".worktrees/{SLUG}-WP03"
@@ -38,7 +38,7 @@ def with_lib(project, submodule, configured):
 
 
 def begun(project):
-    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
+    worktree = begin(project, "WP03")
     if (worktree / "lib/.git").exists():
         git(worktree / "lib", "config", "user.name", "Ada")
         git(worktree / "lib", "config", "user.email", "ada@example.org")
@@ -50,8 +50,7 @@ def landed(project, worktree):
     if git(worktree, "status", "--porcelain", "--ignore-submodules=untracked"):
         git(worktree, "commit", "--quiet", "--all", "-m", "Work on it")
     done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
-    ended = warm("work", "merge", "WP03", cwd=project)
-    assert ended.code == 0, ended.err
+    warm("work", "merge", "WP03", cwd=project).done()
     done(project, "accept", "WP03")
 
 
@@ -66,14 +65,13 @@ def test_new_worktree_has_the_submodules_that_the_main_tree_has(with_lib):
     worktree = begun(with_lib)
     assert (worktree / "lib/lib.txt").read_text() == "lib\n"
     git(with_lib, "submodule", "deinit", "--quiet", "lib")
-    other = Path(done(with_lib, "implement", "WP01")["worktree"])
+    other = begin(with_lib, "WP01")
     assert list((other / "lib").iterdir()) == []
 
 
 def test_submodule_that_can_not_be_had_is_a_warning_and_the_worktree_is_there(with_lib, submodule):
     submodule.rename(submodule.with_name("gone.git"))
-    ended = warm("work", "implement", "WP03", cwd=with_lib)
-    assert ended.code == 0
+    ended = warm("work", "implement", "WP03", cwd=with_lib).done()
     assert "could not fill its submodules" in ended.err
     assert (with_lib / WORKTREE / ".gitmodules").exists()
 

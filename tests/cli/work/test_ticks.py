@@ -4,13 +4,7 @@ import shutil
 
 import pytest
 from tests.cli.warm import warm
-from tests.cli.work.projects import (
-    FOLDER,
-    SLUG,
-    done,
-    finalized_project,
-    refused,
-)
+from tests.cli.work.projects import FOLDER, SLUG, done, finalized_project, refused
 from tests.git.repositories import commit, git
 
 from thence.work.journal.store import EventStore

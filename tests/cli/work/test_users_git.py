@@ -3,12 +3,11 @@
 import json
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from tests.cli.installed import THENCE, begin
 from tests.cli.warm import warm
-from tests.cli.work.three_packages import SLUG, begun, done, plan, work
+from tests.cli.work.three_packages import SLUG, begun, done, handed_in, plan, work
 from tests.git.repositories import commit, git, hook, make_repository
 from tests.tiers import tenth
 
@@ -53,7 +52,7 @@ def with_part(tmp_path):
 def test_whole_feature_beside_a_submodule_in_a_moved_worktree(with_part):
     project = with_part
     (project / "part/part.txt").write_text("half done\n")
-    worktree = Path(begun(project))
+    worktree = begun(project)
     commit(worktree, {"outbox.py": "kept\n"})
     moved = project.parent / "elsewhere"
     git(project, "worktree", "move", "--force", worktree, moved, check=False)
@@ -78,11 +77,8 @@ def test_whole_feature_beside_a_submodule_in_a_moved_worktree(with_part):
 def test_accepted_packages_are_done_where_a_later_one_is_refused(tmp_path):
     project = plan(tmp_path / "sync")
     for wp_id in ("WP01", "WP03"):
-        worktree = Path(begun(project, wp_id))
-        commit(worktree, {f"{wp_id}.py": "made\n"})
-        if wp_id == "WP01":
-            done(project, "mark-status", "T001", "--actor", "ada")
-        done(project, "move-task", wp_id, "--to", "for_review", "--actor", "ada")
+        ticks = ["T001"] if wp_id == "WP01" else []
+        handed_in(project, {f"{wp_id}.py": "made\n"}, wp_id=wp_id, ticks=ticks)
     git(project, "merge", "--quiet", "--no-edit", f"{SLUG}-WP01")
     ended, answer = work(project, "accept", "WP01", "WP03", "--actor", "bob")
     assert ended.code == 1

@@ -1,6 +1,7 @@
 """A project with three packages, and commands that succeed or are refused in it."""
 
 import json
+import shutil
 from pathlib import Path
 
 from tests.cli.warm import warm
@@ -37,6 +38,16 @@ def done(folder, *arguments):
 def plan(folder, files=None):
     """Make a project with three packages, all planned; WP02 needs WP01, which has T001."""
     return finalized_project(folder, TASKS, files=files or {})
+
+
+def copied(project, target):
+    """Copy a project with its worktrees; return the copy."""
+    shutil.copytree(project, target, symlinks=True)
+    for tree in target.glob(".worktrees/*"):
+        (tree / ".git").write_text(f"gitdir: {target}/.git/worktrees/{tree.name}\n")
+    git(target, "worktree", "repair", *target.glob(".worktrees/*"))
+    git(target, "update-index", "-q", "--refresh")
+    return target
 
 
 def lanes(folder):
@@ -91,7 +102,8 @@ def logged(folder):
 
 
 def begun(folder, wp_id="WP01", actor="ada"):
-    return done(folder, "implement", wp_id, "--actor", actor)["worktree"]
+    """Begin a package; return its worktree."""
+    return Path(done(folder, "implement", wp_id, "--actor", actor)["worktree"])
 
 
 def moved(folder, wp_id, to, *options, actor="ada", reason=""):
@@ -100,9 +112,18 @@ def moved(folder, wp_id, to, *options, actor="ada", reason=""):
     return done(folder, "move-task", wp_id, "--to", to, "--actor", actor, *why, *options)
 
 
-def reviewed(folder):
-    worktree = Path(begun(folder))
-    commit(worktree, {"outbox.py": "kept\n"})
-    done(folder, "mark-status", "T001", "--actor", "ada")
-    done(folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+def handed_in(folder, *commits, wp_id="WP03", ticks=(), actor="ada"):
+    """Begin a package, commit files, and hand it in; return its worktree."""
+    worktree = begun(folder, wp_id, actor)
+    for files in commits or [{"page.py": "a page\n"}]:
+        commit(worktree, files)
+    if ticks:
+        done(folder, "mark-status", *ticks, "--actor", actor)
+    moved(folder, wp_id, "for_review", actor=actor)
     return worktree
+
+
+def reviewed(folder, *commits):
+    """Hand in WP01, which has T001."""
+    commits = commits or [{"outbox.py": "kept\n"}]
+    return handed_in(folder, *commits, wp_id="WP01", ticks=["T001"])

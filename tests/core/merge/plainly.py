@@ -7,7 +7,7 @@ from itertools import combinations
 from tests.events import event_of
 
 from thence.core.event import Event
-from thence.core.merge.conflicts import SlotOf
+from thence.core.merge import SlotOf
 from thence.core.order import causes_of, is_concurrent, topological_sort, totally_ordered
 from thence.errors import CyclicDependencyError
 

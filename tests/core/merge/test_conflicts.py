@@ -16,8 +16,7 @@ from tests.core.merge.plainly import disputed, has_circle, has_seen_all, in_turn
 from tests.plain_order import heads
 
 from thence.core.event import Event
-from thence.core.merge import find_conflicts
-from thence.core.merge.conflicts import WORK_SLOTS, counting, judged, slots_of
+from thence.core.merge import WORK_SLOTS, counting, find_conflicts, judged, slots_of
 from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 

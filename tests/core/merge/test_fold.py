@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.merge.histories import foreign, histories, on
 
-from thence.core.merge import merge_counter, merge_gset
-from thence.core.merge.conflicts import counting
+from thence.core.merge import counting, merge_counter, merge_gset
 from thence.core.order import totally_ordered
 
 

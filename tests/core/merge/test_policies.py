@@ -5,8 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.core.merge.histories import LANES, histories, move, on
 
-from thence.core.merge import state_machine_merge
-from thence.core.merge.conflicts import LANE, WHOLE, Written, slots_of
+from thence.core.merge import LANE, WHOLE, Written, slots_of, state_machine_merge
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent

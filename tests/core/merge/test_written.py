@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.merge.histories import foreign_graphs, histories, on
 
-from thence.core.merge.conflicts import swept
+from thence.core.merge import swept
 from thence.core.order import behind_causes, causes_of, totally_ordered
 
 
@@ -56,6 +56,6 @@ def test_who_has_seen_a_twin_has_seen_what_it_is_a_twin_of():
 def test_subjects_beyond_one_sweep_are_taken_in_several(monkeypatch):
     events = [on(subject, clock=n) for n, subject in enumerate("aabbbcc", 1)]
     whole = written(events)
-    monkeypatch.setattr("thence.core.merge.conflicts.SWEPT_MAX", 4)
+    monkeypatch.setattr("thence.core.merge.SWEPT_MAX", 4)
     assert written(events) == whole
     assert [len(each.events) for each in whole.values()] == [2, 3, 2]

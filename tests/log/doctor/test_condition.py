@@ -33,14 +33,6 @@ def appending(folder, effect):
     return f"`thence append note --log {folder}` {effect}, as each append does"
 
 
-def test_whole_log_is_in_order(tmp_path):
-    segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
-    checks = looked_at(tmp_path)
-    assert list(checks) == ["log", "events", "writers"]
-    assert all(check.ok for check in checks.values())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]
-
-
 def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
     older = "events_2026-01-01_00-00-00-000000.jsonl"
     segment(tmp_path, line_of(event_id="older"), name=older)

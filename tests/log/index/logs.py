@@ -2,9 +2,13 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import pytest
 
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -12,14 +16,23 @@ from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import CURRENT
+from thence.log.index import zones
 from thence.log.index.connection import Index
 from thence.log.index.rows import TOTAL_ORDER
-from thence.log.index.zones import ZONE_BITS
 from thence.log.read import reader
 
 
 def index_of(folder: Path, vocabulary: Vocabulary = PLAIN, cache: Path | None = None) -> Index:
     return Index(OS_DISK, folder, vocabulary, cache)
+
+
+@contextmanager
+def new_index(bits: int = zones.ZONE_BITS) -> Iterator[tuple[Path, Index]]:
+    """Opens the index of a log to be, in a folder of its own; its zones are of so many bits."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zones, "ZONE_BITS", bits)
+        with index_of(Path(name)) as index:
+            yield Path(name), index
 
 
 def generation(index: Index) -> int:
@@ -108,12 +121,12 @@ def counted(connection: sqlite3.Connection) -> None:
     """Asserts that the zones hold what their events, each looked at, have."""
     columns = "arrival, node, lamport, seq, time, turn, type, failed"
     rows = connection.execute(f"SELECT {columns} FROM events").fetchall()
-    zones: dict[tuple[int, str], list[tuple[int, ...]]] = {}
+    found: dict[tuple[int, str], list[tuple[int, ...]]] = {}
     types: Counter[tuple[int, str]] = Counter()
     failures: Counter[tuple[int, str]] = Counter()
     for arrival, node, *values, type_, failed in rows:
-        number = (arrival - 1) >> ZONE_BITS
-        zones.setdefault((number, node), []).append(tuple(values))
+        number = (arrival - 1) >> zones.ZONE_BITS
+        found.setdefault((number, node), []).append(tuple(values))
         types[number, type_] += 1
         failures[number, type_] += failed
     counts = connection.execute("SELECT number, type, events, failures FROM zone_types").fetchall()
@@ -122,13 +135,12 @@ def counted(connection: sqlite3.Connection) -> None:
     bounds = connection.execute("SELECT * FROM zones").fetchall()
     assert {row[:2]: row[2:] for row in bounds} == {
         key: tuple(
-            end(present)
-            if (present := [event[at] for event in events if event[at] is not None])
-            else None
+            value
             for at in range(4)
-            for end in (min, max)
+            for present in [[event[at] for event in events if event[at] is not None]]
+            for value in (min(present, default=None), max(present, default=None), len(present))
         )
-        for key, events in zones.items()
+        for key, events in found.items()
     }
 
 

@@ -1,21 +1,18 @@
 """Arrivals of an index, in the order of the files; readers that go on pay for what is new."""
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import plain_order
 from tests.disks import ReadingDisk
-from tests.events import line_of
 from tests.log.index.asked import lines as random_lines
-from tests.log.index.logs import add, index_of, rotate
+from tests.log.index.logs import add, index_of, new_index, rotate
 from tests.log.index.test_builder import foreign_lines, own_lines
 from tests.plain_order import events_after
 from tests.tiers import examples
@@ -26,85 +23,29 @@ from thence.core.new_event import Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
-from thence.log.index import arrivals, zones
-from thence.log.index.connection import Index
+from thence.log.index import arrivals
 from thence.log.read import reader
 
 
-def line(event_id: str, time: int) -> bytes:
-    """Another tool's line; times are what such lines are ordered by."""
-    told = b'{"event_id":"%b","event_type":"a","timestamp":"2026-11-20T07:%02d:00Z"}'
-    return told % (event_id.encode(), time)
-
-
-@pytest.fixture(params=["at once", "bit by bit"])
-def made(request: pytest.FixtureRequest, tmp_path: Path):
-    """A log whose order of arrival is not the total order, with ids that came twice."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    ids = [f"e{number}" for number in chance.sample(range(1_000), 60)]
-    times = {event_id: chance.randrange(60) for event_id in ids}
-    repeated = [*ids[:20], *chance.sample(ids[:20], 5), *ids[20:], *chance.sample(ids, 9)]
-    path = tmp_path / "events.jsonl"
-    with Index(OS_DISK, tmp_path, PLAIN) as index, path.open("ab") as file:
-        for event_id in repeated:
-            file.write(line(event_id, times[event_id]) + b"\n")
-            if request.param == "bit by bit" and chance.random() < 0.2:
-                file.flush()
-                index.refresh()
-        file.flush()
-        yield index, ids
-
-
-def test_no_question_scans_events_or_sorts_them(made) -> None:
-    index, _ = made
-
+def test_no_question_scans_events_or_sorts_them(tmp_path: Path) -> None:
     def plan(connection) -> list[str]:
         sql = f"EXPLAIN QUERY PLAN {arrivals._BETWEEN}"
         return [row[3] for row in connection.execute(sql, {"after": 3, "until": 50})]
 
-    told = index.answer(plan)
+    with index_of(tmp_path) as index:
+        told = index.answer(plan)
     assert not any("TEMP" in step or "SCAN" in step for step in told), told
 
 
-def ids_of(found: arrivals.Arrived) -> list[str]:
-    return [event.event_id for event in found.events]
-
-
-def test_events_after_one_are_those_that_arrived_later(made) -> None:
-    index, ids = made
-    for first in range(60):
-        assert ids_of(arrivals.after(index, ids[first])) == ids[first + 1 :]
-    for place, expected in ((None, ids), (7, ids[-7:]), (0, []), (700, ids)):
-        found = arrivals.after(index, place)
-        assert (ids_of(found), found.last_id, found.has_more) == (expected, ids[-1], False)
-
-
-@pytest.mark.parametrize(("name", "limit"), [("BATCH_EVENTS", 7), ("BATCH_BYTES", 500)])
-def test_batches_follow_each_other(made, monkeypatch, name: str, limit: int) -> None:
-    index, ids = made
-    monkeypatch.setattr(arrivals, name, limit)
-    found, after = list[str](), None
-    while True:
-        batch = arrivals.after(index, after)
-        found += ids_of(batch)
-        assert 1 <= len(batch.events) <= 7
-        after = batch.last_id
-        if not batch.has_more:
-            break
-    assert found == ids
-
-
-def test_unknown_id_is_told(made) -> None:
-    index, _ = made
-    for asked in ("none", "\ud800"):
-        with pytest.raises(EventNotFound):
-            arrivals.after(index, asked)
+def test_unknown_id_is_told(tmp_path: Path) -> None:
+    with index_of(tmp_path) as index:
+        for asked in ("none", "\ud800"):
+            with pytest.raises(EventNotFound):
+                arrivals.after(index, asked)
 
 
 def test_empty_log_is_read_on_from_its_start(tmp_path: Path) -> None:
-    with Index(OS_DISK, tmp_path, PLAIN) as index:
+    with index_of(tmp_path) as index:
         for place in (None, 0, 3):
             assert arrivals.after(index, place) == ((), None, False)
 
@@ -136,28 +77,34 @@ def of_what_is_served(whole: Position, events: list[Event]) -> Position:
     data=st.data(),
 )
 def test_what_is_behind_an_event_or_a_position_is_what_a_reading_finds(batches, bits, data):
-    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zones, "ZONE_BITS", bits)
+    with new_index(bits) as (folder, index), pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrivals, "_UNREAD_EVENTS", data.draw(st.integers(1, 4)))
-        folder = Path(name)
-        add(folder, [])
-        with index_of(folder) as index:
-            for number, batch in enumerate(batches):
-                add(folder, batch)
-                if data.draw(st.booleans()):
-                    rotate(folder, number)
-                events = list(reader.events(OS_DISK, folder, PLAIN))
-                where = OS_DISK, folder, PLAIN
-                assert served(behind(index, None)) == events
-                for event in events:
-                    after = event.event_id
-                    if "\ud83e" not in after:
-                        assert served(behind(index, after)) == list(events_after(*where, after))
-                some = data.draw(st.lists(st.sampled_from(events))) if events else []
-                whole = plain_order.position(*where)
-                assert arrivals.position(index, frozenset) == of_what_is_served(whole, events)
-                for position in (whole, Position(), Position().after(some)):
-                    assert served(unread(index, position)) == list(events_after(*where, position))
+        patch.setattr(arrivals, "BATCH_EVENTS", data.draw(st.integers(1, 9)))
+        patch.setattr(arrivals, "BATCH_BYTES", data.draw(st.sampled_from([1, 500, 100_000])))
+        where = OS_DISK, folder, PLAIN
+        for number, batch in enumerate(batches):
+            add(folder, batch)
+            if data.draw(st.booleans()):
+                rotate(folder, number)
+            events = list(reader.events(*where))
+            assert served(behind(index, None)) == events
+            for event in events:
+                after = event.event_id
+                if "\ud83e" not in after:
+                    assert served(behind(index, after)) == list(events_after(*where, after))
+            for last in (0, data.draw(st.integers(1, 9)), 700):
+                found = arrivals.after(index, last)
+                due = events[-last:] if last else []
+                assert list(found.events) == due[: min(len(found.events), arrivals.BATCH_EVENTS)]
+                assert found.has_more == (len(found.events) < len(due))
+                assert bool(found.events) == bool(due)
+                ends = found.events or events[-1:]
+                assert found.last_id == (ends[-1].event_id if ends else None)
+            some = data.draw(st.lists(st.sampled_from(events))) if events else []
+            whole = plain_order.position(*where)
+            assert arrivals.position(index, frozenset) == of_what_is_served(whole, events)
+            for position in (whole, Position(), Position().after(some)):
+                assert served(unread(index, position)) == list(events_after(*where, position))
 
 
 @pytest.fixture
@@ -232,12 +179,3 @@ def test_follower_goes_on_from_the_index_with_what_comes(tmp_path, by_event):
                 segment.write(events[1].line + b"\n")  # it came before
             last = log.append("c")
             assert next(following) == last
-
-
-def test_lines_that_stand_twice_are_served_once_behind_a_cursor(tmp_path):
-    line = line_of(seq=1, lamport_clock=1)
-    add(tmp_path, [line, line_of(seq=2, lamport_clock=2), line])
-    with index_of(tmp_path) as index:
-        assert [event.seq for event in served(behind(index, None))] == [1, 2]
-        first = served(behind(index, None))[0].event_id
-        assert [event.seq for event in served(behind(index, first))] == [2]

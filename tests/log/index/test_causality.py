@@ -3,26 +3,23 @@
 import random
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
 from tests.events import line_of
-from tests.log.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
+from tests.log.index.logs import add, new_index, read
+from tests.log.index.worlds import MISSING, SUBJECTS, TYPES, arrivals
 from tests.plain_order import named
 from tests.tiers import examples
 
 from thence.core import order
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, ThenceError
-from thence.log.files.disk import OS_DISK
 from thence.log.index import causality, lookup
 from thence.log.index.causality import Walk
 from thence.log.index.lookup import arrival_of, event_at, events_at
-from thence.log.read.reader import events as read
 
 on_disk = settings(deadline=None, max_examples=examples(40))
 
@@ -30,10 +27,11 @@ on_disk = settings(deadline=None, max_examples=examples(40))
 @contextmanager
 def world(batches):
     """Open the index of a log with these lines, beside its events in total order."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        with indexed(folder, batches) as index:
-            yield index, order.totally_ordered(read(OS_DISK, folder, PLAIN))
+    with new_index() as (folder, index):
+        for batch in batches:
+            add(folder, batch)
+            index.refresh()
+        yield index, order.totally_ordered(read(folder))
 
 
 def cone(index, event_id, direction, depth=None, limit=order.CONE_EVENTS_MAX):

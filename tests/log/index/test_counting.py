@@ -1,9 +1,7 @@
 """Counts and the end of a log by its index are those of a plain reading."""
 
-import tempfile
 from collections import Counter
 from operator import itemgetter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 from tests import plain_order
 from tests.events import drafted, stamped
-from tests.log.index.asked import filters, matching, read, write
-from tests.log.index.logs import add, index_of
+from tests.log.index.asked import filters, matching
+from tests.log.index.logs import add, index_of, new_index, read
 from tests.plain_order import count_events
 from tests.tiers import examples
 
@@ -23,7 +21,7 @@ from thence.core.failures import is_failure
 from thence.core.query.filter import Filter
 from thence.core.query.why import Group
 from thence.errors import EventNotFound
-from thence.log.index import lookup, zones
+from thence.log.index import lookup
 from thence.log.index.overview import latest_steps, log_end, tally
 from thence.log.index.segments import passed_over
 
@@ -58,20 +56,17 @@ def groups_of(events: list[Event], by: str) -> set[Group]:
     bits=st.integers(0, 3),
 )
 def test_counts_are_those_of_a_reading(drawn, filter, by, bits):
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zones, "ZONE_BITS", bits)
-        folder = Path(name)
-        with index_of(folder) as index:
-            for some in drawn:
-                write(folder, some)
-                events = matching(read(folder), filter)
-                counts = tally(index, filter, by)
-                expected = count_events(events)
-                assert counts.groups == () or by
-                assert thence_equal(counts) == thence_equal(expected)
-                if by is not None:
-                    assert len(counts.groups) == len(set(counts.groups))
-                    assert set(counts.groups) == groups_of(events, by)
+    with new_index(bits) as (folder, index):
+        for some in drawn:
+            add(folder, some)
+            events = matching(read(folder), filter)
+            counts = tally(index, filter, by)
+            expected = count_events(events)
+            assert counts.groups == () or by
+            assert thence_equal(counts) == thence_equal(expected)
+            if by is not None:
+                assert len(counts.groups) == len(set(counts.groups))
+                assert set(counts.groups) == groups_of(events, by)
 
 
 def thence_equal(counts: object) -> list[object]:
@@ -101,21 +96,19 @@ def step_lines(draw: st.DrawFn) -> bytes:
 @settings(max_examples=examples(100), deadline=None)
 @given(batches=st.lists(st.lists(step_lines(), max_size=6), min_size=1, max_size=4))
 def test_open_steps_and_the_last_error_are_those_of_a_reading(batches):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with index_of(folder) as index:
-            for batch in batches:
-                add(folder, batch)
-                events = read(folder)
-                end = log_end(index)
-                assert end[:2] == plain_order.log_end(events)[:2]
-                assert {event.event_id[-8:] for event in end.still_open} == end.seen_last.keys()
-                errors = [event for event in matching(events, Filter()) if is_failure(event)]
-                try:
-                    error = lookup.find(index, "@last-error")
-                except EventNotFound:
-                    error = None
-                assert error == (errors[-1] if errors else None)
+    with new_index() as (folder, index):
+        for batch in batches:
+            add(folder, batch)
+            events = read(folder)
+            end = log_end(index)
+            assert end[:2] == plain_order.log_end(events)[:2]
+            assert {event.event_id[-8:] for event in end.still_open} == end.seen_last.keys()
+            errors = [event for event in matching(events, Filter()) if is_failure(event)]
+            try:
+                error = lookup.find(index, "@last-error")
+            except EventNotFound:
+                error = None
+            assert error == (errors[-1] if errors else None)
 
 
 def test_process_that_left_a_step_open_is_known_by_its_ids_until_its_last_event(tmp_path):
@@ -182,27 +175,25 @@ def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):
 )
 def test_latest_steps_are_those_of_a_reading(batches, filter, last):
     begin_filter = structs.replace(filter, failed=None)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with index_of(folder) as index:
-            for batch in batches:
-                add(folder, batch)
-                events = read(folder)
-                ends: dict[str, Event] = {}
-                for event in matching(events, Filter()):
-                    if event.ends is not None:
-                        ends.setdefault(event.ends, event)
-                due = [
-                    (microseconds(event.timestamp), at, event, ends.get(event.event_id))
-                    for at, event in enumerate(events)
-                    if event.begins
-                    and microseconds(event.timestamp) is not None
-                    and begin_filter.matches(event)
-                ]
-                if filter.failed is not None:
-                    has_failed = [end is not None and is_failure(end) for *_, end in due]
-                    due = [d for d, f in zip(due, has_failed, strict=True) if f is filter.failed]
-                due.sort(key=itemgetter(0, 1))
-                found = latest_steps(index, filter, last)
-                assert found.total == len(due)
-                assert [tuple(step) for step in found.steps] == [one[2:] for one in due[-last:]]
+    with new_index() as (folder, index):
+        for batch in batches:
+            add(folder, batch)
+            events = read(folder)
+            ends: dict[str, Event] = {}
+            for event in matching(events, Filter()):
+                if event.ends is not None:
+                    ends.setdefault(event.ends, event)
+            due = [
+                (microseconds(event.timestamp), at, event, ends.get(event.event_id))
+                for at, event in enumerate(events)
+                if event.begins
+                and microseconds(event.timestamp) is not None
+                and begin_filter.matches(event)
+            ]
+            if filter.failed is not None:
+                has_failed = [end is not None and is_failure(end) for *_, end in due]
+                due = [d for d, f in zip(due, has_failed, strict=True) if f is filter.failed]
+            due.sort(key=itemgetter(0, 1))
+            found = latest_steps(index, filter, last)
+            assert found.total == len(due)
+            assert [tuple(step) for step in found.steps] == [one[2:] for one in due[-last:]]

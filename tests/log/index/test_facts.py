@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import drafted, new_id, stamped
-from tests.log.index.logs import add, fits, index_of
+from tests.log.index.logs import add, fits, index_of, new_index
 from tests.tiers import examples
 
 from thence.core.vocabulary import PLAIN, SIM, WORK
@@ -66,14 +65,14 @@ def test_longest_step_of_a_growing_log_is_that_of_all(steps, together):
     """Ends and begins come in any order, of an end more than one."""
     begins, kept = [new_id() for _ in range(6)], dict[str, int]()
     begun = set[int]()
-    with TemporaryDirectory() as name, index_of(Path(name)) as index:
+    with new_index() as (folder, index):
         for at, (number, is_end, clock, second) in enumerate(steps, 1):
             facts = {"ends": begins[number]} if is_end else {"begins": True}
             event_id = new_id() if is_end or number in begun else begins[number]
             if not is_end:
                 begun.add(number)
             made = drafted(event_id, "x", facts, timestamp=f"2026-11-20T07:13:0{second}.000000Z")
-            add(Path(name), [stamped(made, at, clock)])
+            add(folder, [stamped(made, at, clock)])
             if at % together == 0:
                 assert longest_step(index, kept) == longest_step(index, {})
         assert longest_step(index, kept) == longest_step(index, {})

@@ -67,11 +67,8 @@ HARMS: dict[str, Harm] = {
     "cut": cut,
     "noise": noise,
     "a foreign database": foreign_database,
-    "an older schema": lambda path: written_over(
+    "another schema": lambda path: written_over(
         path, "UPDATE meta SET value = 0 WHERE key = 'schema'"
-    ),
-    "a newer schema": lambda path: written_over(
-        path, "UPDATE meta SET value = 99 WHERE key = 'schema'"
     ),
     "a table gone": lambda path: written_over(path, "DROP TABLE causes"),
     "a copy": copied,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.codes import raises_code
 from tests.events import line_of
-from tests.log.index.asked import filters, lines, matching, read
-from tests.log.index.logs import add, generation, index_of
+from tests.log.index.asked import filters, lines, matching
+from tests.log.index.logs import add, generation, index_of, read
 from tests.log.index.test_query import log_of
 from tests.tiers import examples
 

@@ -1,15 +1,8 @@
 """Logs made for tests of the index: random lines, in random order of arrival, true or not."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import msgspec
 from hypothesis import strategies as st
 from tests.events import causal_graphs, drafted, stamped, ulids
-
-from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK
-from thence.log.index.connection import Index
 
 NODES = ("1" * 12, "2" * 12, "3" * 12)
 MISSING = "U" * 26  # no ULID holds this letter
@@ -66,14 +59,3 @@ def arrivals(draw: st.DrawFn) -> list[list[bytes]]:
     lines = draw(st.permutations(lines))
     cuts = sorted(draw(st.lists(st.integers(0, len(lines)), max_size=2)))
     return [lines[a:b] for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
-
-
-def indexed(folder: Path, batches: Sequence[Sequence[bytes]]) -> Index:
-    """Writes the lines of a log batch by batch, and after each brings its index up to date."""
-    (folder / ".thence").mkdir(parents=True)
-    index = Index(OS_DISK, folder, PLAIN)
-    for batch in batches:
-        with (folder / "events.jsonl").open("ab") as segment:
-            segment.write(b"".join(batch))
-        index.refresh()
-    return index

@@ -5,7 +5,7 @@ import signal
 import threading
 
 import pytest
-from tests.disks import BROKEN, FULL, Scripted
+from tests.disks import FULL, Scripted
 from tests.log.faults import WAIT_S
 
 import thence
@@ -86,19 +86,6 @@ def test_task_is_refused_as_a_thread_is(tmp_path):
 
     with Log(tmp_path, PLAIN, disk=disk) as log:
         asyncio.run(main(log))
-
-
-def test_retry_of_many_makes_each_durable_once(tmp_path):
-    disk = Scripted()
-    with Log(tmp_path, PLAIN, disk=disk) as log:
-        log.append("first")
-        disk.error["sync_data"] = BROKEN
-        with pytest.raises(OutcomeUnknown) as caught:
-            log.append_many([{"event_type": "t", "payload": {"n": n}} for n in range(3)])
-        disk.error["sync_data"] = None
-        events = caught.value.retry()
-        assert [event.payload["n"] for event in events] == [0, 1, 2]
-    assert [e for e in log.read() if e.event_type == "t"] == events
 
 
 def test_unknown_outcome_that_nobody_can_retry_is_raised_again():

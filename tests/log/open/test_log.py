@@ -1,10 +1,8 @@
 """One folder's log, opened: appended, read back, asked why; drained at every end."""
 
-import asyncio
 import json
 import re
 import signal
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
 from datetime import UTC, datetime
@@ -13,19 +11,15 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
-from tests.codes import raises_code
 from tests.events import drafted, line_of
-from tests.git.repositories import make_repository
 from tests.log.processes import ran
 
 import thence
 from thence.core.codec import CAUSES_MAX
 from thence.core.ids import is_ulid
-from thence.core.new_event import HostEvent, NewEvent, Position
 from thence.core.vocabulary import WORK
 from thence.errors import EventNotFound, InvalidEvent
-from thence.log.open import Log, open_host_log
-from thence.work import EventStore, WorkEvent
+from thence.log.open import open_host_log
 
 
 @pytest.mark.promise("P1")
@@ -85,25 +79,6 @@ def test_why_goes_back_to_the_root_and_effects_forward(log):
             ask("0" * 26)
 
 
-@pytest.mark.promise("P1")
-def test_position_is_behind_all_that_is_there(log, tmp_path):
-    assert log.position() == Position()
-    for number in range(5):
-        log.append("t", {"n": number})
-    path = tmp_path / "events.jsonl"
-    other = line_of(node_id="f" * 12, seq=7)
-    damaged = line_of(node_id="f" * 12, seq=8).replace(b"noted", b"noded")
-    with path.open("ab") as file:
-        file.write(b'{"event_id":"theirs"}\n' + damaged + other + b"bad\n" + line_of(seq=99)[:-1])
-    position = log.position()
-    assert position == Position().after(log.read())
-    assert list(log.read(after=position)) == []
-    assert position.foreign == {"theirs"}
-    assert position.intervals["f" * 12] == ((7, 7),)
-    last = log.append("t")
-    assert list(log.read(after=position))[-1] == last
-
-
 def test_events_come_in_total_order(log, tmp_path):
     foreign = b'{"event_id":"x","timestamp":"9"}\n'
     other = line_of(node_id="f" * 12, lamport_clock=1)
@@ -111,21 +86,6 @@ def test_events_come_in_total_order(log, tmp_path):
     mine = [log.append("t") for _ in range(2)]
     assert [event.lamport_clock for event in mine] == [2, 3]
     assert [event.lamport_clock for event in log.events()] == [0, 1, 2, 3]
-
-
-def test_event_is_found_by_id_prefix_and_last(log):
-    first, second = log.append("a"), log.append("b.failed")
-    third = log.append("c")
-    assert log.resolve(first.event_id) == first
-    assert log.resolve(second.event_id[:18].lower()) == second
-    assert log.resolve("@last") == third
-    assert log.resolve("@last-error") == second
-    with raises_code("ambiguous_id", match="3 events begin with it"):
-        log.resolve(first.event_id[:6])
-    with raises_code("ambiguous_id", match="at least 6"):
-        log.resolve("01")
-    with pytest.raises(EventNotFound):
-        log.resolve("0" * 26)
 
 
 @pytest.mark.parametrize(
@@ -207,36 +167,6 @@ for n in range(500):
 
 
 SOURCES = Path(thence.__file__).parent
-DOORS: dict[str, Callable[[Log], object]] = {
-    "append": lambda log: log.append("t"),
-    "a host's": lambda log: log._host_append([HostEvent("t")]),
-    "append_many": lambda log: log.append_many([{"event_type": "t"}]),
-    "append_many, NewEvent": lambda log: log.append_many([NewEvent("t")]),
-    "append_async": lambda log: asyncio.run(log.append_async("t")),
-    "emit": lambda log: log.emit("t"),
-    "step": lambda log: thence.step("t", log=log)(lambda: None)(),
-}
-
-
-@pytest.fixture
-def all_drafted(monkeypatch):
-    """All that is drafted, by the one who drafts."""
-    found: list[HostEvent] = []
-    drafted = Log._drafted
-
-    def noting(self, new, *rest):
-        found.append(new)
-        return drafted(self, new, *rest)
-
-    monkeypatch.setattr(Log, "_drafted", noting)
-    return found
-
-
-@pytest.mark.parametrize("door", DOORS)
-def test_door_of_a_log_leads_by_the_path(tmp_path, all_drafted, door):
-    with thence.open(tmp_path) as log:
-        DOORS[door](log)
-    assert len(all_drafted) == (2 if door == "step" else 1)
 
 
 @pytest.mark.parametrize("timeout_s", [None, 30])
@@ -263,13 +193,6 @@ def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_cau
     assert (two.event_id, two.caused_by) == ("two", (outer.event_id,))
     assert (three.event_id, three.caused_by) == ("three", (outer.event_id,))
     assert seen == [(), (handed_on,), (handed_on,)]
-
-
-def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
-    with EventStore.at(make_repository(tmp_path / "project")) as store:
-        payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": "a note"}
-        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
-    assert len(all_drafted) == 1
 
 
 def test_no_host_reaches_behind_the_log():

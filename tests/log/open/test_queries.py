@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.codes import raises_code
-from tests.log.index.asked import lines, matching, write
+from tests.log.index.asked import lines, matching
+from tests.log.index.logs import add
 from tests.tiers import examples
 
 import thence
@@ -103,7 +104,7 @@ def test_a_log_with_and_without_an_index_answers_the_same(
     tmp_path_factory, drawn, limit, offset, data
 ):
     folder = tmp_path_factory.mktemp("log")
-    write(folder, drawn)
+    add(folder, drawn)
     kind = data.draw(st.sampled_from([None, "a", ["a", "b"]]))
     asked = {"type": kind, "where": data.draw(st.sampled_from([None, "n > 2"]))}
     paging = {"limit": limit, "offset": offset, "descending": data.draw(st.booleans())}

@@ -16,9 +16,8 @@ import thence
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.redaction import Redaction, claim_order, same_line_key
-from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.log.open import Log, LogSettings
+from thence.log.open import Log
 from thence.log.read.reader import lines
 
 IDS = [f"{number:026}" for number in range(3)]
@@ -119,17 +118,6 @@ def assert_same_held(log: Log, ids: set[str]) -> None:
         assert {event.line for event in log.lines_of(event_id)} == of_id
 
 
-def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(tmp_path):
-    with thence.open(tmp_path) as log:
-        event = log.append("noted", {"a": 1})
-        other = line_of({"a": 2}, event_id=event.event_id, seq=7, lamport_clock=3)[:-1]
-        log.rebuild()
-        assert [each.line for each in log.relay([other]).beside] == [other]
-        for _ in range(2):
-            assert (log.relay([other]).known, [*lines_of(tmp_path)].count(other)) == (1, 1)
-        assert {each.code for each in log.verify().findings} >= {"inconsistent"}
-
-
 def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:
     lines = [
         line_of({"a": number}, event_id=new_id(), seq=number, lamport_clock=10 * number)[:-1]
@@ -150,17 +138,6 @@ def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:
         assert [event.line for event in log.relay(lines).taken] == lines[3:]
         assert log.append("noted").lamport_clock == 51
         assert sorted(set(lines_of(tmp_path)) & set(lines)) == sorted(lines)
-        assert not log.verify().damage
-
-
-def test_log_that_was_rotated_between_two_relays_goes_on_with_its_numbers(tmp_path: Path) -> None:
-    lines = [line_of({"a": n}, event_id=new_id(), seq=n, lamport_clock=n)[:-1] for n in range(1, 9)]
-    with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
-        for at, line in enumerate(lines):
-            assert log.relay([line]).taken
-            assert log.append("noted").seq == at + 1
-        assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
-        assert log.relay(lines).known == len(lines)
         assert not log.verify().damage
 
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,31 @@ _OPTIONS = (
     "--disable-background-networking",
     "--disable-features=LocalNetworkAccessChecks",
 )
+
+# what is painted: how often, and of the lanes rectangles by colour, texts with places, shapes
+NOTED = """
+Object.assign(window, { drawn: 0, shapes: 0, painted: [], written: {} });
+for (const name of ["clearRect", "fillRect", "fillText", "fill", "stroke", "moveTo", "lineTo",
+                    "rect", "arc"]) {
+  const usual = CanvasRenderingContext2D.prototype[name];
+  CanvasRenderingContext2D.prototype[name] = function (...what) {
+    window.drawn += 1;
+    if (this.canvas.closest?.(".look-lanes")) {
+      if (name === "clearRect") window.painted = [];
+      if (name === "fillRect") window.painted.push([this.fillStyle, ...what]);
+      if (name === "fillText") window.written[what[0]] = what.slice(1);
+      window.shapes += name === "fill";
+    }
+    return usual.apply(this, what);
+  };
+}
+"""
+LANES = ".look-lanes canvas"
+_AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+_FAULTS = """async () => {
+  const { violations } = await axe.run({ resultTypes: ["violations"] });
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+}"""
 
 
 @contextmanager
@@ -89,6 +115,17 @@ class Tab:
     def run(self, script: str, argument: object = None) -> Any:
         """Returns what a script comes to in the page."""
         return self.page.evaluate(script, argument)
+
+    @property
+    def lanes(self) -> str:
+        """What is said of the lanes that are seen."""
+        return self.page.get_attribute(LANES, "aria-label") or ""
+
+    def faults(self) -> list[str]:
+        """Returns what axe-core objects to in the page."""
+        self.run(_AXE)
+        found: list[str] = self.run(_FAULTS)
+        return found
 
     def _heard(self, message: Any) -> None:
         if message.type == "error":

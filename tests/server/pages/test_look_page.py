@@ -1,26 +1,37 @@
-"""The picture of a log in a real browser: lanes, keys, the panel, the address."""
+"""The picture of a log in a real browser: ruler, lanes, keys, panel, address, list; what it costs.
 
-import json
-from collections.abc import Iterator
+A page goes on while its log is written to, and its server is killed and begun anew under it.
+"""
+
+import re
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import Tab, tab_of
+from tests.docs.walk import free_port
+from tests.server.pages.browser import LANES, NOTED, Tab, tab_of
+from tests.server.runs import foreign, make_run
 from tests.server.serving import Serving, serving
 
 import thence
 from thence.core.new_event import HostEvent
 
 EVENTS, ACTORS, FAILS_EVERY = 3_000, 40, 311
+WORDS, MANY, MANY_ACTORS = 3_000, 30_000, 300
+FRAMES, CALLS_MAX = 60, 5_000
+PAGE_BYTES_MAX, REQUESTS_MAX = 45_000, 16
+BEFORE, SEEN, MEANWHILE, AFTER = 40, 30, 300, 25
+_GONE = re.compile(r"ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE)")
+TIP, SPOKEN = ".look-tip", ".look-spoken"
 HOSTILE = "<script>alert(1)</script>"
 MARKS_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
   name.includes("/marks?from=") && !name.includes("ids") && responseEnd)"""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    root = tmp_path_factory.mktemp("root")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("root")
     with thence.open(root / "tasks") as log:
         last: dict[str, thence.Event] = {}
         for number in range(EVENTS):
@@ -30,8 +41,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             last[actor] = log.append(
                 kind, {"n": number}, actor=actor, caused_by=[cause.event_id] if cause else None
             )
-    with serving(root) as running:
-        yield running
+    with thence.open(root / "words") as log:
+        made = [
+            HostEvent("noted" if n % 100 else "paid", {"text": f"word{n % 10}"}, actor=f"a{n % 3}")
+            for n in range(WORDS)
+        ]
+        log.append_many(made)
+    with thence.open(root / "many") as log:
+        for number in range(MANY):
+            log.emit(
+                f"task.step{number % 7}", {"n": number}, actor=f"worker-{number % MANY_ACTORS}"
+            )
+        log.flush()
+        log.rebuild()
+    make_run(root, "played", count=30)
+    with thence.open(root / "steps") as log:
+        begun = log.append_many([HostEvent("pay.begun", {"order": 881}, actor="ada", begins=True)])
+        log.append_many([HostEvent("pay.failed", actor="ada", ends=begun[0].event_id)])
+    return root
 
 
 def asked(tab: Tab) -> dict[str, str]:
@@ -59,12 +86,12 @@ def opened(tab: Tab, path: str = "/runs/tasks") -> None:
     """Opens the page, and waits until its lanes are painted."""
     tab.go(path)
     tab.wait(lambda: painted(tab, ".look-strip") > 1_000)
-    tab.wait(lambda: painted(tab, ".look-lanes canvas") > 3_000)
+    tab.wait(lambda: painted(tab, LANES) > 3_000)
 
 
 def test_address_brings_the_same_view_again(tab: Tab) -> None:
     opened(tab)
-    tab.page.focus(".look-lanes canvas")
+    tab.page.focus(LANES)
     for key in ("+", "+", "ArrowRight", "f"):
         tab.page.keyboard.press(key)
     tab.wait(lambda: tab.page.locator(".look aside h1").count())
@@ -84,28 +111,21 @@ def test_copied_link_shows_the_same_events_once_a_rebuild_has_moved_them(browser
     with thence.open(folder) as log:
         for number in range(800):
             log.emit("step", {"n": number}, actor=f"worker-{number % 5}")
-    label = ".look-lanes canvas"
     with serving(folder.parent) as server, tab_of(browser, server.url) as tab:
         opened(tab)
-        tab.page.focus(label)
+        tab.page.focus(LANES)
         for key in ("+", "+"):
             tab.page.keyboard.press(key)
-        shown = "event 301 to event 500,"
-        tab.wait(lambda: shown in (tab.page.get_attribute(label, "aria-label") or ""))
+        tab.wait(lambda: "event 301 to event 500," in tab.lanes)
         tab.wait(lambda: not asked(tab).get("from", "0").isdigit())
         link = tab.run("location.pathname + location.search")
-    older = [
-        {"event_id": f"old-{number}", "event_type": "step", "timestamp": "2020-01-01T00:00:00Z"}
-        for number in range(100)
-    ]
-    lines = "".join(f"{json.dumps(line)}\n" for line in older)
-    (folder / "events_2020-01-01_00-00-00-000000.jsonl").write_text(lines)
+    older = b"".join(foreign(number, timestamp="2020-01-01T00:00:00Z") for number in range(100))
+    (folder / "events_2020-01-01_00-00-00-000000.jsonl").write_bytes(older)
     with thence.open(folder) as log:
         log.rebuild()
     with serving(folder.parent) as server, tab_of(browser, server.url) as tab:
         tab.go(link)
-        shown = "event 401 to event 600,"
-        tab.wait(lambda: shown in (tab.page.get_attribute(label, "aria-label") or ""))
+        tab.wait(lambda: "event 401 to event 600," in tab.lanes)
         tab.wait(lambda: tab.run("location.pathname + location.search") == link)
 
 
@@ -149,7 +169,7 @@ def used(tab: Tab) -> float:
 
 def test_keys_do_what_their_help_says(tab: Tab) -> None:
     opened(tab)
-    press, label = tab.page.keyboard.press, ".look-lanes canvas"
+    press = tab.page.keyboard.press
 
     def at() -> str | None:
         return asked(tab).get("at")
@@ -160,7 +180,7 @@ def test_keys_do_what_their_help_says(tab: Tab) -> None:
         press(key)
         return str(tab.wait(lambda: at() not in (before, None) and at()))
 
-    tab.page.focus(label)
+    tab.page.focus(LANES)
     for key in ("+", "-", "+", "0"):
         press(key)
         tab.wait(lambda key=key: ("from" in asked(tab)) == (key == "+"))
@@ -175,13 +195,199 @@ def test_keys_do_what_their_help_says(tab: Tab) -> None:
     assert moved("k")
     press("Enter")
     tab.wait(lambda: tab.run("document.activeElement.closest('aside') !== null"))
-    tab.page.focus(label)
+    tab.page.focus(LANES)
     press("/")
     tab.wait(lambda: tab.run("document.activeElement.type") == "search")
-    tab.page.focus(label)
+    tab.page.focus(LANES)
     press("?")
     tab.wait(lambda: tab.page.get_by_text("nearest cause, nearest effect").is_visible())
     press("Escape")
     tab.wait(lambda: not tab.page.get_by_text("nearest cause, nearest effect").is_visible())
     press("Escape")
     tab.wait(lambda: not tab.page.locator(".look aside").is_visible())
+
+
+def caption(tab: Tab) -> str:
+    return tab.page.locator("main table caption").last.inner_text()
+
+
+def test_list_follows_the_window_and_words_keep_it(tab: Tab) -> None:
+    tab.go("/runs/words")
+    tab.wait(lambda: tab.lanes)
+    assert caption(tab) == f"100 of {WORDS:,} events, in total order"
+    tab.page.get_by_role("link", name="Next page").click()
+    tab.wait(lambda: "cursor=" in tab.run("location.search"))
+    tab.wait(lambda: tab.lanes)
+    tab.page.get_by_role("button", name="Zoom in").click()
+    tab.wait(lambda: caption(tab).startswith("100 of 1,500 events in the window"))
+    assert "cursor=" not in tab.run("location.search")
+    tab.page.get_by_label("Words, or key > value").fill("WORD7")
+    tab.page.get_by_role("button", name="Find", exact=True).click()
+    tab.wait(lambda: caption(tab).startswith("100 of 150 events in the window"))
+    tab.wait(lambda: tab.lanes)
+    assert "from=" in tab.run("location.search")
+
+
+def test_filter_is_that_of_the_list_and_of_the_picture(tab: Tab) -> None:
+    tab.go("/runs/words?actor=a1&words=word0")
+    tab.wait(lambda: tab.lanes == "1 lane, event 1 to event 3,000, 0 failed")
+    assert tab.page.locator(".look-legend").inner_text().split() == ["noted", "90", "paid", "10"]
+    assert caption(tab) == "100 events, in total order"
+    tab.page.get_by_role("button", name="Zoom in").click()
+    tab.wait(lambda: caption(tab).startswith("50 events in the window"))
+    tab.page.get_by_text("Facts", exact=True).click()
+    tab.page.get_by_role("link", name="paid", exact=True).click()
+    tab.wait(lambda: tab.lanes == "3 lanes, event 1 to event 3,000, 0 failed")
+    assert caption(tab) == "30 events, in total order"
+    tab.page.get_by_label("Find a lane").fill("nobody")
+    tab.wait(lambda: tab.page.get_by_text("No lane is called “nobody”.").count())
+
+
+def ruled(tab: Tab, path: str) -> list[str]:
+    tab.go(path)
+    return tab.wait(lambda: tab.page.locator(".look-ruler > span").all_inner_texts())
+
+
+def point(tab: Tab, share: float) -> None:
+    """Moves the pointer over the first lane, so far from the left of its field."""
+    box = tab.page.locator(LANES).bounding_box()
+    assert box is not None
+    tab.page.mouse.move(box["x"] + 190 + share * (box["width"] - 190), box["y"] + 12)
+
+
+def test_ruler_counts_events_turns_and_local_time(tab: Tab) -> None:
+    assert ruled(tab, "/runs/played")[:3] == ["0", "1", "2"]
+    assert ruled(tab, "/runs/played?axis=order")[0] == "5"
+    zone = tab.run("new Date(2026, 0).toLocaleDateString('en-GB', {year: 'numeric'})")
+    first, *_ = ruled(tab, "/runs/steps?axis=time")
+    assert zone in first
+    title = tab.page.locator(".look-ruler > span").first.get_attribute("title")
+    assert title is not None
+    assert title.endswith("Z")
+
+
+def test_pointer_is_told_the_event_with_its_duration(tab: Tab) -> None:
+    ruled(tab, "/runs/steps")
+    tab.wait(lambda: "lane" in tab.lanes)
+
+    def told() -> str:
+        point(tab, 0.25)
+        return tab.page.inner_text(TIP)
+
+    words = tab.wait(lambda: "pay began" in told() and told())
+    assert "s)" in words
+    tab.page.mouse.move(2, 2)
+    tab.wait(lambda: not tab.page.locator(TIP).is_visible())
+
+
+def test_next_failure_is_found_on_each_axis(tab: Tab) -> None:
+    for axis in ("time", "order"):
+        ruled(tab, f"/runs/steps?axis={axis}")
+        for key in ("f", "F"):
+            tab.page.keyboard.press(key)
+            tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
+            tab.page.keyboard.press("Escape")
+            tab.page.evaluate("(at) => (document.querySelector(at).textContent = '')", SPOKEN)
+
+
+def test_request_that_fails_is_no_answer(tab: Tab) -> None:
+    ruled(tab, "/runs/steps")
+    tab.page.keyboard.press("f")
+    tab.wait(lambda: "pay failed" in tab.page.inner_text(SPOKEN))
+    tab.page.route("**/logs/**", lambda route: route.abort())
+    for key in ("f", "w", "t"):
+        tab.page.keyboard.press(key)
+        tab.wait(lambda: tab.page.inner_text(SPOKEN) == "The server does not answer.")
+    tab.page.unroute("**/logs/**")
+    refused = {"status": 401, "json": {"message": "no token"}}
+    tab.page.route("**/logs/**", lambda route: route.fulfill(**refused))
+    tab.page.keyboard.press("f")
+    link = tab.page.locator(f"{SPOKEN} a")
+    tab.wait(lambda: link.count() and link.inner_text() == "Log in again.")
+    tab.problems.clear()  # the browser's own words on requests that failed
+
+
+def test_page_follows_a_log_that_grows(browser: Browser, tmp_path: Path) -> None:
+    with thence.open(tmp_path / "tasks") as log, serving(tmp_path) as running:
+        log.append("task.failed", actor="ada")
+        with tab_of(browser, running.url) as tab:
+            ruled(tab, "/runs/tasks")
+            assert tab.page.inner_text(".verdict") == "1 failure of 1 event"
+            log.append("task.failed", actor="ben")
+            tab.wait(lambda: tab.page.inner_text(".verdict") == "2 failures of 2 events")
+            listed = tab.page.locator("main table").last.locator("tbody tr")
+            tab.wait(lambda: listed.count() == 2)
+
+
+def test_first_load_is_small(tab: Tab, server: Serving) -> None:
+    channel = tab.page.context.new_cdp_session(tab.page)
+    addresses: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    channel.on(
+        "Network.requestWillBeSent",
+        lambda sent: addresses.update({sent["requestId"]: sent["request"]["url"]}),
+    )
+    channel.on(
+        "Network.loadingFinished",
+        lambda done: sizes.update({done["requestId"]: done["encodedDataLength"]}),
+    )
+    channel.send("Network.enable")
+    tab.go("/runs/many")
+    tab.wait(lambda: tab.page.locator(LANES).count())
+    paths = {key: address.removeprefix(server.url) for key, address in addresses.items()}
+    first = {key for key, path in paths.items() if path.startswith(("/static/", "/runs/"))}
+    assert len(first) <= REQUESTS_MAX
+    tab.wait(lambda: first <= sizes.keys())
+    assert sum(sizes[key] for key in first) <= PAGE_BYTES_MAX
+
+
+def test_a_frame_draws_a_bounded_part_while_the_lanes_are_moved(tab: Tab) -> None:
+    tab.page.add_init_script(NOTED)
+    tab.go("/runs/many")
+    tab.wait(lambda: tab.page.locator(LANES).count())
+    tab.page.focus(LANES)
+    for _ in range(3):
+        tab.page.keyboard.press("+")
+    before = tab.wait(lambda: tab.run("window.drawn"))
+    for number in range(FRAMES):
+        tab.page.keyboard.press("ArrowRight" if number % 8 < 4 else "ArrowLeft")
+    drawn = (tab.run("window.drawn") - before) / FRAMES
+    print(f"{drawn:.0f} calls a frame, {MANY} events")
+    assert 0 < drawn <= CALLS_MAX
+
+
+def add(log: thence.Log, actor: str, count: int) -> None:
+    for number in range(count):
+        log.append("task.failed" if number == 0 else "task.done", {}, actor=actor)
+
+
+def test_page_misses_nothing_while_its_server_is_killed_and_begun_anew(browser, tmp_path):
+    root, port = tmp_path / "root", str(free_port())
+    address = f"http://127.0.0.1:{port}"
+    with thence.open(root / "tasks") as log, tab_of(browser, address) as tab:
+        add(log, "ada", BEFORE)
+        with serving(root, "--port", port) as server:
+            tab.go("/runs/tasks")
+            tab.wait(lambda: tab.lanes == "1 lane, event 1 to event 40, 1 failed")
+            add(log, "ben", SEEN)
+            tab.wait(lambda: tab.lanes == "2 lanes, event 1 to event 70, 2 failed")
+            server.process.kill()
+        add(log, "cleo", MEANWHILE)
+        with serving(root, "--port", port) as server:
+            tab.wait(lambda: tab.lanes == "3 lanes, event 1 to event 370, 3 failed")
+            add(log, "ada", AFTER)
+            tab.wait(lambda: tab.lanes == "3 lanes, event 1 to event 395, 4 failed")
+            tab.page.focus(LANES)
+            tab.page.keyboard.press("+")  # from the right end
+            tab.page.keyboard.press("+")
+            tab.wait(lambda: "event 395" not in tab.lanes)
+            add(log, "dora", AFTER)
+            button = tab.page.get_by_role("button", name="25 new")
+            tab.wait(button.is_visible)
+            button.click()
+            tab.wait(lambda: tab.lanes.endswith("event 420, 2 failed"))
+            server.process.kill()
+        lost = [words for words in tab.problems if _GONE.search(words)]
+        assert lost
+        assert lost == tab.problems, "it only says that nobody answered"
+        tab.problems.clear()

@@ -1,20 +1,17 @@
 """A board's slider over its events, and the line of a variable over the turns of a run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
-from tests.server.pages.browser import Tab
+from tests.server.pages.browser import LANES, Tab
 from tests.server.pages.test_look_page import asked, opened
-from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
 from tests.work.project_events import Clone, planned
 
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel
 
-CANVAS = ".look-lanes canvas"
 LABEL, LANE = 190, 46  # pixels of the names of lanes, and of a lane with a line
 
 
@@ -27,7 +24,7 @@ def clone() -> Clone:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, clone: Clone) -> Iterator[Serving]:
+def root(tmp_path_factory: pytest.TempPathFactory, clone: Clone) -> Path:
     root: Path = tmp_path_factory.mktemp("root")
     write(root, clone)
     ran = thence("sim", "run", "fishery", "--output-root", root, "--run-id", "fish", cwd=root)
@@ -45,8 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, clone: Clone) -> Iterator[S
                 details=details,
             )
             assert writer.emit(event)
-    with serving(root) as running:
-        yield running
+    return root
 
 
 def column(tab: Tab, number: int) -> list[str]:
@@ -79,7 +75,7 @@ def test_slider_shows_the_board_as_it_was_and_the_address_keeps_it(tab, clone) -
 
 def test_brackets_move_the_board_from_the_lanes_too(tab, clone) -> None:
     opened(tab, "/runs/project")
-    tab.page.focus(CANVAS)
+    tab.page.focus(LANES)
     tab.page.keyboard.press("[")
     tab.page.keyboard.press("[")
     tab.wait(lambda: column(tab, 1)[:1] == ["WP01"])
@@ -99,20 +95,23 @@ def heading(tab: Tab) -> list[str]:
 def click_step(tab: Tab, turn: int, below: int = LANE - 10, run: str = "fish") -> None:
     """Clicks the first lane where a turn begins: by its line, else so many pixels below its top."""
     look = tab.run("(run) => fetch(`/logs/${run}/look`).then((answer) => answer.json())", run)
-    box = tab.page.locator(CANVAS).bounding_box()
+    box = tab.page.locator(LANES).bounding_box()
     x = LABEL + turn / look["ends"]["turn"][1] * (box["width"] - LABEL)
     tab.page.mouse.click(box["x"] + x + 2, box["y"] + below)
 
 
-def test_global_line_lies_above_the_lanes_and_a_click_on_its_fall_shows_why(tab: Tab) -> None:
-    opened(tab, "/runs/fish?axis=turn")
-    tab.page.select_option("select[aria-label=Line]", "fish")
-    tab.wait(lambda: asked(tab).get("var") == "fish")
-    fall = "In turn 5 global/fish went from "
+@pytest.mark.parametrize(
+    ("line", "find", "fall"), [("fish", "", "global/fish"), ("money", "ada", "agent/ada/money")]
+)
+def test_click_on_a_line_that_falls_shows_why(tab: Tab, line: str, find: str, fall: str) -> None:
+    """The line of a global variable lies above the lanes, that of an agent's in its lane."""
+    opened(tab, f"/runs/fish?axis=turn&find={find}")
+    tab.page.select_option("select[aria-label=Line]", line)
+    tab.wait(lambda: asked(tab).get("var") == line)
 
     def is_chosen() -> bool:
         click_step(tab, 5)
-        return any(text.startswith(fall) for text in heading(tab))
+        return any(text.startswith(f"In turn 5 {fall} went from ") for text in heading(tab))
 
     tab.wait(is_chosen)
 
@@ -124,6 +123,6 @@ def test_click_in_a_turn_shows_what_the_lane_did_in_it_a_failure_first(tab: Tab)
         ("failing", "ada", 2, "In turn 2 the system noted agent failed"),
     ):
         opened(tab, f"/runs/{run}?axis=turn&find={lane}")
-        tab.wait(lambda: "1 lane," in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
+        tab.wait(lambda: "1 lane," in tab.lanes)
         click_step(tab, turn, 10, run)
         assert tab.wait(lambda: heading(tab))[0].startswith(begin)

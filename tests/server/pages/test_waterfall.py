@@ -1,4 +1,4 @@
-"""What lasted, as bars: nested by cause, by duration, in flight; what was waited for.
+"""What lasted, as bars: nested by cause, by duration, in flight; what was waited for; prompts.
 
 Colours are judged as people without the cones for green see them: the matrix is that of Machado,
 Oliveira and Fernandes 2009, severity 1; the difference is CIEDE2000 (Sharma, Wu and Dalal 2005).
@@ -6,32 +6,20 @@ Oliveira and Fernandes 2009, severity 1; the difference is CIEDE2000 (Sharma, Wu
 
 import math
 import re
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from tests.server.pages.browser import Tab, tab_of
+from tests.server.pages.browser import LANES, NOTED, Tab, tab_of
 from tests.server.serving import Serving, serving
+from tests.server.test_session_page import ASK
+from tests.trace.agents.played import PlayedRepository, Session
 
 import thence
 from thence.core.new_event import HostEvent
 
 pytestmark = pytest.mark.xdist_group("browser")
-# what the canvas paints, by its colour: left, top, width and height of each rectangle
-NOTED = """
-window.painted = [];
-const { fillRect, clearRect } = CanvasRenderingContext2D.prototype;
-CanvasRenderingContext2D.prototype.clearRect = function (...place) {
-  if (this.canvas.closest(".look-lanes")) window.painted = [];
-  return clearRect.apply(this, place);
-};
-CanvasRenderingContext2D.prototype.fillRect = function (...place) {
-  if (this.canvas.closest?.(".look-lanes")) window.painted.push([this.fillStyle, ...place]);
-  return fillRect.apply(this, place);
-};
-"""
 LABEL, LANE, BAR = 190, 24, 17
 STYLE = Path("src/thence/server/web/static/style.css")
 _VARIABLE = re.compile(r"--([\w-]+): (#[0-9a-f]{6})")
@@ -55,17 +43,17 @@ def begin(log: thence.Log, kind: str, *, inside: str | None = None) -> str:
     return log.append_many([new])[0].event_id
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Serving]:
-    with thence.open(tmp_path / "orders") as log:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root: Path = tmp_path_factory.mktemp("root")
+    with thence.open(root / "orders") as log:
         checkout = begin(log, "checkout")  # 1
         for kind, outcome in (("stock", "ended"), ("pay", "failed")):  # 2, 3 and 4, 5
             begun = begin(log, kind, inside=checkout)
             log.append_many([HostEvent(f"{kind}.{outcome}", actor="shop", ends=begun)])
         log.append_many([HostEvent("checkout.ended", actor="shop", ends=checkout)])  # 6
         begin(log, "mail")  # 7, in flight
-    with serving(tmp_path) as running:
-        yield running
+    return root
 
 
 def bars(tab: Tab, name: str) -> list[list[float]]:
@@ -114,7 +102,7 @@ def test_bar_is_as_long_as_it_took_on_both_axes(browser: Browser, server: Servin
             tab.page.add_init_script(NOTED)
             tab.go(f"/runs/orders?axis={axis}")
             tab.wait(lambda: len(bars(tab, "bar")) == 3)
-            wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
+            wide = tab.page.locator(LANES).bounding_box()["width"] - LABEL
             longest = max(bars(tab, "bar"), key=lambda bar: bar[2] * (bar[1] == LANE))
             if axis == "order":  # by time a gap may be folded
                 assert longest[0] == pytest.approx(LABEL + begun / (last - first) * wide, abs=1)
@@ -152,9 +140,9 @@ def test_path_that_a_chosen_bar_waited_for_is_lit(tab: Tab) -> None:
     tab.page.add_init_script(NOTED)
     tab.go("/runs/orders")
     tab.wait(lambda: len(bars(tab, "bar")) == 3)
-    wide = tab.page.locator(".look-lanes canvas").bounding_box()["width"] - LABEL
+    wide = tab.page.locator(LANES).bounding_box()["width"] - LABEL
     x = LABEL + 3 / 7 * wide
-    tab.page.locator(".look-lanes canvas").click(position={"x": x, "y": LANE + 6})
+    tab.page.locator(LANES).click(position={"x": x, "y": LANE + 6})
     tab.wait(lambda: "checkout began" in tab.page.inner_text("aside h1"))
 
     def lit() -> list[list[float]]:
@@ -162,6 +150,34 @@ def test_path_that_a_chosen_bar_waited_for_is_lit(tab: Tab) -> None:
 
     tab.wait(lambda: len(lit()) == 3)
     assert [bar[1] for bar in lit()] == [LANE + 13, LANE + BAR + 13, LANE + BAR + 13]
+
+
+def written(tab: Tab) -> list[str]:
+    return tab.run("Object.keys(window.written)")
+
+
+def test_prompts_are_bars_with_their_words_and_commits_are_diamonds(browser, session):
+    with tab_of(browser, session.url) as tab:
+        tab.page.add_init_script(NOTED)
+        tab.go("/runs/agents")
+        tab.wait(lambda: [text for text in written(tab) if ASK[:10] in text])
+        told = session.json("/logs/agents/bars")["words"].values()
+        assert 'the user asked: "Is all well?"' in told
+        assert tab.run("window.shapes") > 0
+        assert tab.page.locator("script").count() == 1
+
+
+def test_session_of_a_lane_is_short_enough_to_read(browser: Browser, tmp_path) -> None:
+    played = PlayedRepository(tmp_path / "shop", {"a.py": "a\n"})
+    name = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
+    agent = Session(played, name, ask="Do it")
+    agent.subagent("implementer", "Do it").write("a.py", "b\n")
+    played.log.close()
+    with serving(played.top) as server, tab_of(browser, server.url) as tab:
+        tab.page.add_init_script(NOTED)
+        tab.go("/runs/agents")
+        tab.wait(lambda: "5f0c1c3e claude-code" in written(tab))
+        assert [text for text in written(tab) if text.startswith("5f0c1c3e implementer/a")]
 
 
 def variables(*, is_dark: bool) -> dict[str, str]:

@@ -1,18 +1,15 @@
 """What a person has after a week: runs, a sweep, a village of models, a board, a log."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cli.installed import thence as command
+from tests.server.runs import make_village
 from tests.server.test_board_page import write
-from tests.server.test_verdict import USELESS
-from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.village import generous, user, written
+from tests.server.test_verdict import useless_to_ann
 from tests.work.project_events import planned
 
 import thence
 from thence.core.new_event import HostEvent
-from thence.sim import SimulationConfig, SimulationOrchestrator
 
 TURNS, TASKS, FAILS_EVERY = 30, 600, 211
 SWEEP = "fishery-sweep"
@@ -25,7 +22,7 @@ def make_world(root: Path) -> None:
              f"--run-id=market-{seed}", "--output-root=.")  # fmt: skip
     settings = ("--set", "engine.growth=0.1,0.35", "--seeds", "1-3")
     _run(root, "sim", "sweep", "fishery", *settings, "--output", SWEEP)
-    _make_village(root)
+    make_village(root, "village", useless_to_ann)
     _make_tasks(root / "tasks")
     clone = planned(count=12)
     for number in range(1, 9):
@@ -45,14 +42,6 @@ def make_repository(root: Path) -> Path:
 def _run(root: Path, *arguments: str) -> None:
     ended = command(*arguments, cwd=root)
     assert ended.code == 0, ended.err
-
-
-def _make_village(root: Path) -> None:
-    with Endpoint(lambda body: USELESS if "You are ann." in user(body) else generous(body)) as at:
-        config = SimulationConfig.from_file(written(root / ".village", at.base_url))
-        run = SimulationOrchestrator(config, output_root=root, run_id="village").run
-        with ThreadPoolExecutor() as threads:  # no event loop runs there
-            threads.submit(run).result()
 
 
 def _make_tasks(folder: Path) -> None:

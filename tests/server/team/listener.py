@@ -63,16 +63,14 @@ def closing_code(listener: Listener) -> int | None:
 def listening(client: Client, log: str, token: str | None = None) -> Iterator[Listener]:
     """Opens a connection; without a token it shows the access token."""
     query = {"log": log, "kind": "plain"} | ({"token": token} if token else {})
-    headers = {} if token else {"Authorization": f"Bearer {client.access}"}
-    address = f"ws://{client.host}/ws/v1/events/?{urlencode(query)}"
-    with connect(address, additional_headers=headers, proxy=None) as connection:
-        yield Listener(connection)
+    with bare(client, "" if token else client.access, f"?{urlencode(query)}") as listener:
+        yield listener
 
 
 @contextmanager
-def bare(client: Client, token: str) -> Iterator[Listener]:
+def bare(client: Client, token: str, query: str = "") -> Iterator[Listener]:
     """Opens a connection as other tools do: no parameters, the live token as the bearer."""
-    headers = {"Authorization": f"Bearer {token}"}
-    address = f"ws://{client.host}/ws/v1/events/"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    address = f"ws://{client.host}/ws/v1/events/{query}"
     with connect(address, additional_headers=headers, proxy=None) as connection:
         yield Listener(connection)

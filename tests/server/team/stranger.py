@@ -14,8 +14,6 @@ from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-_BODY = ("description", "repairs", "payload", "details", "nonce")
-
 
 class Got(NamedTuple):
     """An answer."""

@@ -87,6 +87,7 @@ def test_stranger_and_member_of_another_team_are_not_heard(server: TeamServer, l
     bob = server.client("bob")
     bob.team = "red"
     assert bob.push(log, [notice], nodes=[NODE]).status == 403
+    assert bob.post("/api/v1/ws-token/", {}).status == 403
     bob.team = "blue"
     assert bob.statuses(log, [said(1), notice], nodes=[NODE]) == ["success"] * 2
     assert not is_redacted(server, log, said(1))
@@ -117,6 +118,10 @@ def test_notices_are_not_redacted(server: TeamServer, log: str) -> None:
     assert ada.statuses(log, [notice]) == ["success"]
     assert refused(ada, log, redaction(NODE, 3, notice)) == "redaction_refused"
     assert ada.pull(log)[0] == [redacted(said(1)), notice]
+    assert ada.statuses(log, [said(1), notice]) == ["duplicate"] * 2
+    assert ada.missing(log, [said(1), notice]) == []
+    told = ada.ask("GET", f"/api/v1/nodes/?node={NODE}").json
+    assert told == {"owner": "ada", "may_redact": True}
 
 
 @pytest.mark.both_engines

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cli.installed import thence
-from tests.server.team.notices import Node
+from tests.server.team.lines import Node
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
 from thence.server.team.audit import FILE

@@ -1,6 +1,7 @@
 """Copies of a server's database: whole beside writers, found damaged, put back."""
 
 import resource
+import shutil
 import signal
 import stat
 import threading
@@ -24,10 +25,25 @@ def server(*arguments: object, cwd: Path):
     return thence("server", *map(str, arguments), "--data", "data", cwd=cwd)
 
 
-def filled(folder: Path, count: int = 40) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data of a server that has ended, of 40 lines, and with a copy of these."""
+    folder = tmp_path_factory.mktemp("whole")
+    filled(folder, 40)
+    return folder
+
+
+@pytest.fixture
+def place(whole: Path, tmp_path: Path) -> Path:
+    """The same folder for a test alone."""
+    return shutil.copytree(whole, tmp_path / "place")
+
+
+def filled(folder: Path, count: int) -> None:
     with team_server(folder / "data") as running:
         for batch in halves(lines(count), 1_000):
             assert set(running.client("ada").statuses("log", batch)) == {"success"}
+    assert server("backup", "copy.db", cwd=folder).code == 0
 
 
 def stored(folder: Path) -> list[bytes]:
@@ -74,25 +90,23 @@ def test_copy_beside_a_writer_holds_all_that_was_acknowledged_before_it(tmp_path
 
 
 @pytest.mark.promise("S12")
-def test_restored_server_takes_again_what_came_later(tmp_path: Path) -> None:
-    filled(tmp_path)
-    assert server("backup", "copy.db", cwd=tmp_path).code == 0
-    running = TeamServer(tmp_path / "data")
+def test_restored_server_takes_again_what_came_later(place: Path) -> None:
+    running = TeamServer(place / "data")
     running.start()
     later = lines(50)[40:]
     client = running.client("ada")
     assert client.statuses("log", later) == ["success"] * 10
-    busy = server("restore", "copy.db", cwd=tmp_path)
+    busy = server("restore", "copy.db", cwd=place)
     assert (busy.code, is_three_lines(busy.err)) == (1, True), busy.err
     assert "another process answers from it" in busy.err
     running.end(signal.SIGKILL)
-    assert (tmp_path / "data" / f"{TEAM_DATABASE}-wal").stat().st_size
-    restored = server("restore", "copy.db", "--json", cwd=tmp_path)
+    assert (place / "data" / f"{TEAM_DATABASE}-wal").stat().st_size
+    restored = server("restore", "copy.db", "--json", cwd=place)
     assert restored.code == 0, restored.err
     assert restored.json["events"] == 40
-    kept = server("backup", "--check", restored.json["replaced"], "--json", cwd=tmp_path)
+    kept = server("backup", "--check", restored.json["replaced"], "--json", cwd=place)
     assert kept.json["events"] == 50, "what was there is kept, its last commits too"
-    assert len(stored(tmp_path)) == 40
+    assert len(stored(place)) == 40
     running.start()
     try:
         assert running.client("ada").statuses("log", lines(50)) == (
@@ -100,16 +114,6 @@ def test_restored_server_takes_again_what_came_later(tmp_path: Path) -> None:
         )
     finally:
         running.end()
-
-
-def test_damaged_database_is_not_copied(tmp_path: Path) -> None:
-    filled(tmp_path)
-    with closing(apsw.Connection(str(tmp_path / "data" / TEAM_DATABASE))) as connection:
-        connection.execute("UPDATE events SET line = line || ' ' WHERE number = 7")
-    ended = server("backup", "copy.db", "--json", cwd=tmp_path)
-    assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy")
-    assert "the line 7 of red/log" in ended.json["error"]["cause"]
-    assert list(tmp_path.glob("*copy.db*")) == []
 
 
 @pytest.mark.parametrize(
@@ -127,56 +131,55 @@ def test_damaged_database_is_not_copied(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.whole(rows=2)
-def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(tmp_path, statement, cause):
-    filled(tmp_path)
-    assert server("backup", "copy.db", cwd=tmp_path).code == 0
-    with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
-        connection.execute(statement)
-        assert connection.changes() == 1
-    for command in (CHECK, ["restore"]):
-        ended = server(*command, "copy.db", "--json", cwd=tmp_path)
+def test_first_wrong_line_is_named_and_such_a_database_neither_copied_nor_put_back(
+    place: Path, statement: str, cause: str
+) -> None:
+    def refused(*words: str) -> None:
+        ended = server(*words, "--json", cwd=place)
         assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy")
         assert cause in ended.json["error"]["cause"]
-    assert len(stored(tmp_path)) == 40
-    assert server("backup", "--check", cwd=tmp_path).code == 0
+
+    def spoil(database: Path) -> None:
+        with closing(apsw.Connection(str(database))) as connection:
+            connection.execute(statement)
+            assert connection.changes() == 1
+
+    spoil(place / "copy.db")
+    refused(*CHECK, "copy.db")
+    refused("restore", "copy.db")
+    assert len(stored(place)) == 40
+    assert server(*CHECK, cwd=place).code == 0
+    spoil(place / "data" / TEAM_DATABASE)
+    refused("backup", "other.db")
+    assert list(place.glob("*other.db*")) == []
 
 
-def test_what_is_no_copy_or_no_longer_readable_is_refused(tmp_path: Path) -> None:
-    filled(tmp_path)
-    assert server("backup", "copy.db", cwd=tmp_path).code == 0
-    whole = (tmp_path / "copy.db").read_bytes()
-    files = {
-        "empty.db": b"",
-        "text.db": b"no database\n" * 1000,
-        "cut.db": whole[: len(whole) // 2],
-        "page.db": whole[:8192] + bytes(4096) + whole[12288:],
+def test_what_is_no_copy_or_no_longer_whole_is_refused(place: Path) -> None:
+    whole = (place / "copy.db").read_bytes()
+    contents = {
+        "missing.db": (None, ""),
+        ".": (None, ""),
+        "empty.db": (b"", "not_a_server"),
+        "text.db": (b"no database\n" * 1000, ""),
+        "page.db": (whole[:8192] + bytes(4096) + whole[12288:], "damaged_copy"),
     }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-    for name in (*files, "missing.db", "."):
+    for size in (4096, len(whole) // 2, len(whole) - 4096):
+        contents[f"cut-{size}.db"] = (whole[:size], "damaged_copy")
+    for name, (content, code) in contents.items():
+        if content is not None:
+            (place / name).write_bytes(content)
         for command in (CHECK, ["restore"]):
-            ended = server(*command, name, cwd=tmp_path)
+            ended = server(*command, name, cwd=place)
             assert ended.code in (1, 3, 4), (name, ended.err)
             assert is_three_lines(ended.err), (name, ended.err)
-    assert len(stored(tmp_path)) == 40
+            told = server(*command, name, "--json", cwd=place).json["error"]
+            assert told["code"] == (code or told["code"]), name
+        thence("server", "restore", name, "--data", "new", cwd=place)
+        assert not (place / "new").exists(), name
+    assert len(stored(place)) == 40
     for target in ("no/copy.db", "data"):
-        ended = server("backup", target, cwd=tmp_path)
+        ended = server("backup", target, cwd=place)
         assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
-
-
-def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -> None:
-    filled(tmp_path)
-    assert server("backup", "copy.db", cwd=tmp_path).code == 0
-    whole = (tmp_path / "copy.db").read_bytes()
-    for size in (4096, len(whole) // 2, len(whole) - 4096):
-        (tmp_path / "cut.db").write_bytes(whole[:size])
-        for command in (CHECK, ["restore"]):
-            ended = server(*command, "cut.db", "--json", cwd=tmp_path)
-            assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy"), ended.err
-    (tmp_path / "cut.db").write_bytes(b"")
-    ended = server("backup", "--check", "cut.db", "--json", cwd=tmp_path)
-    assert (ended.code, ended.json["error"]["cause"]) == (4, "no server is in it")
-    assert len(stored(tmp_path)) == 40
 
 
 @pytest.mark.promise("S12")
@@ -184,9 +187,8 @@ def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -
 @pytest.mark.whole
 def test_disk_without_room_is_told_and_nothing_is_left_of_the_copy(tmp_path, command):
     filled(tmp_path, 8_000)  # more than SQLite keeps in memory
-    assert server("backup", "whole.db", cwd=tmp_path).code == 0
-    size = (tmp_path / "whole.db").stat().st_size
-    target = {"backup": "copy.db", "restore": "whole.db"}[command]
+    size = (tmp_path / "copy.db").stat().st_size
+    target = {"backup": "other.db", "restore": "copy.db"}[command]
     for size_max in tenth((0, 100_000, size - 1), (size - 1,)):
         before = sorted(path.name for path in tmp_path.rglob("*") if path.suffix != ".lock")
         ended = ran(

@@ -3,10 +3,8 @@
 import gzip
 import json
 import signal
-import socket
 from collections.abc import Sequence
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 
 import apsw
@@ -68,22 +66,6 @@ def test_requests_about_values_are_bounded_and_need_a_right(red, tmp_path):
     assert reader.ask("POST", PIECES + query, told([piece(b"a")])).status == 403
     assert ada.ask("POST", PIECES + query, told([piece(b"a")])).json == {"count": 1}
     assert ada.post(f"{PIECES}missing/?log=none", {"digests": []}).status == 404
-
-
-def test_half_sent_piece_leaves_nothing(red: TeamServer) -> None:
-    ada, log = red.client("ada"), "half-sent"
-    body = told([piece(b"a" * 100_000)])
-    host, port = ada.host.split(":")
-    head = (
-        f"POST {PIECES}?log={log}&kind=plain HTTP/1.1\r\nHost: {ada.host}\r\n"
-        f"Authorization: Bearer {ada.access}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(head.encode() + body[:60_000])
-    digests_asked = {"digests": [sha256(b"a" * 100_000).hexdigest()]}
-    assert ada.post(f"{PIECES}missing/?log={log}", digests_asked).status == 404, "not even the log"
-    assert ada.ask("POST", f"{PIECES}?log={log}&kind=plain", body).json == {"count": 1}
 
 
 def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.server.team.lines import halves, lines
-from tests.server.team.notices import Node
+from tests.server.team.lines import Node, halves, lines
 from tests.server.team.stranger import Client, digest
 from tests.server.team.team_server import TeamServer, team_server
+from tests.server.team.test_sync_service import add_teams
 
 from thence.core.redaction import redacted
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import sqlite
-from thence.server.team.accounts import Accounts
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
@@ -60,9 +59,7 @@ def claimed_server(folder: Path) -> tuple[SqliteDatabase, SyncService, Node]:
     """Returns a server's database on disk, its service, and a node that ann has named her own."""
     make_database(folder / TEAM_DATABASE, "e1")
     database, node = SqliteDatabase(folder / TEAM_DATABASE), Node()
-    accounts = Accounts(database, str)
-    accounts.add_team("red")
-    accounts.add_user("ann", "red", "writer", lambda: "correct horse")
+    add_teams(database)
     service = SyncService(Store(database))
     service.batch("red", "log", "plain", lines(1), login="ann", nodes=[node.node])
     return database, service, node

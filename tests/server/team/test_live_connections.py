@@ -8,8 +8,8 @@ import pytest
 from tests.server.team.engines import in_sqlite
 from tests.server.team.lines import foreign, line, lines
 from tests.server.team.listener import WAIT_S, bare, closing_code, listening, live_token
-from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer
+from tests.server.team.test_team_app import verdicts
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -98,30 +98,11 @@ def test_client_of_another_tool_sends_bare_events_with_its_token_as_bearer(red):
             assert told["error_message"]
     assert sent in ada.pull("events")[0]
     assert ada.pull("bare")[0] == [foreign(0, event_id=second, project_uuid="bare")]
-    assert verdict_of(ada, sent) == "duplicate", "a batch puts it into the same log"
+    assert verdicts(ada, [sent])[0][1] == "duplicate", "a batch puts it into the same log"
     with pytest.raises(InvalidStatus), bare(ada, token):
         pass
     with bare(rita, live_token(rita)) as reader:
         assert reader.send_bare(sent)["problem"]["code"] == "sync_refused"
-
-
-def verdict_of(client: Client, event: bytes) -> str:
-    """Returns the status of an event of a batch that names no log."""
-    got = client.ask("POST", "/api/v1/events/batch/", b'{"events":[' + event + b"]}")
-    return str(got.json["results"][0]["status"])
-
-
-def test_other_teams_log_is_as_if_it_were_not_there(red: TeamServer) -> None:
-    ada, bob = red.client("ada"), red.client("bob")
-    ada.statuses("hidden", lines(2))
-    with listening(bob, "hidden", live_token(bob)) as outsider:
-        assert outsider.snapshot["marks"] == {"hidden": ""}
-        ada.statuses("hidden", lines(3))
-        assert outsider.send(line(9))["status"] == "success"  # the first line of blue's own
-        _, cursor = bob.pull("hidden")
-        assert outsider.take() == {"type": "committed", "log": "hidden", "cursor": cursor}
-    bob.team = "red"
-    assert bob.post("/api/v1/ws-token/", {}).status == 403
 
 
 def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer) -> None:
@@ -142,16 +123,6 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
         assert closing_code(one) == 1009
     assert ada.pull("frames")[0] == [line(1)]
     assert ada.ask("GET", "/ws/v1/events/?log=frames").status == 426
-
-
-@pytest.mark.both_engines
-def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
-    ada = red.client("ada")
-    with listening(ada, "elsewhere") as one:
-        with closing(open_database(red.place)) as database:
-            SyncService(Store(database)).batch("red", "elsewhere", "plain", lines(2))
-        _, cursor = ada.pull("elsewhere")
-        assert one.take() == {"type": "committed", "log": "elsewhere", "cursor": cursor}
 
 
 @pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401), ("left", 4403)])

@@ -108,42 +108,28 @@ def test_shown_again_after_its_successor_was_used_a_refresh_token_ends_the_login
         assert world.logins.user_of(other.access) == "ada"
 
 
-def test_failures_make_their_address_wait_and_no_other_one() -> None:
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::{:x}"], ids=["of 4", "of 6"])
+def test_failures_make_their_address_wait_over_all_names_and_no_other_one(address: str) -> None:
+    """Of an address of version 6 its network counts; a success is no failure."""
     world = World()
     for number in range(FAILURES):
         with pytest.raises(NotLoggedIn):
-            world.log_in_from("192.0.2.1", ("ada", "nobody")[number % 2], "wrong")
+            world.log_in_from(address.format(number), ("ada", f"name-{number}")[number % 2], "x")
     count = len(world.checks)
     with raises_code("server_busy") as busy:
-        world.log_in_from("192.0.2.1", "ada", PASSWORD)
+        world.log_in_from(address.format(0xFFFF), "ada", PASSWORD)
     assert busy.value.retry_after_s == FAILURE_S
     assert len(world.checks) == count
-    assert world.log_in_from("192.0.2.2", "ada", PASSWORD).team_slug == "red"
+    for other in ("2001:db8:0:1::1", "192.0.2.2", "::ffff:192.0.2.2", "no address"):
+        for _ in range(2 * FAILURES):
+            assert world.log_in_from(other, "ada", PASSWORD).team_slug == "red"
     world.now += FAILURE_S
     for _ in range(3):
-        assert world.log_in_from("192.0.2.1", "ada", PASSWORD).team_slug == "red"
+        assert world.log_in_from(address.format(1), "ada", PASSWORD).team_slug == "red"
     with pytest.raises(NotLoggedIn):
-        world.log_in_from("192.0.2.1", "ada", "wrong")
+        world.log_in_from(address.format(2), "ada", "wrong")
     with raises_code("server_busy"):
-        world.log_in_from("192.0.2.1", "ada", PASSWORD)
-
-
-def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_none() -> None:
-    world = World()
-    for number in range(FAILURES):
-        with pytest.raises(NotLoggedIn):
-            world.log_in_from(f"2001:db8::{number:x}", f"name-{number}", "wrong")
-    with raises_code("server_busy"):
-        world.logins.admit("2001:db8::ffff")
-    for address in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1", "no address"):
-        for _ in range(2 * FAILURES):
-            world.log_in_from(address, "ada", PASSWORD)
-    world.now += FAILURE_S
-    world.log_in_from("2001:db8::1", "ada", PASSWORD)
-    with pytest.raises(NotLoggedIn):
-        world.log_in_from("2001:db8::1", "ada", "wrong")
-    with raises_code("server_busy"):
-        world.logins.admit("2001:db8::2")
+        world.logins.admit(address.format(3))
 
 
 def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> None:

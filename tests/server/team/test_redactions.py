@@ -3,12 +3,11 @@
 import itertools
 
 import pytest
-from tests.server.team.notices import Node
+from tests.server.team.lines import Node
 from tests.server.team.test_sync_service import walked, with_teams
 
 from thence.core.codec import close_line
 from thence.core.redaction import redacted
-from thence.server.team.accounts import Accounts
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
 from thence.sync.wire.messages import BatchRefused
@@ -22,9 +21,6 @@ class Server:
     def __init__(self) -> None:
         self.database = with_teams()
         self.service = SyncService(Store(self.database))
-        accounts = Accounts(self.database, str)
-        for name in ("ann", "eve"):
-            accounts.add_user(name, "red", "writer", lambda: "correct horse")
 
     def push(self, *pushed: bytes, login: str = "ann", kind: str = "plain") -> list[str]:
         """Pushes lines by a login; ann's log wrote under NODE."""

@@ -34,9 +34,12 @@ def with_teams(epoch: str = "e1") -> Database:
 
 
 def add_teams(database: Database) -> None:
+    """Adds two teams, and ann and eve, who write in red."""
     accounts = Accounts(database, str)
     for team in ("red", "blue"):
         accounts.add_team(team)
+    for name in ("ann", "eve"):
+        accounts.add_user(name, "red", "writer", lambda: "correct horse")
 
 
 def statuses(

@@ -6,11 +6,12 @@ import json
 
 import psycopg
 import pytest
-from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import Client, digest, redaction, written
+from tests.server.team.lines import Node, foreign, line, lines
+from tests.server.team.stranger import Client, digest, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.redaction import digests
+from thence.sync.wire.messages import OWN_NODES_MAX
 
 NODE = "c0ffee000001"
 
@@ -33,22 +34,6 @@ def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServ
     body = {"digests": [wanted[1].hex()]}
     got = client.post("/api/v1/events/lines/?log=stranger", body)
     assert got.body == b'{"events":[' + ours[1] + b"]}"
-
-
-@pytest.mark.promise("S10a")
-def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -> None:
-    client, node = red.client("ada"), "c0ffee000002"
-    ours = [written(node, 1, 1, {"a": "swordfish"})]
-    ours.append(redaction(node, 2, ours[0]))
-    assert client.statuses("taken-back", ours, nodes=[node]) == ["success"] * 2
-    found = client.ask("GET", f"/api/v1/nodes/?node={node}").json
-    assert found == {"owner": "ada", "may_redact": True}
-    first, *rest = client.pull("taken-back")[0]
-    assert rest == ours[1:]
-    assert b"swordfish" not in first
-    assert digests(first) == digests(ours[0])
-    assert client.statuses("taken-back", ours) == ["duplicate"] * 2
-    assert client.missing("taken-back", ours) == []
 
 
 def test_every_refusal_has_one_form(red: TeamServer) -> None:
@@ -118,7 +103,7 @@ def test_bodies_are_bounded_packed_or_not(red: TeamServer) -> None:
     cut = gzip.compress(b'{"events":[]}')[:-3]
     for body in (cut, b"no gzip", gzip.compress(b'{"events":[]}') * 2):
         assert ada.ask("POST", path, body, Content_Encoding="gzip").status == 400
-    assert ada.ask("POST", path, b"{}", Content_Encoding="br").status == 400
+    assert ada.ask("POST", path, b"{}", Content_Encoding="br").status == 415
 
 
 def test_lines_that_name_no_log_go_where_their_members_say(red: TeamServer) -> None:
@@ -189,3 +174,55 @@ def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
     for token in (client.access, client.refresh, PASSWORD):
         assert token.encode() not in data
     assert hashlib.sha256(client.access.encode()).digest() in data
+
+
+FIRST, OTHER = "a00000000001", "a00000000002"
+
+
+def named(client: Client, *nodes: str) -> None:
+    """Pushes a line as a log does that wrote under some nodes."""
+    client.statuses("named", [Node().said()], nodes=nodes)
+
+
+def owner(client: Client, node: str) -> object:
+    got = client.ask("GET", f"/api/v1/nodes/?node={node}")
+    assert got.status == 200, got.body
+    return got.json["owner"]
+
+
+@pytest.mark.promise("S10a")
+@pytest.mark.both_engines
+def test_node_belongs_to_the_first_login_that_names_it_its_own_in_a_team(red: TeamServer) -> None:
+    ada, eve, bob, rita = (red.client(name) for name in ("ada", "eve", "bob", "rita"))
+    assert owner(rita, FIRST) is None
+    named(ada, FIRST)
+    named(eve, FIRST, OTHER)
+    named(ada, OTHER)
+    assert [owner(rita, node) for node in (FIRST, OTHER)] == ["ada", "eve"], "a reader is told"
+    assert owner(bob, FIRST) is None, "teams see their own"
+    named(bob, FIRST)
+    assert [owner(client, FIRST) for client in (bob, ada)] == ["bob", "ada"]
+
+
+@pytest.mark.promise("S10a")
+def test_nobody_and_malformed_requests_are_refused(red: TeamServer) -> None:
+    ada = red.client("ada")
+    assert red.client().ask("GET", f"/api/v1/nodes/?node={FIRST}").status == 401
+    for wrong in ("", "x", "A00000000001", f"{FIRST}%00", f"{FIRST}%0A"):
+        assert ada.ask("GET", f"/api/v1/nodes/?node={wrong}").status == 400, wrong
+    many = [f"{number:012x}" for number in range(OWN_NODES_MAX + 1)]
+    for nodes in (many, ["A00000000001"], [f"{FIRST}\n"], ["\0"], [1]):
+        got = ada.push("malformed", [Node().said()], nodes=nodes)  # type: ignore[arg-type]
+        assert got.status == 400, nodes
+        assert got.code
+    assert ada.page("malformed").status == 404
+    assert ada.statuses("malformed", [Node().said()], nodes=many[1:]) == ["success"]
+
+
+@pytest.mark.promise("S10a")
+def test_batch_that_names_no_log_gives_no_node_to_anybody(red: TeamServer) -> None:
+    ada, node = red.client("ada"), Node("a00000000009")
+    body = b'{"nodes":["a00000000009"],"events":[' + node.said() + b"]}"
+    got = ada.ask("POST", "/api/v1/events/batch/", body)
+    assert got.json["results"][0]["status"] == "success"
+    assert owner(ada, node.node) is None

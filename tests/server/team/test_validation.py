@@ -3,7 +3,7 @@
 from tests.server.team.lines import foreign, line, sealed
 
 from thence.core.codec import close_line
-from thence.server.team.validation import checked
+from thence.server.team.sync_service import checked
 from thence.sync.wire.messages import BatchRefused
 
 FOREIGN = foreign(1)

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import act, user, written
-from tests.sim.worlds import history
+from tests.sim.worlds import history, unlike
 
 from thence.core.diff import VOLATILE
 from thence.sim import SimulationOrchestrator, replay, resume
@@ -131,7 +131,7 @@ def faults(seed: int, root: Path, seen: Counter[str]) -> list[str]:
             differences.append(f"{twice} paid twice, {sent.total() - recorded} were in flight")
         if final_state != whole.final_state:
             differences.append("another final state")
-        differences += _unlike(_events(whole.output_dir), _events(folder))
+        differences += unlike(_events(whole.output_dir), _events(folder))
         played = replay(folder)
         if played.sha256 != replay(whole.output_dir).sha256:
             differences.append("another content hash")
@@ -144,14 +144,3 @@ def faults(seed: int, root: Path, seen: Counter[str]) -> list[str]:
 def _bodies(endpoint: Endpoint, start: int) -> Counter[str]:
     """Returns how often each request came, from the one at `start` on."""
     return Counter(json.dumps(one.body) for one in endpoint.requests[start:] if one.body)
-
-
-def _unlike(expected: list[Any], resumed: list[Any]) -> list[str]:
-    differences = []
-    for then, now in zip(expected, resumed, strict=False):
-        if then != now:
-            differences.append(f"{then} became {now}")
-            break
-    if len(expected) != len(resumed):
-        differences.append(f"{len(resumed)} events, not {len(expected)}")
-    return differences

@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from time import monotonic
@@ -37,9 +37,10 @@ def ask(
     asks: int = 1,
     within_s: float | None = TIME_S,
     budget: Budget | None = None,
+    pause: Callable[[], None] = lambda: None,
     **settings: Any,
 ) -> list[ModelAnswer | BaseException]:
-    """Asks one question after another; errors are among the answers."""
+    """Asks one question after another, a pause behind each; errors are among the answers."""
 
     async def run() -> list[ModelAnswer | BaseException]:
         url = endpoint if isinstance(endpoint, str) else endpoint.base_url
@@ -53,6 +54,7 @@ def ask(
                         answers.append(await client.ask(request))
                 except (ThenceError, TimeoutError) as error:
                     answers.append(error)
+                pause()
         finally:
             await client.close()
         return answers
@@ -309,15 +311,27 @@ def test_endpoint_s_own_words_are_told_without_the_key(monkeypatch):
     assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("value", [None, "", " ", "a b", "a\nb", "schlüssel"])
-def test_missing_or_broken_key_is_told_before_the_first_request(monkeypatch, value):
+KEYED = {"key_env": "LOCAL_KEY"}
+HEADED = {"headers": {"X-Api-Key": {"env": "LOCAL_KEY"}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "value"),
+    [
+        *[(KEYED, "", value) for value in (None, "", " ", "a b", "a\nb", "schlüssel")],
+        *[(HEADED, "is not set, or holds no header", v) for v in (None, " ", "a\nb", "schlüssel")],
+    ],
+)
+def test_missing_or_broken_key_is_told_before_the_first_request(
+    monkeypatch, settings, words, value
+):
     monkeypatch.delenv("LOCAL_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("LOCAL_KEY", value)
     with Endpoint() as endpoint:
-        (answer,) = ask(endpoint, key_env="LOCAL_KEY")
+        (answer,) = ask(endpoint, **settings)
     assert type(answer) is ThenceError
-    assert "LOCAL_KEY" in answer.cause
+    assert f"LOCAL_KEY {words}" in answer.cause
     assert "local" in answer.place
     assert value is None or not value.strip() or value not in str(answer)
     assert not endpoint.requests
@@ -437,14 +451,6 @@ def test_refusal_that_no_other_call_escapes_stops_all_calls(status, is_body):
     assert len(endpoint.requests) == 1
 
 
-def test_answer_beside_which_an_error_is_null_or_empty_is_an_answer():
-    for error in (None, "", {}):
-        body = {**completion("yes"), "error": error}
-        with Endpoint(lambda _, body=body: Reply(body)) as endpoint:
-            (answer,) = ask(endpoint)
-        assert isinstance(answer, ModelAnswer)
-
-
 def test_calls_and_cost_of_a_run_are_bounded():
     with Endpoint() as endpoint:
         answers = ask(endpoint, asks=4, budget=Budget(max_calls=4, requests=1))
@@ -473,9 +479,10 @@ GOOD = json.dumps(completion("yes")).encode()
         (GOOD.replace(b"yes", b"half \\ud83d of it"), "half \ufffd of it"),
         (GOOD.replace(b"yes", b"whole \\ud83d\\ude00"), "whole \U0001f600"),
         (b"\n \n" + GOOD, "yes"),
+        *[(GOOD[:-1] + b', "error": ' + error + b"}", "yes") for error in (b"null", b'""', b"{}")],
     ],
 )
-def test_body_that_is_not_strict_json_is_read_and_paid(body, text):
+def test_body_that_is_not_strict_json_or_has_an_empty_error_is_read_and_paid(body, text):
     budget = Budget(max_cost=1.0)
     with Endpoint(lambda _: Reply(body)) as endpoint:
         (answer,) = ask(endpoint, budget=budget, **PRICES)
@@ -587,20 +594,9 @@ def test_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch):
 
 @pytest.mark.rest
 def test_time_in_which_nobody_asks_is_no_silence(clock):
-    async def run(url: str) -> list[BaseException]:
-        settings = EndpointSettings(base_url=url, model="qwen", timeout_s=TIME_S, retries=0)
-        client = ModelClient("local", settings, Budget())
-        errors = []
-        for _ in range(2):
-            with pytest.raises(ThenceError) as error:
-                await client.ask(QUESTION)
-            errors.append(error.value)
-            clock.pass_by(10 * TIME_S)
-        await client.close()
-        return errors
-
+    settings = {"timeout_s": TIME_S, "retries": 0, "within_s": None}
     with Endpoint(fault="500") as endpoint:
-        errors = asyncio.run(run(endpoint.base_url))
+        errors = ask(endpoint, asks=2, pause=lambda: clock.pass_by(10 * TIME_S), **settings)
     assert [type(error) for error in errors] == [ModelCallFailed] * 2
 
 

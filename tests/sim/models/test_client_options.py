@@ -6,17 +6,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from tests.sim.models.endpoint import Endpoint, Reply
-from tests.sim.models.test_client import (
-    FORMED,
-    QUESTION,
-    SCHEMA,
-    TIME_S,
-    ask,
-    failed,
-)
+from tests.sim.models.endpoint import Endpoint, Reply, Script
+from tests.sim.models.test_client import FORMED, QUESTION, SCHEMA, TIME_S, ask, failed
 
-from thence.errors import ThenceError
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient
 from thence.sim.models.settings import EndpointSettings
 
@@ -38,13 +30,14 @@ def modes(answers: list[Any]) -> list[str]:
     return [answer.schema_mode for answer in answers]
 
 
-def test_refused_schema_goes_in_words_from_then_on_and_is_warned_of_once(caplog):
-    def script(body: dict[str, Any]) -> str | Reply:
-        if "response_format" in body:
-            return Reply({"error": {"message": "json_schema is not supported"}}, 400)
-        return '{"a": 1}'
+def without_schemas(refusal: Reply) -> Script:
+    """Returns a model that refuses each request with a schema."""
+    return lambda body: refusal if "response_format" in body else '{"a": 1}'
 
-    with Endpoint(script) as endpoint:
+
+def test_refused_schema_goes_in_words_from_then_on_and_is_warned_of_once(caplog):
+    unsupported = Reply({"error": {"message": "json_schema is not supported"}}, 400)
+    with Endpoint(without_schemas(unsupported)) as endpoint:
         answers = ask(endpoint, FORMED, asks=20)
         first, *others = (request.body for request in endpoint.requests)
     assert first["response_format"]["json_schema"]["schema"] == SCHEMA
@@ -57,10 +50,6 @@ def test_refused_schema_goes_in_words_from_then_on_and_is_warned_of_once(caplog)
 
 
 def test_many_calls_at_once_learn_once_that_a_schema_is_refused():
-    def script(body: dict[str, Any]) -> str | Reply:
-        if "response_format" in body:
-            return Reply({"error": "unknown field response_format"}, 422)
-        return '{"a": 1}'
 
     async def run(url: str) -> list[ModelAnswer]:
         settings = EndpointSettings(base_url=url, model="qwen", concurrency=50)
@@ -71,7 +60,8 @@ def test_many_calls_at_once_learn_once_that_a_schema_is_refused():
         await client.close()
         return answers
 
-    with Endpoint(script) as endpoint:
+    unknown = Reply({"error": "unknown field response_format"}, 422)
+    with Endpoint(without_schemas(unknown)) as endpoint:
         answers = asyncio.run(run(endpoint.base_url))
     assert modes(answers) == ["in words"] * 45
     # those that were sent at once
@@ -132,18 +122,6 @@ def test_options_of_an_endpoint_are_sent(monkeypatch):
     assert request.headers["authorization"] == "Bearer sk-other-0123456789"
     assert "no, …, …" in str(answer)
     assert "0123456789" not in str(answer) + repr(failed(answer).attempts)
-
-
-@pytest.mark.parametrize("value", [None, " ", "a\nb", "schlüssel"])
-def test_header_without_its_variable_is_told_before_the_first_request(monkeypatch, value):
-    monkeypatch.delenv("OTHER_KEY", raising=False)
-    if value is not None:
-        monkeypatch.setenv("OTHER_KEY", value)
-    with Endpoint() as endpoint:
-        (answer,) = ask(endpoint, headers={"X-Api-Key": {"env": "OTHER_KEY"}})
-    assert type(answer) is ThenceError
-    assert "OTHER_KEY is not set, or holds no header" in answer.cause
-    assert not endpoint.requests
 
 
 def test_format_of_the_user_s_own_has_the_schema_in_words():

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.models.village import act, user, written
-from tests.sim.test_thinking import events_of, run_of
+from tests.sim.test_thinking import events_of, run_of, run_with
 
 from thence.sim import replay
 from thence.sim.models.completions import readings
@@ -187,10 +187,9 @@ def test_no_action_is_thrown_away_for_its_note(tmp_path, way):
         notes = NOTED[way] if "It is turn 1." in user(body) else {"note": "b", "importance": 1}
         return json.dumps({**json.loads(GIVE), **notes})
 
-    with Endpoint(script) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url, keys="memory: 3"), max_turns=2).run()
-        assert (result.decisions_failed, len(endpoint.requests)) == (0, 6)
-        prompts = [user(one.body) for one in endpoint.requests]
+    result, endpoint = run_with(script, tmp_path, {"keys": "memory: 3"}, max_turns=2)
+    prompts = [user(one.body) for one in endpoint.requests]
+    assert (result.decisions_failed, len(prompts)) == (0, 6)
     events = events_of(result.output_dir)
     assert events["1.apply0.ann.agent/ann/money"]
     assert events["1.llm-decide.ann.0"].payload["repairs"]

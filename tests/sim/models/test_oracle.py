@@ -1,10 +1,10 @@
 """The wire, judged by OpenAI's own client: it sends the same, and reads the same in the answer."""
 
 import asyncio
+from importlib import import_module
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, BadRequestError
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 
 from thence.sim.models.client import Budget, ModelAnswer, ModelCallFailed, ModelClient, ModelRequest
@@ -40,7 +40,8 @@ async def theirs(url: str, schema: dict[str, Any] | None, sampling: dict[str, An
     if schema:
         named = {"name": "answer", "schema": schema, "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": named}
-    async with AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+    openai = import_module("openai")  # here, for it takes a second
+    async with openai.AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
         messages: Any = MESSAGES
         return await client.chat.completions.create(model="qwen", messages=messages, **options)
 
@@ -71,7 +72,7 @@ def test_same_words_of_an_error_are_read(monkeypatch):
     with Endpoint(fault="bad_request") as endpoint:
         with pytest.raises(ModelCallFailed) as error:
             asyncio.run(ours(endpoint.base_url, None, {}))
-        with pytest.raises(BadRequestError) as expected:
+        with pytest.raises(import_module("openai").BadRequestError) as expected:
             asyncio.run(theirs(endpoint.base_url, None, {}))
     assert isinstance(expected.value.body, dict)
     assert str(expected.value.body["message"]) in str(error.value)

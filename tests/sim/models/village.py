@@ -2,7 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.sim.models.endpoint import Endpoint, Script
 
 ENGINE = """\
 from thence.sim import BaseEngine
@@ -59,6 +63,13 @@ def written(
         text = text.replace(old, new)
     (folder / "village.yaml").write_text(text)
     return folder / "village.yaml"
+
+
+@contextmanager
+def village(model: Script, folder: Path, **changes: str) -> Iterator[tuple[Endpoint, Path]]:
+    """Opens an endpoint that answers by a model, with the scenario whose agents ask there."""
+    with Endpoint(model) as endpoint:
+        yield endpoint, written(folder, endpoint.base_url, **changes)
 
 
 def act(name: str = "none", **fields: object) -> str:

@@ -12,7 +12,7 @@ from tests.tiers import tenth
 
 from thence.sim import BaseEngine, SimulationConfig, open_run
 from thence.sim.populations.population import Population
-from thence.sim.populations.why import PlayedRows
+from thence.sim.populations.why import PlayedRow
 
 pytestmark = [pytest.mark.promise("O6"), pytest.mark.xdist_group("truth")]
 TURNS = 7
@@ -68,13 +68,14 @@ def test_decision_of_a_row_changes_only_values_that_rest_on_it(tmp_path, kind):
     parts = {"agents": [kind("people")], "engine": BaseEngine()}
     changed = outside = 0
     with open_run(result.output_dir) as run:
-        played = PlayedRows(run, "people", parts)
+        subject = f"people/0/{next(iter(kind('people').first))}"
+        played = PlayedRow(run, subject, parts)
         final = {name: column.values for name, column in played.turn(TURNS).after.items()}
         size = len(final[next(iter(final))])
         for _ in range(ALTERATIONS):
             turn, row = rng.randrange(1, TURNS + 1), rng.randrange(size)
             masks = reached(played, turn, row)
-            other = PlayedRows(run, "people", parts)
+            other = PlayedRow(run, subject, parts)
             columns = other.without(f"{turn}.decide.people/{row}.0")
             for name, column in columns.items():
                 differs = column.values != final[name]

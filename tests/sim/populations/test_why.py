@@ -52,15 +52,26 @@ def project(tmp_path):
     return tmp_path
 
 
+class Counted(Flu):
+    """A population that counts the turns that it plays."""
+
+    turns_played = 0
+
+    def decide(self, rows):
+        self.turns_played += len(rows.ids) == 200  # else it is the sample
+        super().decide(rows)
+
+
 @pytest.mark.parametrize("interval", [0, 1, 4])
 @pytest.mark.parametrize("level", ["MILESTONE", "STATE"])
 def test_chain_of_a_sick_row_goes_back_to_one_that_was_sick_at_first(tmp_path, interval, level):
     people = Flu("people")
     options = {"turns": 9, "checkpoint_interval": interval, "verbosity": level}
     result = run_of(tmp_path, people, **options)
-    parts = {"agents": [Flu("people")], "engine": BaseEngine()}
+    parts = {"agents": [Counted("people")], "engine": BaseEngine()}
     sick = people.columns["sick"]
     row = int(np.flatnonzero(sick.values & (sick.turns > 5))[0])
+    (flu,) = parts["agents"]
     answer = why_row(result.output_dir, f"people/{row}/sick", **parts)
     assert (answer.value, answer.turn) == (True, 9)
     first = answer.chain[0]
@@ -76,7 +87,7 @@ def test_chain_of_a_sick_row_goes_back_to_one_that_was_sick_at_first(tmp_path, i
     windows = {-(-change.turn // (interval or 9)) for change in answer.chain} | {
         -(-9 // (interval or 9))
     }
-    assert answer.turns_played <= len(windows) * (interval or 9)
+    assert 0 < flu.turns_played <= len(windows) * (interval or 9)
 
 
 def test_change_by_many_names_all_of_them(tmp_path):
@@ -91,13 +102,9 @@ def test_change_by_many_names_all_of_them(tmp_path):
 
 def test_turn_whose_columns_are_others_is_told(tmp_path):
     result = run_of(tmp_path, Flu("people"), turns=4)
+    parts = {"agents": [Flu("people", odds=0.1)], "engine": BaseEngine()}
     with pytest.raises(RunDiverged, match="people"):
-        why_row(
-            result.output_dir,
-            "people/9/sick",
-            agents=[Flu("people", odds=0.1)],
-            engine=BaseEngine(),
-        )
+        why_row(result.output_dir, "people/9/sick", **parts)
 
 
 @pytest.mark.parametrize(
@@ -241,3 +248,18 @@ def test_row_that_was_born_has_a_course_causes_and_decisions(tmp_path):
     unborn = branch(folder, born - 1, set={"herd/12/age": 8}).run()
     assert unborn.status == "failed"
     assert "herd has 12 rows" in unborn.error
+
+
+def test_row_that_is_set_while_its_population_is_paused_had_the_value_before(tmp_path):
+    class Pausing(BaseEngine):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.pause("people", until=4)
+
+    def parts():
+        return {"agents": [Flu("people")], "engine": Pausing()}
+
+    folder = run_of(tmp_path, Flu("people"), engine=Pausing()).output_dir
+    with_set = branch(folder, 2, set={"people/190/sick": True}, **parts()).run().output_dir
+    change, *_ = why_row(with_set, "people/190/sick", **parts()).chain
+    assert (change.turn, change.old, change.new, change.by) == (2, False, True, ())

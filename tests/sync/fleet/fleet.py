@@ -64,23 +64,14 @@ def left_behind(replica):
     for line in lines_of(replica.folder):
         event = parse(line, PLAIN)
         is_behind = event_id_of(line).decode() in parked or key_of(event).digest in left
-        if is_behind and is_redaction_or_redacted(event):
+        if is_behind and (event.event_type == "log.redacted" or BODY_DIGEST in event.members):
             found.append(line)
     return found
-
-
-def is_redaction_or_redacted(event):
-    return event.event_type == "log.redacted" or BODY_DIGEST in event.members
 
 
 def closed(data):
     """Return a line with its checksum, from all before it."""
     return data + b',"crc":"%08x"}' % crc32(data)
-
-
-def pulled(service, after, limit=1_000, seen=""):
-    """Return a page of a service as a client reads it."""
-    return service.page(TEAM, LOG, after, limit, seen=seen)
 
 
 class Server:
@@ -145,7 +136,7 @@ class Network:
 
     def page(self, after, seen=""):
         limit = self._fleet.random.choice((1, 5, 50, 1_000))
-        return self._asked(lambda service: pulled(service, after, limit, seen))
+        return self._asked(lambda service: service.page(TEAM, LOG, after, limit, seen=seen))
 
     def batch(self, lines, nodes=(), cursors=BEGINNING):
         results = self._asked(
@@ -432,7 +423,7 @@ def played(folder, steps, seed):
     try:
         for step in range(steps):
             fleet.step()
-            if step % 500 == 499:
+            if step + 1 in (steps // 2, steps):
                 found = fleet.heal()
                 if found:
                     return fleet, [f"step {step}, seed {seed}: {one}" for one in found]

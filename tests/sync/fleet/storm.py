@@ -141,19 +141,18 @@ class Storm:
         return client
 
     def rage(self, storm_s: float) -> None:
-        """Kills one after another, each kind once before any again, for some seconds and longer."""
+        """Kills each kind once before any again, for some seconds and until a round ended well."""
         kinds = [self.program, self.server, *([self.postgres] if self._own else [])]
         self._proxy.begin(None, self._fault)
         end_s = time.monotonic() + storm_s
-        while not self.counts or time.monotonic() < end_s:
+        while not self.rounds["well"] or time.monotonic() < end_s:
             self.chance.shuffle(kinds)
             for kind in kinds:
                 self.work()
                 self.ended.wait(self.chance.uniform(0, INSTANT_S))
                 kind()
                 self.counts[kind.__name__] += 1
-        for program in self._programs:
-            self.rounds += program.rounds()
+            self.rounds = sum((program.rounds() for program in self._programs), Counter())
 
     def work(self) -> None:
         """Has all append, and returns once some of it is heard."""

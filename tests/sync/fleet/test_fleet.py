@@ -13,7 +13,7 @@ from tests.tiers import tenth
 @pytest.mark.both_engines
 def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, engine, number):
     seed = 20_000 + number + 5 * (engine == "postgres")
-    fleet, found = played(tmp_path, STEPS, seed)
+    fleet, found = played(tmp_path, tenth(STEPS, 300), seed)
     assert not found, "\n".join(found)
     assert len(fleet.counts) == 11, fleet.counts
 

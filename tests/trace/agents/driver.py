@@ -7,12 +7,9 @@ made each commit, by tokens in them, and asks the log.
 """
 
 import contextlib
-import json
 import random
 import re
 import shlex
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +18,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.cli.warm import warm
+from tests.days import people
 from tests.tiers import tenth
-from tests.trace.agents.firing import COMMAND, SessionProcess, clean_environment, log_in
+from tests.trace.agents.firing import clean_environment, log_in
 from tests.trace.agents.firing import git as run_git
 from tests.trace.agents.played import hunks
 
@@ -32,11 +31,6 @@ from thence.git.repository import repository
 from thence.trace.agents.intake import take_in
 from thence.trace.agents.ownership import Owner, Ownership
 
-HERE = Path(__file__).parent
-FORMS = (
-    *("SessionStart-startup", "SessionEnd-other", "UserPromptSubmit", "Stop"),
-    *("PreToolUse-Bash", "PostToolUse-Bash", "SubagentStart-sub", "SubagentStop-sub"),
-)
 COMMITS, LINES = tenth((40, 200), (12, 60))
 SESSIONS, ROUNDS, ROUNDS_OF_ONE = 6, 5, 8
 WINDOWS = (4, 5)  # those of Codex in one process
@@ -69,13 +63,6 @@ class Score(NamedTuple):
         return cls(right, len(told) - right - len(unknown), len(unknown), tuple(faults))
 
 
-class Scores(NamedTuple):
-    """The scores of one play."""
-
-    commits: Score
-    lines: Score
-
-
 class World:
     """A repository with hooks in it, and the truth about all that is done there."""
 
@@ -94,6 +81,10 @@ class World:
     def git(self, *words: object, cwd: Path | None = None) -> str:
         """Run git as a person does."""
         return run_git(*words, cwd=cwd or self.top, env=self.env)
+
+    def in_shell(self, words: str) -> str:
+        """Return a command as a shell runs it on this machine."""
+        return words
 
     def token(self, session: str, kind: str | None = None) -> str:
         """Return a new word by which a line is known to be somebody's."""
@@ -119,60 +110,44 @@ class World:
             self.git("commit", "-q", "-m", self.title(owner), "--", *files)
 
 
-class Agent:
+class Agent(people.Agent):
     """A session: one process, or that of the session `beside`, its hooks, and what it does."""
+
+    call_id = ""
 
     def __init__(
         self, world: World, number: int, root: Path, beside: "Agent | None" = None
     ) -> None:
-        self.world, self.name, self.number, self.root = world, f"session-{number}", number, root
-        self.bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
-        corpus, *_ = sorted((HERE / "corpus").glob(f"{self.bridge}-*"))  # the oldest has all forms
-        self.forms: dict[str, dict[str, Any]] = {
-            name.partition("-")[0]: json.loads((corpus / f"{name}.json").read_text())
-            for name in FORMS
-        }
+        self.world, self.number, self.is_beside = world, number, beside is not None
         self.own_file = f"src/part_{number}.py"
-        self._calls = count(1)
-        self.prompt_id = ""
-        self.is_beside = beside is not None
         self.turn = beside.turn if beside else threading.Lock()
-        self.session = beside.session if beside else SessionProcess(root, world.env)
-        self.hook("SessionStart")
+        bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
+        session = beside.session if beside else None
+        super().__init__(world, f"session-{number}", root, bridge, session)
 
-    def order(self, shell: str, stdin: str = "") -> str:
+    def run(self, shell: str, stdin: str = "") -> str:
         """Have the process run a command, and return what that printed."""
         with self.turn:
-            return self.session.run(shell, self.root, stdin)
+            return super().run(shell, stdin)
 
-    def hook(self, form: str, **members: Any) -> None:
-        """Fire a hook."""
-        turn = {"codex": "turn_id", "claude-code": "prompt_id"}[self.bridge]
-        common = {"session_id": self.name, "cwd": str(self.root)}
-        if turn in self.forms[form]:
-            common[turn] = self.prompt_id
-        stdin = json.dumps({**self.forms[form], **common, **members})
-        self.order(f"CLAUDE_PROJECT_DIR=. {COMMAND} {self.bridge} || true", stdin)
-
-    def ask(self, text: str) -> None:
-        self.prompt_id = f"{self.name}-p{next(self._calls)}"
-        self.hook("UserPromptSubmit", prompt=text)
+    def variables(self) -> dict[str, str]:
+        """Return what this agent sets for what it runs."""
+        if self.bridge != "codex":
+            return super().variables()
+        names = {"CODEX_SESSION_ID": self.name, "CODEX_THREAD_ID": self.name}
+        return {**names, "CODEX_TOOL_CALL_ID": self.call_id}
 
     def call(
         self, tool: str, tool_input: Mapping[str, Any], act: Callable[[], Any], **agent: str
     ) -> Any:
         """Call a tool: a hook before it and one after it."""
-        members = {"tool_name": tool, "tool_input": tool_input, **agent}
-        members["tool_use_id"] = self.use_id()
-        self.hook("PreToolUse", **members)
+        members = {"tool_name": tool, **self._members(tool_input), **agent}
+        self.call_id = members["tool_use_id"]
+        self.hook("PreToolUse-Bash", **members)
         result = act()
         response = {"tool_response": result} if isinstance(result, dict) else {}
-        self.hook("PostToolUse", **members, **response)
+        self.hook("PostToolUse-Bash", **members, **response)
         return result
-
-    def use_id(self) -> str:
-        self._last_call = next(self._calls)
-        return f"{self.name}-{self._last_call}"
 
     def edit(self, path: str, old: str, new: str, **agent: str) -> None:
         """Replace a text in a file, as the tool of this agent does."""
@@ -223,21 +198,11 @@ class Agent:
 
     def shell(self, command: str, **agent: str) -> str:
         with self.alone():
-            return str(self.call("Bash", {"command": command}, self.running(command), **agent))
+            return str(self.call("Bash", {"command": command}, lambda: self.run(command), **agent))
 
     def alone(self) -> contextlib.AbstractContextManager[Any]:
         """Hold the working tree that all share."""
         return self.world.lock if self.world.has_one else contextlib.nullcontext()
-
-    def running(self, command: str) -> Callable[[], str]:
-        """Return what runs a command with the variables that this agent sets for it."""
-        variables = {"AI_AGENT": "claude-code", "CLAUDE_CODE_SESSION_ID": self.name}
-        if self.bridge == "codex":
-            call_id = f"{self.name}-{self._last_call}"
-            names = ("CODEX_SESSION_ID", "CODEX_THREAD_ID", "CODEX_TOOL_CALL_ID")
-            variables = dict(zip(names, (self.name, self.name, call_id), strict=True))
-        exported = " ".join(f"{name}={value}" for name, value in variables.items())
-        return lambda: self.order(f"export {exported}; {command}")
 
     def committing(self, *paths: str) -> tuple[str, str]:
         """Return the title of a new commit, and the command that makes it."""
@@ -264,9 +229,9 @@ class Agent:
         goes_on = self.world.folder / f"goes-on-{self.number}"
         wait = f"until [ -e {goes_on} ]; do sleep 0.02; done"
         words = shlex.quote(f"{wait}; {command}; touch {done}")
-        shell = f"setsid sh -c {words} >/dev/null 2>&1 &"
+        shell = f"nohup setsid sh -c {words} >/dev/null 2>&1 &"
         with self.alone():
-            self.call("Bash", {"command": f"nohup {shell}"}, self.running(f"nohup {shell}"))
+            self.call("Bash", {"command": shell}, lambda: self.run(shell))
             goes_on.touch()
             end = time.monotonic() + ANSWER_S
             while not done.exists():
@@ -276,26 +241,25 @@ class Agent:
     def commit_at_once(self, agents: Sequence[Mapping[str, str]]) -> None:
         """Have the shells of two subagents run git at once, each for a file of its own."""
         for number, agent in enumerate(agents):
-            self.hook("SubagentStart", **agent)
+            self.hook("SubagentStart-sub", **agent)
             self.add_block(f"src/at_once_{self.number}_{number}.py", agent["agent_type"], **agent)
         with self.alone():
             calls = []
             for number, agent in enumerate(agents):
                 _, command = self.committing(f"src/at_once_{self.number}_{number}.py")
-                members = {"tool_name": "Bash", "tool_input": {"command": command}, **agent}
-                calls.append({**members, "tool_use_id": self.use_id()})
-                self.hook("PreToolUse", **calls[-1])
+                calls.append({**self._members({"command": command}), **agent})
+                self.hook("PreToolUse-Bash", **calls[-1])
             for call in calls:
-                self.running(call["tool_input"]["command"])()
+                self.run(call["tool_input"]["command"])
             for call in calls:
-                self.hook("PostToolUse", **call)
+                self.hook("PostToolUse-Bash", **call)
         for agent in agents:
-            self.hook("SubagentStop", **agent)
+            self.hook("SubagentStop-sub", **agent)
 
     def work(self) -> None:
         """Do some tasks, each with a commit; a subagent does every second one."""
         for number in range(ROUNDS_OF_ONE if self.world.has_one else ROUNDS):
-            self.ask(f"Do task {number} of {self.name}, and " + "think about it well. " * 60)
+            self.asked(f"Do task {number} of {self.name}, and " + "think about it well. " * 60)
             agent: dict[str, str] = {}
             kind = ("reviewer", "coder")[number % 4 // 2]
             if number % 2 and self.bridge == "claude-code":
@@ -314,9 +278,9 @@ class Agent:
             self.world.rounds_done.release()
 
     def delegate(self, **agent: str) -> None:
-        self.hook("SubagentStart", **agent)
+        self.hook("SubagentStart-sub", **agent)
         self.task(**agent)
-        self.hook("SubagentStop", **agent)
+        self.hook("SubagentStop-sub", **agent)
 
     def task(self, **agent: str) -> None:
         kind = agent.get("agent_type")
@@ -327,26 +291,24 @@ class Agent:
 
     def end(self) -> None:
         """End the session, and its process however that goes."""
-        if self.is_beside:
-            self.hook("SessionEnd")
-            return
-        with self.session.process as process:
-            try:
-                self.hook("SessionEnd")
-                process.stdin.close()
-                assert process.wait(ANSWER_S) == 0
-            finally:
-                process.kill()
+        try:
+            self.hook("SessionEnd-other")
+        finally:
+            if not self.is_beside:
+                self.stop()
 
 
-def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Scores:
-    """Play all sessions, and return how right the log is about them."""
+def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> tuple[Score, Score]:
+    """Play all sessions, and return how right the log is about commits, and about lines."""
     world = World(folder, is_one_worktree)
     begin(world)
     agents: list[Agent] = []
     for number in range(SESSIONS):
         beside = agents[WINDOWS[0]] if number in WINDOWS[1:] else None
-        agents.append(Agent(world, number, _root(world, number), beside))
+        root = world.top if is_one_worktree else world.folder / f"tree-{number}"
+        if not is_one_worktree:
+            world.git("worktree", "add", "-q", "-b", f"b{number}", root, "main")
+        agents.append(Agent(world, number, root, beside))
     try:
         with ThreadPoolExecutor(SESSIONS + 1) as pool:
             works = [pool.submit(agent.work) for agent in agents]
@@ -357,14 +319,6 @@ def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Score
         for agent in reversed(agents):
             agent.end()
     return judge(world, random.Random(seed))
-
-
-def _root(world: World, number: int) -> Path:
-    if world.has_one:
-        return world.top
-    root = world.folder / f"tree-{number}"
-    world.git("worktree", "add", "-q", "-b", f"b{number}", root, "main")
-    return root
 
 
 def begin(world: World) -> None:
@@ -378,8 +332,7 @@ def begin(world: World) -> None:
         parts.append(f"# place {number}\n{''.join(lines)}")
     world.truth["place"] = ("unknown", None)
     world.commit("unknown", {SHARED: "".join(parts)})
-    words = [sys.executable, "-m", "thence", "hook", "install", "git"]
-    subprocess.run(words, cwd=world.top, env=world.env, check=True, capture_output=True)
+    assert warm("hook", "install", "git", cwd=world.top, env=world.env).code == 0
 
 
 def by_hand(world: World) -> None:
@@ -397,7 +350,7 @@ def by_hand(world: World) -> None:
             world.commit("person", {SHARED: text})
 
 
-def judge(world: World, chance: random.Random) -> Scores:
+def judge(world: World, chance: random.Random) -> tuple[Score, Score]:
     """Ask the log for owners of commits and lines, and count how many are right."""
     folder = log_in(world.top)
     take_in(folder)
@@ -415,7 +368,7 @@ def judge(world: World, chance: random.Random) -> Scores:
             own = answers.setdefault(root, Ownership(log, repository(root)))
             what = f"{root.name} {blamed[at].paths} {blamed[at]!r}"
             by_log.append((what, truth, said_of(own.of_line(blamed, at))))
-    return Scores(Score.of(told), Score.of(by_log))
+    return Score.of(told), Score.of(by_log)
 
 
 def said_of(owner: Owner) -> Truth:
@@ -443,9 +396,3 @@ def _lines(world: World) -> Iterator[tuple[Path, list[BlamedLine], int, Truth]]:
                     truth = own
                 if line.text.strip():  # of empty lines git can't tell which of two are new
                     yield root, blamed, at, own
-
-
-def main(folder: Path) -> Iterator[tuple[str, Scores]]:
-    """Play both: a worktree for each session, and one for all."""
-    yield "a worktree for each", play(folder / "many")
-    yield "one worktree for all", play(folder / "one", is_one_worktree=True)

@@ -20,6 +20,9 @@ PROGRAM = Path(fired.__file__)
 COMMAND = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(PROGRAM))}"
 AGENT_VARIABLES = (*fired.AGENT_VARIABLES, *fired.NAMING_VARIABLES)
 WAIT_S = 60
+# variables by which git takes a submodule from a folder
+FROM_FOLDERS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow"}
+FROM_FOLDERS["GIT_CONFIG_VALUE_0"] = "always"
 Env = Mapping[str, str] | None
 
 

@@ -3,7 +3,7 @@
 The events are those that the bridges write; nothing else is played.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import unified_diff
 from itertools import count
 from pathlib import Path
@@ -151,10 +151,18 @@ class Session:
         texts = {"added": content, "removed": before or "", "is_hunk": True}
         return self.edited("Write", path, texts)
 
-    def edited(self, tool: str, path: str, *texts: Mapping[str, Any]) -> Event:
+    def edited(
+        self,
+        tool: str,
+        path: str,
+        *texts: Mapping[str, Any],
+        meanwhile: Callable[[], object] = lambda: None,
+        **noted: str,
+    ) -> Event:
         subject = f"tool/{next(_numbers)}"
-        facts = {"tool": tool, "input": {"file_path": str(self.root / path)}}
+        facts = {"tool": tool, "input": {"file_path": str(self.root / path)}, **noted}
         begun = self._record("tool.begun", subject, facts, begins=True)
+        meanwhile()
         payload = self.facts(tool=tool, files=[{"path": path, **one} for one in texts])
         causes = (begun.event_id,)
         return self.played.record(

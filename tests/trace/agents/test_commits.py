@@ -4,21 +4,12 @@ import os
 import subprocess
 
 import pytest
-from tests.trace.agents.firing import COMMAND, SessionProcess, Shop, hook
+from tests.trace.agents.firing import SessionProcess, Shop, hook
 
 import thence
 from thence.git.repository import repository as work_repository
 from thence.trace.agents.fired import ancestors
 from thence.trace.agents.ownership import Ownership
-
-HOOK = '#!/bin/sh\n$FIRE git post-commit commit="$(git rev-parse HEAD)" git_dir="$GIT_DIR"\n'
-
-
-def add_hook(shop: Shop) -> None:
-    path = shop.top / ".git" / "hooks" / "post-commit"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(HOOK)
-    path.chmod(0o755)
 
 
 def agent(name: str, shop: Shop) -> SessionProcess:
@@ -36,8 +27,7 @@ def agent(name: str, shop: Shop) -> SessionProcess:
 
 @pytest.mark.promise("A5b")
 def test_commits_of_two_agents_in_one_folder_are_their_own(shop: Shop) -> None:
-    add_hook(shop)
-    shop.env["FIRE"] = COMMAND
+    shop.hook("install", "git")
     agents = [agent(name, shop) for name in ("one", "two")]
     for child in agents:
         child.end()
@@ -59,40 +49,13 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(shop: Shop) -> None:
     assert (by_hand.payload["reason"], by_hand.payload["fitting"]) == ("no_call", ["mine"])
 
 
-@pytest.mark.promise("A5b")
-def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(shop: Shop) -> None:
-    add_hook(shop)
-    shop.env["FIRE"] = COMMAND
-    call = {"tool_name": "Bash", "tool_use_id": "t", "tool_input": {"command": "inner; git commit"}}
-    shop.fire(hook("PreToolUse", session="outer", **call))
-    agent("inner", shop).end()
-    shop.git("commit", "-q", "--allow-empty", "-m", "behind it")
-    commits = [event for event in shop.events() if event.event_type == "commit"]
-    assert [event.stream for event in commits] == ["inner", "outer"]
-
-
-@pytest.mark.promise("A5b")
-def test_commit_of_a_person_is_a_persons(shop: Shop) -> None:
-    add_hook(shop)
-    shop.env["FIRE"] = COMMAND
-    agent("one", shop).end()
-    shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
-    shop.git(
-        "commit",
-        *("-q", "--allow-empty", "-m", "of an agent without hooks"),
-        env={**shop.env, "CLAUDECODE": "1"},
-    )
-    commits = [event for event in shop.events() if event.event_type == "commit"]
-    assert [event.payload["by"] for event in commits] == ["agent", "person", "unknown"]
-    assert [event.actor for event in commits[1:]] == ["git", "git"]
-
-
-def test_rewritten_commits_name_those_in_the_log(shop: Shop) -> None:
+def test_rewritten_commits_name_those_in_the_log_once(shop: Shop) -> None:
     old, new, other = "a" * 40, "b" * 40, "c" * 40
-    for sha in (old, new):
-        shop.fire(b"", "post-commit", f"commit={sha}", bridge="git")
     lines = f"{old} {new}\n{other} {new} more\n".encode()
-    shop.fire(lines, "post-rewrite", "by=rebase", bridge="git")
+    for sha in (old, old, new):
+        shop.fire(b"", "post-commit", f"commit={sha}", bridge="git")
+    for _ in range(2):
+        shop.fire(lines, "post-rewrite", "by=rebase", bridge="git")
     first, second, pair, other_pair = shop.events()
     assert pair.caused_by == (first.event_id, second.event_id)
     assert pair.subject == f"commit/{new}"
@@ -117,14 +80,12 @@ def test_a_process_is_known_by_its_start_too() -> None:
 @pytest.mark.promise("A5b")
 def test_commit_that_two_hooks_name_is_of_neither(shop: Shop) -> None:
     """A hook asks for HEAD, and another commit may have come right behind its own."""
-    add_hook(shop)
-    shop.env["FIRE"] = COMMAND
+    shop.hook("install", "git")
     agent("one", shop).end()
     shop.git("commit", "-q", "--allow-empty", "-m", "by hand")
     sha = shop.git("rev-parse", "HEAD")
     words = ("post-commit", f"commit={sha}")
-    # a hook that is installed twice, then that of an agent's commit before it
-    shop.fire(b"", *words, bridge="git")
+    # the hook of an agent's commit before it
     shop.fire(b"", *words, bridge="git", env={**shop.env, "CODEX_SESSION_ID": "far"})
     *_, first, second = shop.events()
     assert [event.payload["by"] for event in (first, second)] == ["person", "unknown"]

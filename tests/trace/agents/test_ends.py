@@ -233,6 +233,6 @@ def test_taking_in_that_was_cut_between_two_ends_goes_on_with_the_second() -> No
     whole, cut = hear(), hear()
     events = whole.hook("Stop", "s")
     first = events[0]
-    cut.table.note(first.event_type, first.event_id or "", first.subject, first.payload, None)
+    cut.table.note(first)
     rest = cut.hook("Stop", "s")
     assert [event.event_id for event in (first, *rest)] == [event.event_id for event in events]

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ from tests.cli.installed import drop_override
 from tests.cli.installed import thence as run
 from tests.mounts import mounted
 from tests.tiers import seed, tenth
-from tests.trace.agents.firing import COMMAND, PROGRAM, Shop, events, fire, git, hook, log_in
+from tests.trace.agents.firing import (
+    COMMAND,
+    FROM_FOLDERS,
+    PROGRAM,
+    Shop,
+    events,
+    fire,
+    git,
+    hook,
+    log_in,
+)
 
 from thence.trace.agents import fired
 from thence.trace.agents.fired import ERRORS, SPOOL, spools
@@ -167,7 +178,7 @@ def test_repository_of_another_user_counts_as_none(shop, monkeypatch):
 
 def test_place_is_the_one_that_git_names(shop: Shop) -> None:
     shop.git("worktree", "add", "-q", "../tree")
-    shop.git("submodule", "--quiet", "add", str(shop.top), "part", env={**shop.env, **_FILE})
+    shop.git("submodule", "--quiet", "add", str(shop.top), "part", env={**shop.env, **FROM_FOLDERS})
     inside = shop.top / "part" / "deep"
     inside.mkdir()
     for place in (shop.top, shop.top.parent / "tree", inside, shop.top / "part"):
@@ -177,25 +188,14 @@ def test_place_is_the_one_that_git_names(shop: Shop) -> None:
         assert fired.log_of(str(place)) == (log, top)
 
 
-_FILE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow"}
-_FILE["GIT_CONFIG_VALUE_0"] = "always"
-
-
 def hostile(chance: random.Random, depth: int = 0) -> Any:
     """Any JSON value, and some that Python's decoder alone takes for it."""
     kind = chance.randrange(12)
     if kind == 0:
         return chance.choice((None, True, False, -1, 0, 2**70, 1e400, float("nan"), -0.0))
     if kind == 1:
-        return "".join(
-            map(
-                chr,
-                (
-                    chance.choice((chance.randrange(256), chance.randrange(0x110000)))
-                    for _ in range(chance.randrange(20))
-                ),
-            )
-        )
+        both = ((chance.randrange(256), chance.randrange(0x110000)) for _ in range(20))
+        return "".join(chr(chance.choice(pair)) for pair in islice(both, chance.randrange(20)))
     if kind == 2:
         return chance.choice(
             ("/", "..", "\0", "a" * 5000, "*** Begin Patch\n*** Update File: x\n+a", "e" * 40)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cli.warm import warm as run
-from tests.trace.agents.firing import Shop, git, hook
+from tests.trace.agents.firing import FROM_FOLDERS, Shop, git, hook
 
 from thence.trace.agents import installed
 
@@ -43,12 +43,23 @@ def test_installed_hooks_of_claude_code_record(shop: Shop) -> None:
 
 
 @pytest.mark.promise("A5c")
-@pytest.mark.parametrize("content", [None, OTHERS, '{\n\t"a": 1e3\n}', "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, OTHERS, '{\n\t"a": 1e3\n}', "{}"),
+        # what only looks like ours
+        '{"permissions": {"allow": ["Bash(sh /x/thence/agents/hook.sh:*)"]}}',
+        '{"hooks": {"Stop": [{"hooks": 5}, {"hooks": ["thence/agents/hook.sh"]}, 7], "X": []}}',
+        '{"hooks": {"Stop": [{"hooks": [{"command": "cat /x/thence/agents/hook.sh"}]}]}}',
+    ],
+)
 def test_uninstall_leaves_all_that_is_not_ours(shop: Shop, content: str | None) -> None:
     path = shop.top / ".claude" / "settings.local.json"
     if content is not None:
         path.parent.mkdir()
         path.write_text(content)
+    shop.hook("uninstall", "claude-code")
+    assert (path.read_text() if path.exists() else None) == content
     shop.hook("install", "claude-code")
     first = path.read_bytes()
     shop.hook("install", "claude-code")
@@ -92,29 +103,6 @@ def test_settings_that_are_not_understood_are_left_alone(shop: Shop, content: st
     assert change["note"]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        '{"permissions": {"allow": ["Bash(sh /x/thence/agents/hook.sh:*)"]}}',
-        '{"hooks": {"Stop": [{"hooks": 5}, {"hooks": ["thence/agents/hook.sh"]}, 7], "X": []}}',
-        '{"hooks": {"Stop": [{"hooks": [{"command": "cat /x/thence/agents/hook.sh"}]}]}}',
-    ],
-)
-def test_what_only_looks_like_a_hook_of_ours_stays(shop: Shop, content: str) -> None:
-    path = shop.top / ".claude" / "settings.local.json"
-    path.parent.mkdir()
-    path.write_text(content)
-    shop.hook("uninstall", "claude-code")
-    assert path.read_text() == content
-    shop.hook("install", "claude-code")
-    settings = settings_of(shop.top)
-    settings["own"] = 1  # so that the text from before is not put back whole
-    path.write_text(json.dumps(settings))
-    shop.hook("uninstall", "claude-code")
-    expected = {**json.loads(content), "own": 1}
-    assert settings_of(shop.top) == expected
-
-
 def test_settings_that_a_clone_links_elsewhere_are_not_written(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (shop.top / ".claude").symlink_to(tmp_path / "elsewhere")
@@ -153,13 +141,18 @@ def test_line_that_is_asked_about_before_any_hook_fired_is_older_than_the_hooks(
     for words in (("add", "-A"), ("commit", "-qm", "By hand")):
         shop.git(*words)
     assert shop.run("hook", "install", "git").code == 0
-    told = " ".join(shop.run("why", "pay.py:1").out.split())
-    assert "unknown owner: no hook has recorded anything here yet (git author:" in told
+    told = shop.run("why", "pay.py:1")
+    unknown = "unknown owner: no hook has recorded anything here yet (git author:"
+    assert unknown in " ".join(told.out.split())
+    assert told.out.endswith("next: let the agent commit, then ask about one of its lines\n")
 
 
 def test_codex_has_hooks_of_its_own_form(shop: Shop) -> None:
     home = Path(shop.env["HOME"], ".codex")
-    shop.hook("install", "codex", "--user")
+    told = shop.hook("install", "codex", "--user").err
+    assert 'trust the folder and choose "Trust all and continue"' in told
+    (state,) = shop.hook("status", "--json").json["tools"]
+    assert (state["state"], "Trust" in state["hint"]) == ("never fired", True)
     hooks = json.loads((home / "hooks.json").read_text())["hooks"]
     assert len(hooks) == 12
     assert {
@@ -288,15 +281,15 @@ def test_hook_whose_program_is_gone_is_silent_and_told(shop: Shop) -> None:
 
 
 def test_status_says_when_hooks_last_fired(shop: Shop) -> None:
+    assert "no hooks are installed here" in shop.hook("status").out
     for tool in ("claude-code", "codex", "git"):
         shop.hook("install", tool)
     assert "warn    hooks" in shop.run("doctor").out
-    record = json.dumps(hook("Stop"))
     for file in (".claude/settings.local.json", ".codex/hooks.json"):
         hooks = json.loads((shop.top / file).read_text())["hooks"]
         argv = ["/bin/sh", "-c", hooks["Stop"][0]["hooks"][0]["command"]]
         own = {**shop.env, "CLAUDE_PROJECT_DIR": str(shop.top)}
-        shop.quiet(argv, record, env=own)
+        shop.quiet(argv, json.dumps(hook("Stop")), env=own)
     shop.git("commit", "-q", "--allow-empty", "-m", "One")
     waiting = shop.hook("status", "--json").json
     assert waiting["waiting"] == 3
@@ -347,17 +340,6 @@ def test_hooks_of_git_that_are_gone_are_told(shop: Shop) -> None:
     assert shop.events() == []  # though the block in .git/hooks is still there
 
 
-def test_codex_is_told_to_be_trusted_once(shop: Shop) -> None:
-    told = shop.hook("install", "codex").err
-    assert "Trust all and continue" in told
-    assert "trust the folder" in told
-    assert "/hooks" in told
-    assert "codex_hooks" not in told
-    (state,) = shop.hook("status", "--json").json["tools"]
-    assert state["state"] == "never fired"
-    assert "Trust" in state["hint"]
-
-
 def test_users_settings_run_the_script_of_the_state_folder(shop: Shop, tmp_path: Path) -> None:
     own = {
         **shop.env,
@@ -373,36 +355,6 @@ def test_users_settings_run_the_script_of_the_state_folder(shop: Shop, tmp_path:
         assert (states[-1]["tool"], states[-1]["state"]) == (tool, "never fired")
         shop.hook("uninstall", tool, "--user", env=own)
     assert not (shop.log / "hook.sh").exists()
-
-
-# as husky's own: it runs the file beside its folder, of which there need be none
-HUSKY = """#!/bin/sh
-script="$(dirname "$0")/../$(basename "$0")"
-[ -f "$script" ] || exit 0
-sh -e "$script" "$@"
-"""
-
-
-@pytest.mark.parametrize("content", [None, "echo ran >> out\n", "#!/bin/sh\necho ran >> out\n"])
-def test_block_is_in_the_file_that_husky_runs(shop: Shop, content: str | None) -> None:
-    folder = shop.top / ".husky"
-    (folder / "_").mkdir(parents=True)
-    shop.git("config", "core.hooksPath", ".husky/_")
-    if content:
-        (folder / "post-commit").write_text(content)
-    ended = shop.hook("install", "git")
-    assert "other clones" in ended.out
-    for name in ("post-commit", "post-rewrite", "post-merge"):  # husky writes these anew
-        (folder / "_" / name).write_text(HUSKY)
-        (folder / "_" / name).chmod(0o755)
-    shop.git("commit", "-q", "--allow-empty", "-m", "One")
-    shop.git("commit", "-q", "--amend", "--allow-empty", "-m", "Two")
-    log = shop.events()
-    assert [event.event_type for event in log] == ["commit", "commit", "rewrite"]
-    assert (shop.top / "out").exists() == bool(content)
-    shop.hook("uninstall", "git")
-    path = folder / "post-commit"
-    assert (path.read_text() if path.exists() else None) == content
 
 
 def test_amend_rebase_and_merge_are_recorded_also_beside_a_manager(shop: Shop) -> None:
@@ -463,11 +415,63 @@ def test_script_that_settings_of_a_clone_name_is_not_started(shop: Shop) -> None
 
 
 def test_submodule_has_its_hooks_without_a_warning(shop: Shop, tmp_path: Path) -> None:
-    own = {**shop.env, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow"}
-    own["GIT_CONFIG_VALUE_0"] = "always"
+    own = {**shop.env, **FROM_FOLDERS}
     shop.git("submodule", "--quiet", "add", shop.top, "part", env=own)
     ended = shop.hook("install", "git", "--json", cwd=shop.top / "part")
     assert [change["note"] for change in ended.json["hooks"]] == [""] * 3
     assert {Path(change["path"]).parent for change in ended.json["hooks"]} == {
         shop.top / ".git/modules/part/hooks"
     }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"permissions": {"allow": ["Bash(sh /x/thence/agents/hook.sh:*)"]}}',
+        '{"hooks": {"Stop": [{"hooks": 5}, {"hooks": ["thence/agents/hook.sh"]}, 7], "X": []}}',
+        '{"hooks": {"Stop": [{"hooks": [{"command": "cat /x/thence/agents/hook.sh"}]}]}}',
+    ],
+)
+def test_what_only_looks_like_a_hook_of_ours_stays(shop: Shop, content: str) -> None:
+    path = shop.top / ".claude" / "settings.local.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    shop.hook("uninstall", "claude-code")
+    assert path.read_text() == content
+    shop.hook("install", "claude-code")
+    settings = settings_of(shop.top)
+    settings["own"] = 1  # so that the text from before is not put back whole
+    path.write_text(json.dumps(settings))
+    shop.hook("uninstall", "claude-code")
+    expected = {**json.loads(content), "own": 1}
+    assert settings_of(shop.top) == expected
+
+
+# as husky's own: it runs the file beside its folder, of which there need be none
+HUSKY = """#!/bin/sh
+script="$(dirname "$0")/../$(basename "$0")"
+[ -f "$script" ] || exit 0
+sh -e "$script" "$@"
+"""
+
+
+@pytest.mark.parametrize("content", [None, "echo ran >> out\n", "#!/bin/sh\necho ran >> out\n"])
+def test_block_is_in_the_file_that_husky_runs(shop: Shop, content: str | None) -> None:
+    folder = shop.top / ".husky"
+    (folder / "_").mkdir(parents=True)
+    shop.git("config", "core.hooksPath", ".husky/_")
+    if content:
+        (folder / "post-commit").write_text(content)
+    ended = shop.hook("install", "git")
+    assert "other clones" in ended.out
+    for name in ("post-commit", "post-rewrite", "post-merge"):  # husky writes these anew
+        (folder / "_" / name).write_text(HUSKY)
+        (folder / "_" / name).chmod(0o755)
+    shop.git("commit", "-q", "--allow-empty", "-m", "One")
+    shop.git("commit", "-q", "--amend", "--allow-empty", "-m", "Two")
+    log = shop.events()
+    assert [event.event_type for event in log] == ["commit", "commit", "rewrite"]
+    assert (shop.top / "out").exists() == bool(content)
+    shop.hook("uninstall", "git")
+    path = folder / "post-commit"
+    assert (path.read_text() if path.exists() else None) == content

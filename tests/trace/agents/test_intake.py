@@ -188,31 +188,6 @@ def test_take_in_of_nothing_makes_no_log(tmp_path: Path) -> None:
     assert not (tmp_path / "thence").exists()
 
 
-def test_sessions_of_a_long_log_are_not_read_again(shop, monkeypatch):
-    monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
-    for record in (
-        hook("SessionStart"),
-        hook("UserPromptSubmit", prompt_id="p", prompt="Go"),
-        hook("PreToolUse", tool_name="Bash", tool_use_id="t", tool_input={"command": "x" * 2000}),
-        hook("PreToolUse", tool_name="Task", tool_use_id="u", tool_input={}),
-    ):
-        shop.fire(record)
-    folder = shop.log
-    events(folder)
-    kept = folder / SPOOL / ".sessions"
-    with intake.open_agents_log(folder) as log:
-        whole = intake.stored_table(log)
-        assert kept.exists()
-        with monkeypatch.context() as patch:
-            patch.setattr(SessionTable, "note", None)
-            assert intake.stored_table(log) == whole
-        kept.write_bytes(b"garbage")
-        assert intake.stored_table(log) == whole
-    shop.fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"))
-    *_, end = events(folder)
-    assert end.ends == whole.sessions["s-1"].use_ids["u"]
-
-
 def edits_of(value: object, shop: Shop) -> tuple[list[dict[str, Any]], int]:
     top = str(shop.top)
     spooled = hooked.Spooled("x", "codex", 0, top, top, None, (), {}, {})
@@ -255,3 +230,28 @@ def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(shop: Shop) -
         {"path": "keys.py", "added": "def key():\n\n", "is_hunk": True},
         {"path": "old.py", "added": "", "removed": "", "is_hunk": True},
     ]
+
+
+def test_sessions_of_a_long_log_are_not_read_again(shop, monkeypatch):
+    monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
+    for record in (
+        hook("SessionStart"),
+        hook("UserPromptSubmit", prompt_id="p", prompt="Go"),
+        hook("PreToolUse", tool_name="Bash", tool_use_id="t", tool_input={"command": "x" * 2000}),
+        hook("PreToolUse", tool_name="Task", tool_use_id="u", tool_input={}),
+    ):
+        shop.fire(record)
+    folder = shop.log
+    events(folder)
+    kept = folder / SPOOL / ".sessions"
+    with intake.open_agents_log(folder) as log:
+        whole = intake.stored_table(log)
+        assert kept.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(SessionTable, "note", None)
+            assert intake.stored_table(log) == whole
+        kept.write_bytes(b"garbage")
+        assert intake.stored_table(log) == whole
+    shop.fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"))
+    *_, end = events(folder)
+    assert end.ends == whole[0].sessions["s-1"].use_ids["u"]

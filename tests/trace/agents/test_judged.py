@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.git.repositories import git, own_variables
-from tests.trace.agents.played import (
-    PAY,
-    PlayedRepository,
-    Session,
-    commit,
-    owners,
-    told,
-    write,
-)
+from tests.trace.agents.played import PAY, PlayedRepository, Session, commit, owners, told, write
 
 from thence.trace.agents.fired import SPOOL
 
@@ -46,24 +38,6 @@ def test_file_that_a_clean_filter_changes_is_read_as_git_has_it(played):
     played.person(played.top, {}, "By a person", name="Bob")
     assert set(worded(played, "big.py")) == {"person Ada", "s1"}
     assert "\t" not in git(played.top, "show", "HEAD:big.py")
-
-
-@pytest.mark.parametrize("how", ["draft", "rewritten", "copied", "between files"])
-def test_lines_that_were_moved_before_their_commit_stay_the_agents(played, how):
-    agents_file(played, "draft.py", BIG)
-    if how != "copied":
-        (played.top / "draft.py").unlink()
-    text = {"rewritten": f"# by hand\n\n\n{BIG}", "between files": f"{PAY}\n\n{BIG}"}.get(how, BIG)
-    path = "pay.py" if how == "between files" else "final.py"
-    played.person(played.top, {path: text}, "Moved", name="Bob")
-    lines = owners(played, path)
-    if how == "copied":  # the same commit has them where they were written
-        assert {told(owner.maybe) for owner in lines if owner.maybe} == {"s1"}
-        assert set(worded(played, path)) == {"unknown Bob"}
-        path = "draft.py"
-    agents = [owner for owner in owners(played, path) if owner.kind == "agent"]
-    assert len(agents) >= 16
-    assert how == "copied" or any("draft.py" in step for step in agents[0].via)
 
 
 def test_lines_that_were_carried_to_another_tree_stay_the_agents(played):

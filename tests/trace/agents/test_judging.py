@@ -137,12 +137,6 @@ AT_HAND = {
     ),
     "a row of the person's": (edit(CODE), KEPT, OTHER + KEPT, ["none"] * 2),
     "a second time": (edit(EQUAL), KEPT, EQUAL + KEPT + EQUAL, ["agent", "maybe again"]),
-    "over a person's, as the hook noted them": (
-        edit(KEPT + CODE, KEPT),
-        "",
-        KEPT + CODE,
-        ["maybe beside"] + ["agent"] * 3,
-    ),
     "over what nobody noted": (edit(CODE, None), "", CODE, ["maybe whole"] * 3),
     "an edit that begun after the commit": (edit(CODE, begun=10), "", CODE, ["none"] * 3),
 }
@@ -287,12 +281,6 @@ def test_lines_that_the_same_commit_removes_elsewhere_keep_their_owner(case):
     was, moved, edits, answers = WAS[case]
     changes = hunks(moved + KEPT, KEPT) + hunks(KEPT, KEPT + moved, "b.py")
     assert said(Judge(), changes, *edits, former=lambda hunk, number: was) == answers
-
-
-def test_a_persons_indent_of_an_agents_lines_is_told():
-    change = hunks(CODE, NESTED)
-    answers = said(Judge(), change, former=lambda hunk, number: Said(AGENT, "e0"))
-    assert answers == ["none"] + ["agent form"] * 3
 
 
 RETURNED = "    return least_of(first, second, third)\n"

@@ -140,10 +140,9 @@ def test_doctor_and_status_say_whether_masking_is_on(shop: Shop) -> None:
 def test_draft_of_a_killed_hook_is_removed_with_its_secret(shop, spooled, tmp_path, kind):
     draft, target = shop.log / SPOOL / f".{spooled[0]}.part", tmp_path / "target"
     target.write_bytes(spooled[1])
-    {
-        "link": lambda: draft.symlink_to(target),
-        "folder": draft.mkdir,
-    }.get(kind, lambda: draft.write_bytes(spooled[1]))()
+    {"link": lambda: draft.symlink_to(target), "folder": draft.mkdir}.get(
+        kind, lambda: draft.write_bytes(spooled[1])
+    )()
     if kind != "new":  # which its hook may still write
         os.utime(draft, (1, 1), follow_symlinks=False)
     assert take_in(shop.log) == 1

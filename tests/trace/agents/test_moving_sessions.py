@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.warm import warm
-from tests.trace.agents.firing import COMMAND, Shop, events, fire, git, hook, log_in
-
-_FILE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow"}
-_FILE |= {"GIT_CONFIG_VALUE_0": "always"}
+from tests.trace.agents.firing import COMMAND, FROM_FOLDERS, Shop, events, fire, git, hook, log_in
 
 
 @pytest.fixture
@@ -19,7 +16,7 @@ def part(shop: Shop, tmp_path: Path) -> Path:
     (source / "lib.py").write_text("def lib():\n    return 1\n")
     shop.git("add", "-A", cwd=source)
     shop.git("commit", "-qm", "Lib", cwd=source)
-    shop.git("submodule", "--quiet", "add", source, "part", env={**shop.env, **_FILE})
+    shop.git("submodule", "--quiet", "add", source, "part", env={**shop.env, **FROM_FOLDERS})
     shop.git("commit", "-qm", "Add part")
     part = shop.top / "part"
     for folder in (shop.top, part):
@@ -30,11 +27,7 @@ def part(shop: Shop, tmp_path: Path) -> Path:
 @pytest.mark.promise("A5e")
 def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(shop, part):
     own = {**shop.env, "CLAUDE_PROJECT_DIR": str(shop.top), "CLAUDE_CODE_SESSION_ID": "s-1"}
-    edit = {
-        "file_path": str(part / "lib.py"),
-        "old_string": "return 1",
-        "new_string": "return 2",
-    }
+    edit = {"file_path": str(part / "lib.py"), "old_string": "return 1", "new_string": "return 2"}
     shell = {"tool_name": "Bash", "tool_use_id": "t-3", "tool_input": {"command": "git commit"}}
     tool = {"tool_name": "Edit", "tool_use_id": "t-2", "tool_input": edit}
     shop.fire(hook("SessionStart", source="startup"), env=own)
@@ -51,11 +44,7 @@ def test_session_that_moves_into_a_submodule_is_one_with_its_edits_and_commits(s
     assert (commit.stream, commit.payload["root"]) == ("s-1", str(part))
     assert {event.stream for event in log} == {"s-1"}
     answer = warm("why", "lib.py:2", "--json", cwd=part).json
-    assert (answer["kind"], answer["session"], answer["prompt"]) == (
-        "agent",
-        "s-1",
-        "Mend the lib",
-    )
+    assert (answer["kind"], answer["session"], answer["prompt"]) == ("agent", "s-1", "Mend the lib")
     assert warm("unfinished", cwd=part).out.strip() in ("", "nothing is unfinished")
 
 

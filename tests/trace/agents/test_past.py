@@ -143,10 +143,7 @@ def torn(lines: list[str]) -> str:
     return "".join(lines[-1][:40] + line if at % 5 == 1 else line for at, line in enumerate(lines))
 
 
-@pytest.mark.parametrize(
-    ("write", "unread"),
-    [(glued, 0), (torn, 9)],
-)
+@pytest.mark.parametrize(("write", "unread"), [(glued, 0), (torn, 9)])
 def test_lines_are_found_glued_and_torn(day, write, unread):
     path = day.transcript_of("SCRIPT:c5 Do it")
     path.write_text(write(path.read_text().splitlines(keepends=True)))

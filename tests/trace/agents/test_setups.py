@@ -82,7 +82,7 @@ def test_trailer_names_the_session_in_a_commit_and_in_its_squash(place: Place) -
     bo.git("commit", "-q", "-m", message, root=forge, **later)
     git("pull", "-q", "--ff-only", forge, "main")
     assert [place.owner(f"{name}.py:1") for name in ("agent", "hand")] == ["agent s-1", "person"]
-    assert "it adds the trailer" in hooks("status")
+    assert "prepare-commit-msg" in hooks("status")
     assert "--trailer is for git" in hooks("install", "codex", "--trailer", code=2)
     hooks("uninstall", "git")
     assert not (place.top / ".git/hooks/prepare-commit-msg").exists()

@@ -174,8 +174,4 @@ def test_commits_of_subagents_that_run_git_at_once_are_not_given_to_the_main_age
     assert maker.causes == ((), calls)
     heard.hook("PostToolUse", "mine", tool_name="Bash", tool_use_id="t-x", tool_response="")
     maker = made(heard, {"CLAUDE_CODE_SESSION_ID": "mine"}, (CLAUDE,))
-    assert (maker.agent, maker.actor, maker.is_agent_unknown) == (
-        "y",
-        "claude-code/coder",
-        False,
-    )
+    assert (maker.agent, maker.actor, maker.is_agent_unknown) == ("y", "claude-code/coder", False)

@@ -2,29 +2,17 @@
 
 import asyncio
 import contextlib
-import logging
 import sys
 import types
 
 import pytest
-from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util._decorator import _agnosticcontextmanager
-from tests.trace.causes.test_span_causes import causes
+from tests.trace.tracing import causes
 
 import thence
-from thence.otel import SpanProcessor
 
 pytestmark = pytest.mark.promise("A4b")
-
-
-@pytest.fixture
-def tracer(log):
-    provider = TracerProvider()
-    provider.add_span_processor(SpanProcessor(log))
-    yield provider.get_tracer("test")
-    otel_context.attach(otel_context.Context())
 
 
 class Driven:
@@ -119,11 +107,7 @@ async def agen():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_all_that_is_recorded_inside_has_the_span_as_cause(log, tracer, way):
-    handler = thence.LogHandler(log)
-    logger = logging.getLogger("shop.entered")
-    logger.addHandler(handler)
-
+def test_all_that_is_recorded_inside_has_the_span_as_cause(log, tracer, logger, way):
     async def main():
         with thence.step("around", log=log):
             async with entered(ways(tracer)[way]()):
@@ -131,13 +115,12 @@ def test_all_that_is_recorded_inside_has_the_span_as_cause(log, tracer, way):
                 log.emit("b")
                 logger.warning("low")
                 token.update(thence.carry())
-                with thence.step("s"):
+                async with thence.step("s"):
                     log.append("c")
             log.append("behind")
 
     token = {}
     asyncio.run(main())
-    logger.removeHandler(handler)
     named = causes(log)
     assert named["way.begun"] == named["behind"] == ["around.begun"]
     for inside in ("a", "b", "record.warning", "s.begun"):

@@ -1,15 +1,11 @@
 """Causes across processes: handed on by a variable, durable before, witnessed after."""
 
-import copy
 import pickle
-import subprocess
 import sys
-from functools import partial
 
 import pytest
-from tests.cli.installed import THENCE, environment
+from tests.cli.installed import THENCE, in_python
 from tests.cli.installed import thence as command
-from tests.log.faults import WAIT_S
 from tests.sim.toys import Doer, add, config
 
 import thence
@@ -28,10 +24,6 @@ LOG = "0" * 26
 STATE_STEP = "1.act.ada.0"
 
 
-def with_cause(monkeypatch, text):
-    monkeypatch.setenv("THENCE_CAUSE", text)
-
-
 FIRST = """
 import os, subprocess, sys, thence
 with thence.open("log") as log, thence.step("release", log=log) as begun:
@@ -48,13 +40,8 @@ export "$('{thence}' append --log {log} built --env)"
 
 def run_chain(tmp_path, log="log", last="log"):
     script = SHELL.format(thence=THENCE, python=sys.executable, log=log, last=last)
-    subprocess.run(
-        [sys.executable, "-c", FIRST, script],
-        cwd=tmp_path,
-        check=True,
-        env=environment(),
-        timeout=WAIT_S,
-    )
+    ran = in_python(FIRST, script, cwd=tmp_path)
+    assert ran.code == 0, ran.err
 
 
 @pytest.mark.promise("O6")
@@ -110,7 +97,7 @@ def test_append_tells_the_variable_for_the_shell_and_for_programs(tmp_path):
 
 @pytest.mark.parametrize("text", ["nonsense", f"é\udcff@1@{LOG}", f"a@{10**17}@{LOG}", '"\n'])
 def test_malformed_cause_is_told_once_and_ignored(tmp_path, monkeypatch, caplog, text):
-    with_cause(monkeypatch, text)
+    monkeypatch.setenv("THENCE_CAUSE", text)
     with thence.open(tmp_path) as log:
         list(log.read())
         assert caplog.text == ""
@@ -129,7 +116,7 @@ def test_command_tells_a_malformed_cause_in_one_line_and_goes_on(tmp_path):
 
 
 def test_clock_that_is_too_far_ahead_is_told_and_its_cause_kept(tmp_path, monkeypatch, caplog):
-    with_cause(monkeypatch, f"{LOG}@{2**41}@{LOG}")
+    monkeypatch.setenv("THENCE_CAUSE", f"{LOG}@{2**41}@{LOG}")
     with thence.open(tmp_path) as log:
         event = log.append("a")
     assert (event.lamport_clock, event.caused_by) == (1, (LOG,))
@@ -137,7 +124,7 @@ def test_clock_that_is_too_far_ahead_is_told_and_its_cause_kept(tmp_path, monkey
 
 
 def test_handed_on_cause_is_around_all_others(tmp_path, monkeypatch):
-    with_cause(monkeypatch, f"{LOG}@1@{LOG}")
+    monkeypatch.setenv("THENCE_CAUSE", f"{LOG}@1@{LOG}")
     with thence.open(tmp_path) as log:
         first = log.append("first")
         with thence.because(first):
@@ -168,6 +155,7 @@ def test_step_in_another_log_is_an_external_cause(tmp_path):
         assert (outer.lamport_clock, inner.lamport_clock) == (10, 11)
         assert inside.external_causes == (b.environment(inner)["THENCE_CAUSE"],)
         assert inside.lamport_clock > inner.lamport_clock
+        assert outer.ended.caused_by == (outer.event_id,)
         assert a.verify().findings == b.verify().findings == ()
 
 
@@ -218,7 +206,7 @@ def test_a_run_is_caused_by_what_another_process_handed_on(log, tmp_path, monkey
     for _ in range(7):
         asked = log.append("asked")
     handed_on = log.environment(asked)["THENCE_CAUSE"]
-    with_cause(monkeypatch, handed_on)
+    monkeypatch.setenv("THENCE_CAUSE", handed_on)
     orchestrator = SimulationOrchestrator(
         config(turns=1, events={"verbosity": verbosity}),
         output_root=tmp_path,
@@ -236,7 +224,7 @@ def test_a_run_is_caused_by_what_another_process_handed_on(log, tmp_path, monkey
 @pytest.mark.promise("O6")
 def test_a_filtered_event_lends_what_another_process_handed_on(log, tmp_path, monkeypatch):
     asked = log.append("asked")
-    with_cause(monkeypatch, log.environment(asked)["THENCE_CAUSE"])
+    monkeypatch.setenv("THENCE_CAUSE", log.environment(asked)["THENCE_CAUSE"])
     with EventWriter(tmp_path / "run", "run", VerbosityLevel.MILESTONE, mode="sync") as writer:
         unwritten = create_state_event("run", 1, "x", 1, 2)
         assert writer.emit(unwritten)
@@ -247,42 +235,6 @@ def test_a_filtered_event_lends_what_another_process_handed_on(log, tmp_path, mo
         (event,) = run.read()
     assert event.caused_by == (asked.event_id,)
     assert len(event.external_causes) == 1
-
-
-def test_an_event_writer_warns_of_a_cause_that_is_none(tmp_path, monkeypatch, caplog):
-    with_cause(monkeypatch, "nonsense")
-    with EventWriter(tmp_path / "run", "run", mode="sync") as writer:
-        assert writer.emit(create_milestone_event("run", 1, "turn_end"))
-    assert "cause_ignored" in caplog.text
-
-
-class Worker:
-    """Whatever of a program holds a log."""
-
-    def __init__(self, log):
-        self.name, self.log = "worker", log
-
-
-@pytest.mark.parametrize(
-    "holding",
-    [
-        lambda log: log,
-        thence.LogHandler,
-        thence.StructlogProcessor,
-        SpanProcessor,
-        Worker,
-        lambda log: [{"log": log}],
-        lambda log: partial(print, log),
-        lambda log: log.append,
-        lambda log: thence.step("name", log=log),
-        lambda log: EventWriter(log.folder / "run", "run"),
-    ],
-)
-@pytest.mark.parametrize("by", [pickle.dumps, copy.deepcopy])
-def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding, by):
-    holder = holding(log)
-    with pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"):
-        by(holder)
 
 
 def test_other_tools_can_not_spoil_a_log_with_causes_elsewhere(log):
@@ -298,3 +250,18 @@ def test_other_tools_can_not_spoil_a_log_with_causes_elsewhere(log):
     codes = [finding.code for finding in log.verify().findings]
     assert codes.count("cause_missing") == 2
     assert log.verify().ok
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        thence.LogHandler,
+        thence.StructlogProcessor,
+        SpanProcessor,
+        lambda log: log.append,
+        lambda log: EventWriter(log.folder / "run", "run"),
+    ],
+)
+def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding):
+    with pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"):
+        pickle.dumps(holding(log))

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
 from tests.trace.frameworks.hostile import attacked, attacked_in_a_loop
+from tests.trace.tracing import traced
 
 import thence
 from thence.errors import LogFull
@@ -32,16 +32,14 @@ def test_span_whose_begin_was_dropped_is_not_cancelled_by_an_error_from_before(
     tmp_path, monkeypatch
 ):
     with thence.open(tmp_path / "log") as log:
-        processor = SpanProcessor(log)
-        provider = TracerProvider()
-        provider.add_span_processor(processor)
+        tracer, processor = traced(log)
         try:
             raise asyncio.CancelledError
         except asyncio.CancelledError:
             with monkeypatch.context() as patch:
                 full = LogFull("could not append to", place=log.folder, cause="no space", hint="-")
                 patch.setattr(SpanProcessor, "_begin", lambda *_: (_ for _ in ()).throw(full))
-                span = provider.get_tracer("test").start_span("clean")
+                span = tracer.start_span("clean")
             span.end()
         assert processor.dropped == 1
         (end,) = [event for event in log.read() if event.event_type.startswith("clean")]

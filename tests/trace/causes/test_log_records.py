@@ -14,17 +14,6 @@ import thence
 from thence.trace.causes.log_records import MESSAGE_CHARACTERS_MAX
 
 
-@pytest.fixture
-def logger(log):
-    handler = thence.LogHandler(log, logging.INFO)
-    logger = logging.getLogger("stall.till")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False  # what pytest captures of it could not be reported
-    yield logger
-    logger.removeHandler(handler)
-
-
 def recorded(log):
     log.flush()
     return [event for event in log.read() if event.event_type.startswith("record.")]
@@ -237,19 +226,6 @@ def test_record_of_a_durable_level_is_there_after_a_kill(tmp_path, level):
         records = [event for event in log.read() if event.event_type == "record.error"]
         begins = [event.event_id for event in log.read() if event.begins]
     assert [event.caused_by for event in records] == [(begin,) for begin in begins]
-
-
-@pytest.mark.promise("A4b")
-def test_record_of_a_durable_level_is_on_the_disk_when_its_call_returns(log):
-    handler = thence.LogHandler(log, durable=logging.ERROR)
-    logger = logging.getLogger("stall.durable")
-    logger.addHandler(handler)
-    logger.propagate = False
-    logger.error("kept")
-    with thence.open(log.folder) as other:
-        kinds = [event.event_type for event in other.read()]
-    logger.removeHandler(handler)
-    assert kinds == ["record.error"]
 
 
 @pytest.mark.promise("A4b")

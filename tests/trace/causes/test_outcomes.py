@@ -2,14 +2,11 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.cli.installed import environment
+from tests.cli.installed import in_python
 from tests.cli.warm import warm
-from tests.log.faults import WAIT_S
 
 import thence
 from thence.errors import InvalidEvent
@@ -59,16 +56,12 @@ print(values, calls)
 
 @pytest.mark.promise("A2c")
 def test_killed_loop_pays_only_for_the_calls_that_were_missing(tmp_path):
-    run = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S}
-    killed = subprocess.run([sys.executable, "-c", PROGRAM, "killed"], **run)
-    assert killed.returncode == -signal.SIGKILL
+    assert in_python(PROGRAM, "killed", cwd=tmp_path).code == -signal.SIGKILL
     told = warm("unfinished", "--log", "log", "--json", cwd=tmp_path).json["unfinished"]
     assert [step["event"]["event_type"] for step in told] == ["loop.begun", "call.begun"]
     assert not any(step["is_alive"] for step in told)
-    resumed = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "on"], check=True, capture_output=True, text=True, **run
-    )
-    assert resumed.stdout == "[0, 1, 4, 9, 16] 2\n"
+    resumed = in_python(PROGRAM, "on", cwd=tmp_path)
+    assert (resumed.out, resumed.code) == ("[0, 1, 4, 9, 16] 2\n", 0)
 
 
 @pytest.mark.promise("A2c")

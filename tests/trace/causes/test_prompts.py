@@ -3,11 +3,10 @@
 import json
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
 from tests.cli.installed import thence as command
+from tests.trace.tracing import traced
 
 import thence
-from thence.otel import SpanProcessor
 
 TURNS = 30
 
@@ -23,9 +22,7 @@ def talk():
 
 
 def record(log):
-    provider = TracerProvider()
-    provider.add_span_processor(SpanProcessor(log))
-    tracer = provider.get_tracer("test")
+    tracer, _ = traced(log)
     for text in talk():
         with tracer.start_as_current_span("chat") as span:
             span.set_attribute("gen_ai.input.messages", text)

@@ -1,13 +1,12 @@
 """Causes reach the jobs of Celery, RQ and arq by the hooks that the guide on queues shows."""
 
 import re
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import environment
+from tests.cli.installed import begin, in_python, ran
+from tests.log.committers import until
 from tests.log.faults import WAIT_S
 from tests.redis_server import redis_server
 
@@ -101,8 +100,8 @@ def hooks(sign: str) -> str:
 def submit(folder: Path, program: str, sign: str) -> None:
     """Writes a module of jobs, and submits them from a process of their own."""
     (folder / "jobs.py").write_text(program.replace("HOOKS", hooks(sign)))
-    argv = [sys.executable, "-c", "import jobs; jobs.submit()"]
-    subprocess.run(argv, cwd=folder, env=environment(), check=True, timeout=WAIT_S)
+    submitted = in_python("import jobs; jobs.submit()", cwd=folder)
+    assert submitted.code == 0, submitted.err
 
 
 def causes(folder: Path) -> tuple[list[tuple[str, tuple[str, ...]]], dict[str, str]]:
@@ -119,21 +118,16 @@ def test_task_of_celery_has_the_cause_of_its_own_submission(tmp_path: Path) -> N
     for folder in ("queue", "control"):
         (tmp_path / folder).mkdir()
     submit(tmp_path, CELERY, "task_prerun")
-    argv = ["-m", "celery", "-A", "jobs", "worker", "--pool", "prefork", "--concurrency", "1"]
-    worker = subprocess.Popen(
-        [sys.executable, *argv, "--without-gossip", "--without-mingle", "--loglevel", "ERROR"],
-        cwd=tmp_path,
-        env=environment(),
-    )
+    argv = ["celery", "-A", "jobs", "worker", "--pool", "prefork", "--concurrency", "1"]
+    argv += ["--without-gossip", "--without-mingle", "--loglevel", "ERROR"]
+    worker = begin(sys.executable, "-m", *argv, cwd=tmp_path)
     try:
-        deadline = time.monotonic() + WAIT_S
-        while len(causes(tmp_path)[0]) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: len(causes(tmp_path)[0]) == 3)
     finally:
         worker.terminate()
-        worker.wait(WAIT_S)
+        _, said = worker.communicate(timeout=WAIT_S)
     packed, begun = causes(tmp_path)
+    assert "raised" not in said, "a hook failed, which Celery logs alone"
     assert packed == [("first", (begun["first"],)), ("none", ()), ("second", (begun["second"],))]
 
 
@@ -149,16 +143,8 @@ def test_job_on_redis_has_the_cause_of_its_own_submission_at_each_try(tmp_path, 
         else:
             submit(tmp_path, ARQ.replace("SOCKET", str(socket)), "ContextVar")
             argv = ["arq", "--burst", "jobs.Settings"]
-        done = subprocess.run(
-            [sys.executable, "-m", *argv],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
+        done = ran(sys.executable, "-m", *argv, cwd=tmp_path)
     packed, begun = causes(tmp_path)
     retried = ("retried", (begun["retried"],))
     expected = [("first", (begun["first"],)), ("none", ()), retried, retried]
-    assert packed == [*expected, ("second", (begun["second"],))], done.stderr
+    assert packed == [*expected, ("second", (begun["second"],))], done.err

@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,8 +10,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from tests.cli.installed import environment
-from tests.log.faults import WAIT_S
+from tests.cli.installed import in_python
+from tests.trace.tracing import causes, traced
 
 import thence
 from thence.otel import SpanProcessor
@@ -32,40 +29,9 @@ class NotNamedQuiet(Sampler):
         return "not quiet"
 
 
-@pytest.fixture(autouse=True)
-def no_span_stays_current():
-    """Leaves no span for other tests: a generator closed late makes an older one current again."""
-    yield
-    otel_context.attach(otel_context.Context())
-
-
-@pytest.fixture
-def tracer(log):
-    provider = TracerProvider(sampler=NotNamedQuiet())
-    provider.add_span_processor(SpanProcessor(log))
-    return provider.get_tracer("test")
-
-
-@pytest.fixture
-def stranger():
-    """Returns a tracer of another provider, of which no log knows."""
-    return TracerProvider().get_tracer("stranger")
-
-
-def causes(log):
-    """Returns what each event is caused by, all by their types."""
-    log.flush()
-    events = log.events()
-    types = {event.event_id: event.event_type for event in events}
-    return {
-        event.event_type: [types.get(cause, cause) for cause in event.caused_by] for event in events
-    }
-
-
-def test_records_appends_steps_and_tokens_inside_a_span_have_its_begin_as_cause(log, tracer):
-    handler = thence.LogHandler(log)
-    logger = logging.getLogger("shop.inside")
-    logger.addHandler(handler)
+def test_records_appends_steps_and_tokens_inside_a_span_have_its_begin_as_cause(
+    log, tracer, logger
+):
     with tracer.start_as_current_span("tool") as span:
         logger.warning("low")
         log.append("a")
@@ -73,7 +39,6 @@ def test_records_appends_steps_and_tokens_inside_a_span_have_its_begin_as_cause(
         token = thence.carry()
         with thence.step("s", log=log):
             log.append("c")
-    logger.removeHandler(handler)
     log.append("after")
     assert causes(log) == {
         "tool.begun": [],
@@ -164,7 +129,9 @@ def test_span_made_current_inside_a_step_is_the_inner_one(log, tracer):
     assert (causes(log)["a"], causes(log)["b"]) == (["s.begun"], ["early.begun"])
 
 
-def test_span_of_another_provider_or_unsampled_hands_on_what_is_around_it(log, tracer, stranger):
+def test_span_of_another_provider_or_unsampled_hands_on_what_is_around_it(log):
+    tracer, _ = traced(log, sampler=NotNamedQuiet())
+    stranger = TracerProvider().get_tracer("stranger")
     with tracer.start_as_current_span("ours"):
         with stranger.start_as_current_span("theirs"):
             log.append("a")
@@ -183,28 +150,24 @@ def test_span_of_another_provider_or_unsampled_hands_on_what_is_around_it(log, t
 
 
 def test_tasks_have_the_span_in_which_they_were_begun_each_its_own(log, tracer):
-    together = is_over = None
-
-    async def work(name):
+    async def work(name, together):
         with tracer.start_as_current_span(name):
             await together.wait()
             log.append(f"in {name}")
             await together.wait()
         log.append(f"behind {name}")
 
-    async def main():
-        nonlocal together, is_over
-        together, is_over = asyncio.Barrier(5), asyncio.Event()
-        with tracer.start_as_current_span("all"):
-            await asyncio.gather(*(work(f"w{number}") for number in range(5)))
-            late = asyncio.create_task(later())
-        is_over.set()
-        await late
-
-    async def later():
-        log.append("while it lasts")
+    async def later(is_over):
         await is_over.wait()
         log.append("when it has ended")
+
+    async def main():
+        together, is_over = asyncio.Barrier(5), asyncio.Event()
+        with tracer.start_as_current_span("all"):
+            await asyncio.gather(*(work(f"w{number}", together) for number in range(5)))
+            late = asyncio.create_task(later(is_over))
+        is_over.set()
+        await late
 
     asyncio.run(main())
     named = causes(log)
@@ -236,39 +199,13 @@ def test_thread_has_the_span_where_its_context_came_along(log, tracer):
     assert "parent_span_id" not in begun.payload, "the tracer has its parent too"
 
 
-def test_span_of_a_generator_counts_while_it_runs(log, tracer):
-    def items():
-        with tracer.start_as_current_span("stream"):
-            for number in range(3):
-                log.append(f"inside {number}")
-                yield number
-
-    with tracer.start_as_current_span("reader"):
-        stream = items()
-        for number in stream:
-            log.append(f"between {number}")
-            if number == 1:
-                break
-        log.append("behind")  # the generator lives, and waits
-    log.append("outside")
-    del stream
-    named = causes(log)
-    assert named["stream.begun"] == ["reader.begun"]
-    assert named["inside 0"] == named["inside 1"] == ["stream.begun"]
-    assert named["between 0"] == named["between 1"] == named["behind"] == ["reader.begun"]
-    assert named["outside"] == []
-    assert "stream.cancelled" in named, "the generator was closed before its end"
-
-
 def test_begin_in_another_log_is_an_external_cause(log, tracer, tmp_path):
     with (
         thence.open(tmp_path / "other") as other,
         tracer.start_as_current_span("outer"),
     ):
         event = other.append("a")
-        provider = TracerProvider()
-        provider.add_span_processor(SpanProcessor(other))
-        with provider.get_tracer("two").start_as_current_span("inner"):
+        with traced(other)[0].start_as_current_span("inner"):
             pass
         inner = other.query(type="inner.begun").events[0]
         outer = log.query(type="outer.begun").events[0]
@@ -277,16 +214,6 @@ def test_begin_in_another_log_is_an_external_cause(log, tracer, tmp_path):
         assert event.lamport_clock > outer.lamport_clock
         assert inner.payload["parent_span_id"] == outer.payload["span_id"]
         assert other.verify().findings == ()
-
-
-def test_step_that_awaits_the_disk_has_the_span_around(log, tracer):
-    async def main():
-        with tracer.start_as_current_span("outer"):
-            async with thence.step("s", log=log):
-                log.append("a")
-
-    asyncio.run(main())
-    assert (causes(log)["s.begun"], causes(log)["a"]) == (["outer.begun"], ["s.begun"])
 
 
 WORKER = """
@@ -308,8 +235,7 @@ def test_parent_in_another_process_is_looked_up_in_the_log(log, tracer, tmp_path
     with tracer.start_as_current_span("orchestrator"):
         headers = {}
         propagate.inject(headers)
-        run = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S, "check": True}
-        subprocess.run([sys.executable, "-c", WORKER, headers["traceparent"]], **run)
+        assert in_python(WORKER, headers["traceparent"], cwd=tmp_path).code == 0
     named = causes(log)
     assert named["worker tool.begun"] == ["orchestrator.begun"]
     assert named["done"] == ["worker tool.begun"]

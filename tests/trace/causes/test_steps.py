@@ -3,17 +3,17 @@
 import asyncio
 import os
 import pickle
-import signal
+import re
 import sys
 import time
 from contextlib import suppress
 
 import pytest
 from tests.disks import GatedDisk, Scripted
-from tests.log.processes import ran
 
 import thence
 from thence.core.codec import CAUSES_MAX
+from thence.core.failures import is_failure
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
 from thence.log.causes import current_causes
@@ -29,14 +29,15 @@ def types(log):
 @pytest.mark.promise("P1")
 def test_step_is_begun_before_its_body_and_ended_after_it(log):
     words = {"subject": "order/881", "actor": "worker-3", "stream": "nightly"}
+    facts = {"amount": 12, "name": "ada", "self": 1, "function": "f"}
     before = log.append("asked")
-    with thence.because(before), thence.step("refund", log=log, **words, amount=12) as begun:
+    with thence.because(before), thence.step("refund", log=log, **words, **facts) as begun:
         assert list(log.read())[-1] == begun
         inside = log.append("money.sent")
     ended = list(log.read())[-1]
     assert types(log) == ["asked", "refund.begun", "money.sent", "refund.ended"]
     assert (begun.begins, begun.ends, begun.caused_by) == (True, None, (before.event_id,))
-    assert begun.payload == {"amount": 12}
+    assert begun.payload == facts
     assert inside.caused_by == (begun.event_id,)
     assert (ended.begins, ended.ends, ended.caused_by) == (
         False,
@@ -54,32 +55,34 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
-ERRORS = [
-    (ValueError("no stock"), "ValueError", "no stock"),
-    (KeyboardInterrupt(), "KeyboardInterrupt", ""),
-    (SystemExit(3), "SystemExit", "3"),
-    (ThenceError("could not", cause="é\0"), "ThenceError", "could not: é\0"),
-    (OSError("path \udcff"), "OSError", "path \\udcff"),
-    (Unspeakable(), "Unspeakable", ""),
-    (ValueError("x" * 2_000_000), "ValueError", "x" * MESSAGE_CHARACTERS_MAX),
+def told(kind, message):
+    return "refund.failed", {"error_type": kind, "error_message": message}
+
+
+OUTCOMES = [
+    (ValueError("no stock"), told("ValueError", "no stock")),
+    (KeyboardInterrupt(), told("KeyboardInterrupt", "")),
+    (SystemExit(3), told("SystemExit", "3")),
+    (ThenceError("could not", cause="é\0"), told("ThenceError", "could not: é\0")),
+    (OSError("path \udcff"), told("OSError", "path \\udcff")),
+    (Unspeakable(), told("Unspeakable", "")),
+    (ValueError("x" * 2_000_000), told("ValueError", "x" * MESSAGE_CHARACTERS_MAX)),
+    (asyncio.CancelledError("late"), ("refund.cancelled", {"reason": "late"})),
+    (GeneratorExit(), ("refund.cancelled", {})),
 ]
 
 
 @pytest.mark.promise("P1")
-@pytest.mark.parametrize(("error", "kind", "message"), ERRORS, ids=lambda value: str(type(value)))
-def test_error_is_told_and_goes_on_unchanged(log, error, kind, message):
+@pytest.mark.parametrize(("error", "outcome"), OUTCOMES, ids=lambda value: str(type(value)))
+def test_error_is_told_and_goes_on_unchanged(log, error, outcome):
     with pytest.raises(type(error)) as caught, thence.step("refund", log=log) as begun:
         raise error
     assert caught.value is error
-    failed = list(log.read())[-1]
-    assert (failed.event_type, failed.ends) == ("refund.failed", begun.event_id)
-    assert {**failed.payload, "duration_s": 0} == {
-        "error_type": kind,
-        "error_message": message,
-        "duration_s": 0,
-    }
-    assert log.resolve("@last-error") == failed
+    end = list(log.read())[-1]
+    facts = {key: value for key, value in end.payload.items() if key != "duration_s"}
+    assert ((end.event_type, facts), end.ends) == (outcome, begun.event_id)
     assert current_causes() == ()
+    assert is_failure(end) == ("failed" in outcome[0])
 
 
 @pytest.mark.promise("P1", "O6")
@@ -107,44 +110,6 @@ def test_end_names_the_last_of_very_many_steps_inside(log):
     assert not any(event.event_type == "log.joined" for event in log.read())
 
 
-def test_step_in_another_log_is_no_cause_of_the_end_here(log, tmp_path):
-    with thence.open(tmp_path / "other") as other:
-        with thence.step("order", log=log) as order, thence.step("pay", log=other) as pay:
-            assert log.append("noted").caused_by == (pay.event_id,)
-        assert list(log.read())[-1].caused_by == (order.event_id,)
-        assert types(other) == ["pay.begun", "pay.ended"]
-
-
-def test_step_without_a_log_says_what_to_pass(log):
-    with pytest.raises(InvalidEvent, match="no log is known") as caught, thence.step("refund"):
-        pass
-    assert "thence.open" in caught.value.hint
-    for wrong in ("folder", 7, lambda: "folder"):
-        with pytest.raises(InvalidEvent, match="not an open log"), thence.step("x", log=wrong):
-            pass
-    assert types(log) == []
-
-
-@pytest.mark.parametrize("key", ["caused_by", "payload", "event_id", "ends", "guard", "timeout_s"])
-def test_words_of_append_are_no_keys_of_the_payload(log, key):
-    with pytest.raises(InvalidEvent, match=f"{key} is a word of append"):
-        thence.step("refund", log=log, **{key: 1})
-
-
-def test_any_other_key_is_a_key_of_the_payload(log):
-    with thence.step("refund", log=log, name="ada", self=1, function="f") as begun:
-        pass
-    assert begun.payload == {"name": "ada", "self": 1, "function": "f"}
-
-
-@pytest.mark.parametrize("name", ["", 7, b"x"])
-def test_name_is_a_text(log, name):
-    with pytest.raises(InvalidEvent, match="is not a name"):
-        thence.step(name, log=log)
-    with pytest.raises(InvalidEvent, match="it has no name"), thence.step(log=log):
-        pass
-
-
 def test_step_that_is_taken_is_not_taken_again_before_it_ends(log):
     refund = thence.step("refund", log=log)
     with refund, pytest.raises(InvalidEvent, match="taken already"), refund:
@@ -154,6 +119,47 @@ def test_step_that_is_taken_is_not_taken_again_before_it_ends(log):
     assert types(log) == ["refund.begun", "refund.ended"] * 2
 
 
+def numbers():
+    yield 1
+
+
+REFUSED = [
+    *[
+        ({key: 1}, f"{key} is a word of append")
+        for key in ("caused_by", "payload", "event_id", "ends", "guard", "timeout_s")
+    ],
+    *[({"name": name}, "is not a name") for name in ("", 7, b"x")],
+    *[
+        ({"function": function}, "is not a function")
+        for function in (int, staticmethod(numbers), classmethod(numbers))
+    ],
+    *[
+        ({"subject": text, "function": lambda order_id: order_id}, r"order/\{order_id\}")
+        for text in ("order/{id}", "{}", "{order", "order}")
+    ],
+    *[({"log": log}, "not an open log") for log in ("folder", 7, lambda: "folder")],
+    ({"log": None}, r"(?s)no log is known.*thence\.open"),
+    ({"name": None}, "it has no name"),
+]
+
+
+def taken(at, name="x", function=None, **words):
+    """Takes a step in a log, or decorates a function with it first."""
+    step = thence.step(name, **{"log": at, **words})
+    if function is not None:
+        step(function)
+    with step:
+        pytest.fail("the body ran")
+
+
+@pytest.mark.parametrize(("words", "why"), REFUSED)
+def test_what_is_no_step_is_refused(log, words, why):
+    with pytest.raises(InvalidEvent) as refused:
+        taken(log, **words)
+    assert re.search(why, f"{refused.value} {refused.value.hint}")
+    assert types(log) == []
+
+
 BULK = {f"key_{number}": "x" * 1_000 for number in range(1_100)}
 
 
@@ -161,7 +167,15 @@ def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
     for payload, error in (({"a": object()}, InvalidEvent), (BULK, EventTooLarge)):
         with pytest.raises(error), thence.step("refund", log=log, **payload):
             pytest.fail("the body ran")
+
+    async def take():
+        async with thence.step("refund", log=log):
+            pytest.fail("the body ran")
+
     assert types(log) == []
+    log.close()
+    with pytest.raises(WriterClosed):
+        asyncio.run(take())
     assert current_causes() == ()
 
 
@@ -227,25 +241,6 @@ def test_async_function_is_a_step_until_it_is_awaited(log):
     assert log.verify().findings == ()
 
 
-@pytest.mark.promise("O6")
-def test_tasks_beside_each_other_have_steps_of_their_own(log):
-    async def work(number):
-        async with thence.step("work", n=number) as begun:
-            await asyncio.sleep(0)
-            return begun, await asyncio.to_thread(lambda: log.append("done", {"n": number}))
-
-    async def all_of_them():
-        async with thence.step("all", log=log) as outer:
-            return outer, await asyncio.gather(*map(work, range(20)))
-
-    outer, found = asyncio.run(all_of_them())
-    for begun, done in found:
-        assert done.caused_by == (begun.event_id,)
-        assert done.payload == begun.payload
-        assert begun.caused_by == (outer.event_id,)
-    assert len(list(log.read())[-1].caused_by) == 21
-
-
 @pytest.mark.parametrize("moment", ["begin", "body", "end"])
 def test_cancelled_task_ends_its_step(tmp_path, moment):
     disk = GatedDisk()
@@ -279,26 +274,6 @@ def test_cancelled_task_ends_its_step(tmp_path, moment):
     asyncio.run(cancel())
     assert types(log) == ["work.begun", "work.ended" if moment == "end" else "work.cancelled"]
     log.close()
-
-
-def test_error_of_a_begin_that_is_awaited_is_raised(tmp_path):
-    async def work():
-        async with thence.step("work", log=log):
-            pytest.fail("the body ran")
-
-    log = thence.open(tmp_path)
-    log.close()
-    with pytest.raises(WriterClosed):
-        asyncio.run(work())
-
-
-def test_what_is_no_function_is_no_step(log):
-    def numbers():
-        yield 1
-
-    for wrong in (int, staticmethod(numbers), classmethod(numbers)):
-        with pytest.raises(InvalidEvent, match="is not a function"):
-            thence.step("x", log=log)(wrong)
 
 
 @pytest.mark.promise("A2b")
@@ -436,17 +411,6 @@ def test_subject_of_a_decorated_function_is_taken_from_its_arguments(log):
         assert literal.subject == "a{b}"
 
 
-@pytest.mark.parametrize("subject", ["order/{id}", "{}", "{order", "order}"])
-def test_subject_that_names_no_argument_is_refused_when_it_is_decorated(log, subject):
-    with pytest.raises(InvalidEvent) as refused:
-
-        @thence.step("pay", log=log, subject=subject)
-        def pay(order_id):
-            pass
-
-    assert "order/{order_id}" in refused.value.hint
-
-
 @pytest.mark.promise("A2b")
 def test_step_that_need_not_be_durable_is_queued(tmp_path):
     disk = Scripted()
@@ -508,35 +472,6 @@ def test_forked_child_does_not_end_its_parents_step(log):
     assert types(log) == ["work.begun", "child", "work.ended"]
 
 
-def test_interrupted_and_ended_programs_end_their_steps(tmp_path):
-    code = """
-import os, signal, sys, thence
-with thence.open(sys.argv[1]) as log, thence.step("work", log=log):
-    {end}
-"""
-    for end in (f"os.kill(os.getpid(), {int(signal.SIGINT)})", "sys.exit(0)"):
-        ran(code.format(end=end), tmp_path, check=False)
-    failed = [event.payload for event in thence.open(tmp_path).read() if event.ends]
-    assert [facts["error_type"] for facts in failed] == ["KeyboardInterrupt", "SystemExit"]
-
-
-@pytest.mark.promise("P1")
-@pytest.mark.parametrize(
-    ("error", "payload"),
-    [(asyncio.CancelledError("late"), {"reason": "late"}), (GeneratorExit(), {})],
-    ids=["task", "generator"],
-)
-def test_cancellation_is_apart_from_failure(log, error, payload):
-    with pytest.raises(type(error)) as caught, thence.step("refund", log=log) as begun:
-        raise error
-    assert caught.value is error
-    cancelled = list(log.read())[-1]
-    assert (cancelled.event_type, cancelled.ends) == ("refund.cancelled", begun.event_id)
-    assert cancelled.payload == {**payload, "duration_s": cancelled.payload["duration_s"]}
-    with pytest.raises(ThenceError):
-        log.resolve("@last-error")
-
-
 @pytest.mark.promise("P1")
 def test_each_end_says_how_long_the_body_took(log):
     began = time.monotonic()
@@ -554,11 +489,9 @@ def test_each_end_says_how_long_the_body_took(log):
 
 
 @pytest.mark.promise("A2b")
-@pytest.mark.parametrize("is_async", [False, True])
-def test_block_has_the_step_with_its_begin_and_its_end(log, is_async):
+def test_block_has_the_step_with_its_begin_and_its_end(log):
     async def work():
-        step = thence.step("refund", log=log)
-        async with step as taken:
+        async with thence.step("refund", log=log) as taken:
             return taken
 
     with thence.step("refund", log=log) as taken:
@@ -566,18 +499,15 @@ def test_block_has_the_step_with_its_begin_and_its_end(log, is_async):
             _ = taken.ended
         with thence.because(taken):
             inside = log.append("noted", caused_by=[taken])
-    if is_async:
-        taken = asyncio.run(work())
-    begun, ended = list(log.read())[-2 if is_async else 0], list(log.read())[-1]
-    assert taken == taken.begun == begun
-    assert type(taken.begun) is thence.Event
-    assert taken.ended == ended
-    assert pickle.loads(pickle.dumps(taken)) == begun
-    assert is_async or inside.caused_by == (taken.event_id,)
+    assert inside.caused_by == (taken.event_id,)
+    for one in (taken, asyncio.run(work())):
+        assert one == one.begun == log.get(one.event_id) == pickle.loads(pickle.dumps(one))
+        assert type(one.begun) is thence.Event
+        assert [one.ended] == [event for event in log.read() if event.ends == one.event_id]
     after = log.append("after", caused_by=[taken, taken.ended])
-    assert after.caused_by == (begun.event_id, ended.event_id)
+    assert after.caused_by == (taken.event_id, taken.ended.event_id)
     assert [event.event_type for event in log.read(after=taken)][-1] == "after"
-    assert log.common_cause(taken, after) == begun
+    assert log.common_cause(taken, after) == taken
 
 
 @pytest.mark.promise("A2b")

@@ -64,7 +64,7 @@ def compare(folder: Path, scene: Scene, tally: Tally) -> None:
 
     first = diff()["first"]
     tally.add(first is None, f"played again it differs first at {first and first['differs']}")
-    if place := scene.expected.get("altered"):
+    if place := scene.altered:
         first = diff(ORDER="882")["first"]
         fits = first and [one["path"] for one in first["differs"]] == [place]
         tally.add(bool(fits), f"with another order it differs first at {first}")
@@ -78,17 +78,16 @@ def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
             output = play(folder, scene)
             if is_recorded and name in RECORDED:
                 write(name, taped(folder))
-            whys = scene.expected.get("why", {})
-            seen = looked_at(folder, output, program, whys)
-            seen.is_other_dialect = "asked" in scene.expected
-            tallies = judge(seen, scene.expected)
-            if asked := scene.expected.get("asked"):
-                event, words = asked
+            seen = looked_at(folder, output, program, scene.why)
+            seen.is_other_dialect = scene.asked is not None
+            tallies = judge(seen, scene)
+            if scene.asked:
+                event, words = scene.asked
                 command = [program, "why", event, "--log", folder / "agent"]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 told = " ".join(done.stdout.split())
                 tallies["asked"].add(words in told, f"why {event} does not say: {words}")
-            if name in RECORDED or scene.expected.get("is_compared"):
+            if name in RECORDED or scene.is_compared:
                 compare(folder, scene, tallies["diff"])
         except Exception as error:
             traceback.print_exc()

@@ -58,10 +58,15 @@ JSON = (
 )
 
 
-def _endless() -> list[Any]:
-    values: list[Any] = []
-    values.append(values)
-    return values
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+TEXTS = ("", "\ud83d", "\x00\x1b[31m\n", "x" * 500, "\u202etxt", "a.b[0]", "log.write", "é" * 90)
+NUMBERS = (math.nan, math.inf, -math.inf, 2**70, -(2**70), 1e308, 2**63, True)
+VALUES = ([math.nan, 1.0], ["\ud83d", "x"], b"\xff", None, [2**70], [])
+NAMES = ("execute_tool pay", "log.write_failed", 7, None, b"x")
+ANSWERS = ("[", "[1]", '[{"parts": 1}]', "{}")
+REQUEST = '[{"role": "assistant"}, {"parts": [{"id": []}]}]'
+PROMPTS = ("input.value", "gen_ai.input.messages", "llm.prompts")
 
 
 class Hostile:
@@ -72,58 +77,37 @@ class Hostile:
         self.large = LARGE_MAX
 
     def text(self) -> str:
-        return self.random.choice(
-            (
-                "",
-                "\ud83d",
-                "\x00\x1b[31m\n",
-                "x" * 500,
-                "\u202etxt",
-                "a.b[0]",
-                "log.write",
-                "é" * 90,
-            )
-        )
+        return self.random.choice(TEXTS)
+
+    def json(self, *counts: int) -> str:
+        return self.random.choice(JSON).replace("%s", "word " * self.random.choice(counts))
 
     def value(self) -> Any:
         if self.large and self.random.random() < 0.01:
             self.large -= 1
             return "x" * LARGE_BYTES
         if self.random.random() < 0.15:
-            return self.random.choice(JSON).replace("%s", "word " * self.random.choice((1, 500)))
-        numbers = (math.nan, math.inf, -math.inf, 2**70, -(2**70), 1e308, 2**63, True)
-        return self.random.choice(
-            (*numbers, self.text(), [math.nan, 1.0], ["\ud83d", "x"], b"\xff", None, [2**70], [])
-        )
+            return self.json(1, 500)
+        return self.random.choice((*NUMBERS, self.text(), *VALUES))
 
     def name(self) -> Any:
-        return self.random.choice(
-            (self.text(), self.text(), "execute_tool pay", "log.write_failed", 7, None, b"x")
-        )
+        return self.random.choice((self.text(), self.text(), *NAMES))
 
     def attributes(self) -> dict[Any, Any]:
-        count = self.random.choice((0, 1, 3, 200 if self.random.random() < 0.1 else 2))
-        return {
-            self.random.choice(
-                (f"key {number}", f"gen_ai.tool.{number}", self.text())
-            ): self.value()
+        choice = self.random.choice
+        count = choice((0, 1, 3, 200 if self.random.random() < 0.1 else 2))
+        plain = {
+            choice((f"key {number}", f"gen_ai.tool.{number}", self.text())): self.value()
             for number in range(count)
-        } | self.random.choice(
+        }
+        return plain | choice(
             (
                 {},
                 {"gen_ai.tool.call.id": self.value(), "gen_ai.agent.name": self.value()},
-                {
-                    "gen_ai.output.messages": self.random.choice(
-                        ("[", "[1]", '[{"parts": 1}]', "{}")
-                    )
-                },
-                {"gen_ai.input.messages": '[{"role": "assistant"}, {"parts": [{"id": []}]}]'},
+                {"gen_ai.output.messages": choice(ANSWERS)},
+                {"gen_ai.input.messages": REQUEST},
                 {"graph.node.parent_id": self.value(), "session.id": self.value()},
-                {
-                    self.random.choice(("input.value", "gen_ai.input.messages", "llm.prompts")): (
-                        self.random.choice(JSON).replace("%s", "word " * 500)
-                    )
-                },
+                {choice(PROMPTS): self.json(500)},
                 {"gen_ai.conversation.id": self.text(), "input.value": "[" * 5_000},
             )
         )
@@ -169,7 +153,7 @@ def _span(hostile: Hostile, tracer: Any) -> tuple[tuple[str, str], dict[str, str
 
 def _record(hostile: Hostile, logger: logging.Logger) -> None:
     level = hostile.random.choice((logging.INFO, logging.ERROR, 33))
-    odd = hostile.random.choice((hostile.value(), Unreadable(), _endless(), {1: {2}}, object))
+    odd = hostile.random.choice((hostile.value(), Unreadable(), ENDLESS, {1: {2}}, object))
     message = hostile.random.choice(("paid %d", "%s %s", hostile.text(), "{odd}", "100 %"))
     arguments = hostile.random.choice(((), ("x",), (hostile.value(), odd)))
     extra = {f"odd {hostile.text()[:20]}": odd, "more": hostile.value()}

@@ -7,9 +7,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.trace.frameworks.played import Played, Span
+from tests.trace.frameworks.scenes import Scene
 
 from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS
@@ -204,28 +204,28 @@ def inside(play: Played, tally: Tally, expected: Mapping[str, str]) -> None:
             tally.add(fits, f"{event.event_type} in {name} is caused by {causes}")
 
 
-def judge(play: Played, expected: Mapping[str, Any]) -> dict[str, Tally]:
-    """Judges a scene; `inside`, `open` and `why` of it are named in `expected`."""
+def judge(play: Played, scene: Scene) -> dict[str, Tally]:
+    """Judges a scene that was played."""
     tally: dict[str, Tally] = defaultdict(Tally)
     _spans(play, tally)
     _ends(play, tally)
     _fields(play, tally)
-    inside(play, tally["inside"], expected.get("inside", {}))
+    inside(play, tally["inside"], scene.inside)
     for event in play.events:
         if event.event_type in OUTSIDE:
             fault = f"{event.event_type} is caused by {_named(play, event.caused_by)}"
             tally["outside"].add(not event.caused_by, fault)
-    for name in expected.get("open", ()):
+    for name in scene.open:
         fits = f"{name}.begun" in play.unfinished
         tally["open"].add(fits, f"unfinished does not list {name}, but {play.unfinished}")
-    if not expected.get("open"):
+    if not scene.open:
         tally["open"].add(not play.unfinished, f"unfinished lists {play.unfinished}")
-    for kind, chain in expected.get("why", {}).items():
+    for kind, chain in scene.why.items():
         fault = f"why {kind} leads through {play.chains[kind]}"
         tally["why"].add(play.chains[kind] == [*chain, kind], fault)
     if play.findings:
         tally["spans"].add(False, f"verify has {play.findings} findings")
-    for check in expected.get("checks", ()):
+    for check in scene.checks:
         column, is_right, fault = check(play)
         tally[column].add(is_right, fault)
     return tally

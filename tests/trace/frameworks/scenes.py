@@ -2,8 +2,8 @@
 
 import json
 import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.trace.frameworks.played import Played
 
@@ -14,14 +14,22 @@ KILLED = -signal.SIGKILL
 class Scene:
     """Runs of a program in turn, by argument and exit code; `spans` is the least number.
 
-    `place` is the environment that it runs in.
+    `inside` names the span that is around an event, `open` what is unfinished, `why` the chain of
+    an event, `asked` words that `why` has of one. Played again the scene is the same to `diff`,
+    and with another order it differs at `altered`. `place` is the environment that it runs in.
     """
 
     title: str
     program: str
-    runs: tuple[tuple[str, int], ...]
     spans: int
-    expected: dict[str, Any] = field(default_factory=dict)
+    inside: Mapping[str, str] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+    why: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: tuple[str, str] | None = None
+    checks: tuple[Callable[[Played], tuple[str, bool, str]], ...] = ()
+    is_compared: bool = False
+    altered: str = ""
+    runs: tuple[tuple[str, int], ...] = (("plain", 0),)
     place: str = ".venv-frameworks"
 
 
@@ -50,248 +58,206 @@ SCENES = {
     "pydantic-ai": Scene(
         "pydantic-ai: parallel tools, one tried again",
         "with_pydantic_ai",
-        (("plain", 0),),
         8,
-        {
-            "inside": IN_STOCK,
-            "checks": (token_is_of_the_tool, failure_has_its_message),
-            "altered": "payload.attributes.gen_ai.output.messages.0.parts.1.arguments.order",
-            "why": {
-                "execute_tool pay.failed": (
-                    "invoke_agent shop.begun",
-                    "chat gpt-4o.begun",
-                    "chat gpt-4o.ended",
-                    "execute_tool pay.begun",
-                )
-            },
+        inside=IN_STOCK,
+        checks=(token_is_of_the_tool, failure_has_its_message),
+        altered="payload.attributes.gen_ai.output.messages.0.parts.1.arguments.order",
+        why={
+            "execute_tool pay.failed": (
+                "invoke_agent shop.begun",
+                "chat gpt-4o.begun",
+                "chat gpt-4o.ended",
+                "execute_tool pay.begun",
+            )
         },
     ),
     "pydantic-ai-streamed": Scene(
         "pydantic-ai: a stream",
         "with_pydantic_ai",
-        (("streamed", 0),),
         8,
-        {"inside": {**IN_STOCK, "reading": "chat gpt-4o"}},
+        inside={**IN_STOCK, "reading": "chat gpt-4o"},
+        runs=(("streamed", 0),),
     ),
     "pydantic-ai-delegated": Scene(
         "pydantic-ai: two agents in a tool, the same ids",
         "with_pydantic_ai",
-        (("delegated", 0),),
         20,
+        runs=(("delegated", 0),),
     ),
     "pydantic-ai-killed": Scene(
         "pydantic-ai: killed in a tool",
         "with_pydantic_ai",
-        (("killed", KILLED),),
         5,
-        {"open": ("invoke_agent shop", "execute_tool pay")},
+        open=("invoke_agent shop", "execute_tool pay"),
+        runs=(("killed", KILLED),),
     ),
     "openai-agents": Scene(
         "openai-agents: a hand-over",
         "with_openai_agents",
-        (("plain", 0),),
         12,
-        {
-            "inside": {"money.sent": "pay"},
-            "asked": ("money.sent", "the only call that asked for pay(order 881"),
-        },
+        inside={"money.sent": "pay"},
+        asked=("money.sent", "the only call that asked for pay(order 881"),
     ),
     "openai-agents-streamed": Scene(
         "openai-agents: the same streamed",
         "with_openai_agents",
-        (("streamed", 0),),
         12,
-        {"inside": {"money.sent": "pay"}},
+        inside={"money.sent": "pay"},
+        runs=(("streamed", 0),),
     ),
     "openai-agents-twice": Scene(
-        "openai-agents: two hand-overs in one trace",
-        "with_openai_agents",
-        (("twice", 0),),
-        22,
+        "openai-agents: two hand-overs in one trace", "with_openai_agents", 22, runs=(("twice", 0),)
     ),
     "langgraph": Scene(
         "LangGraph: a loop, an interrupt, resumed apart",
         "with_langgraph",
-        (("interrupted", 0), ("resumed", 0)),
         12,
-        {"inside": {"counted": "count", "drafting": "draft"}},
+        inside={"counted": "count", "drafting": "draft"},
+        runs=(("interrupted", 0), ("resumed", 0)),
     ),
     "langgraph-streamed": Scene(
-        "LangGraph: a stream that is dropped",
-        "with_langgraph",
-        (("streamed", 0),),
-        5,
+        "LangGraph: a stream that is dropped", "with_langgraph", 5, runs=(("streamed", 0),)
     ),
     "langgraph-killed": Scene(
         "LangGraph: killed in a node",
         "with_langgraph",
-        (("killed", KILLED),),
         6,
-        {"open": ("LangGraph", "draft")},
+        open=("LangGraph", "draft"),
+        runs=(("killed", KILLED),),
     ),
     "langgraph-evening": Scene(
         "LangGraph: a tool fails, killed, resumed apart",
         "with_langgraph_evening",
-        (("killed", KILLED), ("resumed", 0)),
         15,
-        {
-            "inside": {"stock.read": "stock", "money.asked.for": "pay"},
-            "open": ("LangGraph", "tools", "pay"),
-            "asked": ("pay.failed", "the only call that asked for pay(order 881)"),
-        },
+        inside={"stock.read": "stock", "money.asked.for": "pay"},
+        open=("LangGraph", "tools", "pay"),
+        asked=("pay.failed", "the only call that asked for pay(order 881)"),
+        runs=(("killed", KILLED), ("resumed", 0)),
     ),
     "autogen": Scene(
         "AutoGen: a team of two with a tool",
         "with_autogen",
-        (("plain", 0),),
         30,
-        {"inside": {"money.sent": "execute_tool pay"}},
+        inside={"money.sent": "execute_tool pay"},
     ),
-    "openai": Scene(
-        "OpenAI client: a call, a stream, one dropped",
-        "with_openai_client",
-        (("plain", 0),),
-        3,
-    ),
+    "openai": Scene("OpenAI client: a call, a stream, one dropped", "with_openai_client", 3),
     "langfuse": Scene(
         "Langfuse: an agent, a tool that fails once",
         "with_langfuse",
-        (("plain", 0),),
         4,
-        {"inside": {"money.sent": "pay", "asking": "answer"}, "is_compared": True},
+        inside={"money.sent": "pay", "asking": "answer"},
+        is_compared=True,
     ),
     "strands": Scene(
         "strands-agents: a tool that fails",
         "with_strands",
-        (("plain", 0),),
         6,
-        {
-            "inside": {"money.sent": "execute_tool pay"},
-            "asked": ("money.sent", "asked by: shop asked gpt-4o"),
-            "is_compared": True,
-        },
+        inside={"money.sent": "execute_tool pay"},
+        asked=("money.sent", "asked by: shop asked gpt-4o"),
+        is_compared=True,
     ),
     "smolagents": Scene(
         "smolagents: a tool",
         "with_smolagents",
-        (("plain", 0),),
         7,
-        {
-            "inside": {"money.sent": "SimpleTool"},
-            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
-            "is_compared": True,
-        },
+        inside={"money.sent": "SimpleTool"},
+        asked=("money.sent", "the only call that asked for pay(order 881)"),
+        is_compared=True,
     ),
     "agno": Scene(
         "agno: a tool",
         "with_agno",
-        (("plain", 0),),
         4,
-        {
-            "inside": {"money.sent": "pay"},
-            "asked": ("money.sent", "the only call that asked for pay(order 881)"),
-            "is_compared": True,
-        },
+        inside={"money.sent": "pay"},
+        asked=("money.sent", "the only call that asked for pay(order 881)"),
+        is_compared=True,
     ),
     "adk": Scene(
         "Google ADK: two tools, one fails",
         "with_adk",
-        (("plain", 0),),
         6,
-        {
-            "inside": {"stock.read": "execute_tool stock", "money.sent": "execute_tool pay"},
-            "asked": ("execute_tool pay.failed", "the only call that asked for pay(order 881)"),
-            "is_compared": True,
-        },
-        ".venv-frameworks-adk",
+        inside={"stock.read": "execute_tool stock", "money.sent": "execute_tool pay"},
+        asked=("execute_tool pay.failed", "the only call that asked for pay(order 881)"),
+        is_compared=True,
+        place=".venv-frameworks-adk",
     ),
     "crewai": Scene(
         "crewai: a tool that fails once",
         "with_crewai",
-        (("plain", 0),),
         7,
-        {
-            "inside": {"money.sent": "pay.run"},
-            "asked": ("pay.run.failed", "the only call that asked for pay(order 881"),
-            "is_compared": True,
-        },
-        ".venv-frameworks-crewai",
+        inside={"money.sent": "pay.run"},
+        asked=("pay.run.failed", "the only call that asked for pay(order 881"),
+        is_compared=True,
+        place=".venv-frameworks-crewai",
     ),
     "llama-index": Scene(
         "llama-index: a tool that fails",
         "with_llama_index",
-        (("plain", 0),),
         17,
-        {
-            "inside": {"money.sent": "FunctionTool.acall"},
-            "asked": ("FunctionTool.acall.failed", "the only call that asked for pay(order 881)"),
-            "is_compared": True,
-        },
-        ".venv-frameworks-llama-index",
+        inside={"money.sent": "FunctionTool.acall"},
+        asked=("FunctionTool.acall.failed", "the only call that asked for pay(order 881)"),
+        is_compared=True,
+        place=".venv-frameworks-llama-index",
     ),
     "dspy": Scene(
         "dspy: a tool that fails once",
         "with_dspy",
-        (("plain", 0),),
         21,
-        {"inside": {"money.sent": "pay.__call__"}, "is_compared": True},
+        inside={"money.sent": "pay.__call__"},
+        is_compared=True,
     ),
     "haystack": Scene(
         "haystack: an agent in a pipeline",
         "with_haystack",
-        (("plain", 0),),
         5,
-        {"inside": {"money.sent": "Agent.run"}, "is_compared": True},
+        inside={"money.sent": "Agent.run"},
+        is_compared=True,
     ),
     "logfire": Scene(
         "logfire: a model call, a function that fails once",
         "with_logfire",
-        (("plain", 0),),
         5,
-        {"inside": {"money.sent": "pay {{order=}}"}, "is_compared": True},
+        inside={"money.sent": "pay {{order=}}"},
+        is_compared=True,
     ),
     "celery": Scene(
-        "Celery: eager",
-        "with_celery",
-        (("eager", 0),),
-        3,
-        {"inside": {"money.sent": "run/pay"}},
+        "Celery: eager", "with_celery", 3, inside={"money.sent": "run/pay"}, runs=(("eager", 0),)
     ),
     "celery-apart": Scene(
         "Celery: a worker in another process",
         "with_celery",
-        (("apart", 0),),
         4,
-        {"inside": {"money.sent": "run/pay"}},
+        inside={"money.sent": "run/pay"},
+        runs=(("apart", 0),),
     ),
     "celery-forked": Scene(
         "Celery: a worker that forks",
         "with_celery",
-        (("forked", 0),),
         10,
-        {"inside": {"money.sent": "run/pay"}},
+        inside={"money.sent": "run/pay"},
+        runs=(("forked", 0),),
     ),
-    "node-json": Scene("Node's SDK, spans sent as JSON", "with_node", (("http", 0),), 0),
-    "node-protobuf": Scene("Node's SDK, as protobuf", "with_node", (("proto", 0),), 0),
+    "node-json": Scene("Node's SDK, spans sent as JSON", "with_node", 0, runs=(("http", 0),)),
+    "node-protobuf": Scene("Node's SDK, as protobuf", "with_node", 0, runs=(("proto", 0),)),
     "threads": Scene(
         "ThreadPoolExecutor",
         "with_pools",
-        (("threads", 0),),
         21,
-        {"inside": {"done": "work {number}"}},
+        inside={"done": "work {number}"},
+        runs=(("threads", 0),),
     ),
     "anyio": Scene(
         "anyio: a task group and its threads",
         "with_pools",
-        (("anyio", 0),),
         11,
-        {"inside": {"done": "work {number}"}},
+        inside={"done": "work {number}"},
+        runs=(("anyio", 0),),
     ),
     "spawned": Scene(
         "ProcessPoolExecutor, spawned",
         "with_pools",
-        (("spawned", 0),),
         5,
-        {"inside": {"done": "work {number}"}},
+        inside={"done": "work {number}"},
+        runs=(("spawned", 0),),
     ),
 }

@@ -5,14 +5,12 @@ import re
 
 import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanContext, SpanKind
 from tests.trace.otlp.collector import spans_of
 
 import thence
 from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
-from thence.otel import SpanProcessor
 from thence.trace.otlp import encoding
 from thence.trace.otlp.encoding import LogSpans, trace_of
 
@@ -194,10 +192,7 @@ def test_payload_is_flat_and_keeps_the_names_of_a_tracer(log):
 
 
 @pytest.mark.promise("A4d")
-def test_span_of_a_tracer_leaves_with_its_ids_attributes_and_events(log):
-    provider = TracerProvider()
-    provider.add_span_processor(SpanProcessor(log))
-    tracer = provider.get_tracer("test")
+def test_span_of_a_tracer_leaves_with_its_ids_attributes_and_events(log, tracer):
     elsewhere = tracer.start_span("gone").get_span_context()
     outside = SpanContext(1, 2, is_remote=True)
     options = {

@@ -207,7 +207,7 @@ def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
     """
     name, root = log_of(str(folder.absolute()))
     log = Path(name)
-    if not name or not (is_log(log) or (log / SPOOL).is_dir()):
+    if not (is_log(log) or (log / SPOOL).is_dir()):
         return None, root is not None
     _check_plain(log, log.parent, log, log / SPOOL)
     return log, root is not None

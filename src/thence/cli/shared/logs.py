@@ -234,8 +234,13 @@ def open_for_reading(
             if take_in_hooks(folder):
                 out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
             log = stack.enter_context(open_log(folder, create=False))
-            if by_index:
-                _make_index(out, log)
+            size = log.size() if by_index else 0
+            if size >= INDEXED_BYTES_MIN:
+                from thence.cli.shared.progress import INDEX_AFTER_S, bar
+
+                with bar(out, "building the index: bytes read", INDEX_AFTER_S) as show:
+                    show(0, size)
+                    log.index().refresh(on_read=lambda done: show(done, size))
             return log
 
         lacking: list[Log] = []
@@ -244,7 +249,14 @@ def open_for_reading(
         else:
             log = _first_with(out, has, opened, lacking)
         if by_index and not out.is_quiet:
-            _note_passed_over(out, log, log_name)
+            from thence.log.index.segments import passed_over
+
+            damaged, torn = log.index().answer(passed_over)
+            if damaged:
+                verb = "line is" if damaged == 1 else "lines are"
+                out.notice(f"{damaged} damaged {verb} skipped; see `{command('verify', log_name)}`")
+            if torn:
+                out.notice("the last line is unfinished and skipped")
         try:
             yield log
         except EventNotFound as error:
@@ -311,17 +323,6 @@ def names_events(conditions: Conditions) -> Has | None:
     return has if names else None
 
 
-def _make_index(out: Output, log: Log) -> None:
-    """Brings the index of a large log up to date, and shows how far it is where that takes long."""
-    size = log.size()
-    if size >= INDEXED_BYTES_MIN:
-        from thence.cli.shared.progress import INDEX_AFTER_S, bar
-
-        with bar(out, "building the index: bytes read", INDEX_AFTER_S) as show:
-            show(0, size)
-            log.index().refresh(on_read=lambda done: show(done, size))
-
-
 def find_event(out: Output, log: Log, text: str, *, prefers_failure: bool = False) -> Event:
     """Returns the event that a user names; for a subject or a type, notes which event that is.
 
@@ -360,15 +361,3 @@ def program() -> str:
     typed = Path(sys.executable) if is_module else program_path
     words = shlex.quote(str(relative_path(typed.absolute())))
     return f"{words} -m thence" if is_module else words
-
-
-def _note_passed_over(out: Output, log: Log, log_name: str | None) -> None:
-    """Counts the damaged and the unfinished lines of a log on stderr."""
-    from thence.log.index.segments import passed_over
-
-    damaged, torn = log.index().answer(passed_over)
-    if damaged:
-        verb = "line is" if damaged == 1 else "lines are"
-        out.notice(f"{damaged} damaged {verb} skipped; see `{command('verify', log_name)}`")
-    if torn:
-        out.notice("the last line is unfinished and skipped")

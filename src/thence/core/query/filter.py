@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import is_utf8, text_of
 from thence.core.nearest import did_you_mean
-from thence.core.query.where import Comparison, parse
+from thence.core.query.where import UNREADABLE, Comparison, parse
 from thence.errors import InvalidFilter
 
 COMPARISONS_MAX = 100
@@ -220,7 +220,7 @@ def refuse_unknown(names: Iterable[str], keys: Collection[str]) -> None:
 
 def invalid(key: str, cause: str, hint: str) -> InvalidFilter:
     """Returns the error for a part of a filter that can't be read."""
-    return InvalidFilter("could not read the filter's", key=key, cause=cause, hint=hint)
+    return InvalidFilter(UNREADABLE, key=key, cause=cause, hint=hint)
 
 
 def shown(value: object) -> str:

@@ -27,6 +27,8 @@ _NAMES_MAX = 5_000
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
+# what an error says of each part of a filter; a command names the option
+UNREADABLE = "could not read the filter's"
 _NUMBERS = frozenset((int, float))
 
 Scalar = str | int | float | bool | None
@@ -190,8 +192,18 @@ def parse(text: str) -> tuple[Comparison, ...]:
         value: Scalar = None
         if op := match["op"]:
             word, at = match["value"], match.start("value")
-            is_text = op == "~" or word.startswith('"')
-            value = _text(word, at) if is_text else _scalar(word, at)
+            value = _text(word, at)
+            if op != "~" and value is word:
+                # what a word without quotes means: a number, true, false, null, else a text
+                is_unclear = word.lower() in _UNCLEAR or word[0] in _OTHER_QUOTES
+                with suppress(ValueError):
+                    float(word)
+                    is_unclear = True
+                with suppress(ValueError):
+                    value, is_unclear = _decode_scalar(word), False
+                if is_unclear:  # another language takes it for one of these
+                    cause = f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes"
+                    raise _refused(at, cause)
         comparisons.append(Comparison(path, op or "", value, is_any))
         at = match.end()
         joint = _AND.match(text, at)
@@ -214,27 +226,5 @@ def _text(word: str, at: int) -> str:
         raise _refused(at, f"{word[:_SHOWN_CHARACTERS_MAX]!r} is not a JSON string") from error
 
 
-def _scalar(word: str, at: int) -> Scalar:
-    """Returns what a word without quotes means: a number, true, false, null, else a text.
-
-    Raises InvalidFilter for a word that another language takes for one of these.
-    """
-    try:
-        value: Scalar = _decode_scalar(word)
-        return value
-    except ValueError:
-        pass
-    is_unclear = word.lower() in _UNCLEAR or word[0] in _OTHER_QUOTES
-    with suppress(ValueError):
-        float(word)
-        is_unclear = True
-    if is_unclear:
-        cause = f"{word[:_SHOWN_CHARACTERS_MAX]!r} is text only in double quotes"
-        raise _refused(at, cause)
-    return word
-
-
 def _refused(at: int, cause: str) -> InvalidFilter:
-    return InvalidFilter(
-        "could not read the filter's", key="where", column=at + 1, cause=cause, hint=_HINT
-    )
+    return InvalidFilter(UNREADABLE, key="where", column=at + 1, cause=cause, hint=_HINT)

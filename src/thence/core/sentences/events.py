@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -66,10 +66,6 @@ def in_columns(event: Event, write: Write) -> str:
     """
     if write is None:
         text = _any(event, is_typed=False)
-    elif event.event_type == "STATE" and event.subject:
-        old, new = event.payload.get("old_value"), event.payload.get("new_value")
-        change = f"{shown(old) or 'nothing'} → {shown(new) or 'nothing'}"
-        text = f"{event.subject} {added(old, new) or change}"
     else:
         text = _written(event, write).removeprefix(f"In turn {event.turn_number} ")
         if event.actor:
@@ -85,21 +81,19 @@ def _any(event: Event, *, is_typed: bool) -> str:
     """Returns the sentence for an event of any program."""
     payload, subject = event.payload, event.subject
     about = work_subject_shown(event) if event.header.aggregate_id else subject and line(subject)
-    words = spoken(payload)
-    if words.is_bare and event.event_type.endswith(_CANCELLED):
-        words = words._replace(text="")  # CancelledError adds nothing to the type
+    words, spoken_keys = spoken(payload)
     if event.description:
-        lead, text = ": ".join(filter(None, (about, line(event.description)))), words.text
-        return f"{lead}: {text}" if text and text not in lead else lead
+        lead = ": ".join(filter(None, (about, line(event.description))))
+        return f"{lead}: {words}" if words and words not in lead else lead
     kind = subject.partition("/")[0] if subject else ""
     what = type_words(event.event_type, kind) if is_typed else ""
     seconds = duration_s_of(payload)
     before = "after" if event.event_type.endswith(_ENDS) else "in"
     took = "" if seconds is None else f"{before} {duration(seconds)}"
     lead = " ".join(filter(None, (about, what, took)))
-    skipped = {*words.keys, *_DURATIONS} if took else words.keys
+    skipped = (*spoken_keys, *_DURATIONS) if took else spoken_keys
     facts = fields(payload, skipped, (event.event_type, subject, about, event.actor))
-    detail = f"{words.text} ({facts})" if words.text and facts else words.text or facts
+    detail = f"{words} ({facts})" if words and facts else words or facts
     return f"{lead}: {detail}" if lead and detail else lead or detail
 
 
@@ -112,23 +106,11 @@ def duration_s_of(payload: Mapping[str, Any]) -> float | None:
     return None
 
 
-class Spoken(NamedTuple):
-    """The text of a payload, such as "CardDeclined: no money", and the keys that hold it.
-
-    It is bare if it is only the type of an error.
-    """
-
-    text: str
-    keys: Collection[str]
-    is_bare: bool = False
-
-
 def conversation(event: Event, causes: Iterable[Event]) -> list[tuple[str, str]]:
     """Returns what models were told for an event, by roles, and their `answer`.
 
     It is that of the call which the event records, else of calls among its causes, those of its
-    own actor and turn if there are any: what others were told may be a cause too. A call that was
-    repeated with what was wrong about its answer is part of the second one. A large text that
+    own actor and turn if there are any: what others were told may be a cause too. A large text that
     can't be read is its beginning.
     """
     events = (event, *causes)
@@ -137,24 +119,23 @@ def conversation(event: Event, causes: Iterable[Event]) -> list[tuple[str, str]]
         all_calls = [event]
     of = event.actor, event.turn_number
     own = [call for call in all_calls if (call.actor, call.turn_number) == of]
-    calls = [call.readable_payload[0] for call in own or all_calls]
-    told = [
-        messages if isinstance(messages := call.get("messages"), list) else [] for call in calls
-    ]
     texts: list[tuple[str, str]] = []
-    for call, messages in zip(calls, told, strict=True):
-        size = len(messages)
-        if size and any(len(one) > size and one[:size] == messages for one in told):
-            continue
-        spoken = [message for message in messages if isinstance(message, dict)]
+    for call in own or all_calls:
+        payload, _ = call.readable_payload
+        messages = payload.get("messages")
+        told = messages if isinstance(messages, list) else []
+        spoken = [message for message in told if isinstance(message, dict)]
         texts += [(str(one.get("role"))[:60], str(one.get("content"))) for one in spoken]
-        if call.get("answer") is not None:
-            texts.append(("answer", str(call["answer"])))
+        if payload.get("answer") is not None:
+            texts.append(("answer", str(payload["answer"])))
     return texts
 
 
-def spoken(payload: Mapping[str, Any]) -> Spoken:
-    """Returns an error's type and message, else the first text intended for people."""
+def spoken(payload: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Returns an error's type and message, else the first text for people, and the keys of it.
+
+    Without a message CancelledError says nothing.
+    """
     kind = payload.get("error_type")
     kind = kind if isinstance(kind, str) else ""
     for key in _SPOKEN:
@@ -169,8 +150,8 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
             message = line(value)
             if kind and not message.startswith(kind):
                 message = f"{line(kind)}: {message}"
-            return Spoken(message, ("error_type", key))
-    return Spoken(line(kind), ("error_type",), is_bare=True)
+            return message, ("error_type", key)
+    return "" if kind == "CancelledError" else line(kind), ("error_type",)
 
 
 def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collection[object]) -> str:
@@ -214,23 +195,6 @@ def shown(value: Any) -> str:
     else:
         text = line(str(value) if not isinstance(value, str) else value)
     return clipped(text, _VALUE_CHARACTERS_MAX)
-
-
-def added(old: object, new: object) -> str:
-    """Writes what a list got at its end, though its oldest may be gone; "" for another change."""
-    if isinstance(old, list) and isinstance(new, list):
-        for kept in range(min(len(old), len(new) - 1), 0, -1):
-            if old[-kept:] == new[:kept]:
-                return f"got {shown(new[kept:])}"
-    return ""
-
-
-def state_change(event: Event) -> str:
-    """Writes the sentence of a STATE: what it was and is, of a list that grew what was added."""
-    old, new = event.cut_payload.get("old_value"), event.cut_payload.get("new_value")
-    what = filled("In turn {turn} [{subject}|{variable_name}|something]", event)
-    change = f"went from {shown(old) or 'nothing'} to {shown(new) or 'nothing'}"
-    return f"{what} {added(old, new) or change}"
 
 
 def line(text: str) -> str:
@@ -299,6 +263,18 @@ _PARTS = re.compile(r"([\[\]|]|\{[^}]*\})")
 _QUOTED_MAX = 120
 _OID_SHOWN = 12
 _VERBS = {"was": "were", "is": "are"}
+
+
+def _change(event: Event) -> str:
+    """Writes what a STATE was and is; of a list that grew, even if its oldest is gone, the new."""
+    old, new = event.cut_payload.get("old_value"), event.cut_payload.get("new_value")
+    if isinstance(old, list) and isinstance(new, list):
+        for kept in range(min(len(old), len(new) - 1), 0, -1):
+            if old[-kept:] == new[:kept]:
+                return f"got {shown(new[kept:])}"
+    return f"went from {shown(old) or 'nothing'} to {shown(new) or 'nothing'}"
+
+
 _OF_EVENT: Mapping[str, Callable[[Event], str | None]] = {
     "turn": lambda event: str(event.turn_number or 0),
     "actor": lambda event: event.actor,
@@ -307,6 +283,7 @@ _OF_EVENT: Mapping[str, Callable[[Event], str | None]] = {
     "what": lambda event: work_subject_shown(event) or "something",
     "subject": lambda event: event.subject,
     "stream": lambda event: str(event.stream),
+    "change": _change,
 }
 _Choice = list[list[Any]]
 
@@ -435,24 +412,22 @@ def _system(event: Event) -> str:
     if kind in NOTICE_KINDS:
         return filled(_NOTICES[NOTICE_KINDS[kind]], event)
     turn = f"turn {event.turn_number or 0}"
-    why, endpoint = line(str(payload.get("error"))), shown(payload.get("endpoint"))
     if kind == "llm_call":
-        who = event.actor or "the engine"
-        if payload.get("model") is None:
-            why = why if payload.get("status") == "failure" else ""
-            return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {turn}")
-        question = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
-        if payload.get("status") == "failure":
-            return _cause_first(f"the answer could not be used: {why}", f"{question} in {turn}")
-        tokens = filled("{tokens_in} tokens in, {tokens_out} out", event)
-        return f"In {turn} {question}: {tokens}"
+        model, is_failed = payload.get("model"), payload.get("status") == "failure"
+        named = "" if model is None else f"{shown(model)} of "
+        asked = f"{event.actor or 'the engine'} asked {named}{shown(payload.get('endpoint'))}"
+        if model is not None and not is_failed:
+            tokens = filled("{tokens_in} tokens in, {tokens_out} out", event)
+            return f"In {turn} {asked}: {tokens}"
+        lead = "no answer" if model is None else "the answer could not be used"
+        why = line(str(payload.get("error"))) if is_failed else ""
+        return _cause_first(f"{lead}: {why}", f"{asked} in {turn}")
     about = f"{kind.replace('_', ' ')} for {event.actor}" if event.actor else kind.replace("_", " ")
-    said = spoken({key: item for key, item in payload.items() if key != "error_type"})
-    if said.text and is_failure(event):
-        return _cause_first(said.text, f"{about} in {turn}")
-    skipped = {"error_type", "status", "retry_count", *said.keys}
-    facts = fields(payload, skipped, (event.description, said.text))
-    rest = [part for part in (event.description, said.text, facts) if part]
+    said, keys = spoken({key: item for key, item in payload.items() if key != "error_type"})
+    if said and is_failure(event):
+        return _cause_first(said, f"{about} in {turn}")
+    facts = fields(payload, (*keys, "status", "retry_count"), (event.description, said))
+    rest = [part for part in (event.description, said, facts) if part]
     return f"In {turn} the system noted {about}" + (f": {', '.join(rest)}" if rest else "")
 
 
@@ -470,7 +445,7 @@ SIM_SENTENCES: Mapping[str, Sentence] = {
     "|In turn {turn} a [{milestone_type:words}|milestone] was reached]",
     "DECISION": "In turn {turn} {who} decided: {new_value}",
     "ACTION": "In turn {turn} {who} did [{action_type}|something][ ({action_payload})]",
-    "STATE": state_change,
+    "STATE": "In turn {turn} [{subject}|{variable_name}|something] {change}",
     "SYSTEM": _system,
 }
 

@@ -289,7 +289,7 @@ def _write(event: Event) -> str:
         rest = _answer(attributes) if is_agent else fields(told, (*OPERATION, *STREAM, *AGENT), ())
     if outcome == "failed":
         message, kind = payload.get("error_message"), line(str(payload.get("error_type") or ""))
-        rest = kind.rpartition(".")[2] or spoken(payload).text
+        rest = kind.rpartition(".")[2] or spoken(payload)[0]
         if isinstance(message, str) and message.strip():
             rest = line(message)
     elif outcome == "cancelled":

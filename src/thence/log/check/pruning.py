@@ -65,7 +65,10 @@ class PrunePlan(NamedTuple):
 
 
 class Pruning:
-    """The prune of one log; `earlier` returns what it has pruned, `record` appends the notice."""
+    """The prune of one log; `earlier` returns what it has pruned, `record` appends the notice.
+
+    Raises `prune_refused` for a log that is read from its first event on.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,11 @@ class Pruning:
     ) -> None:
         self._disk, self._folder, self._vocabulary = disk, folder, vocabulary
         self._earlier, self._record = earlier, record
+        wholes = {"work": "a project's journal", "sim": "a simulation's run"}
+        if whole := wholes.get(self._vocabulary.name):
+            cause = f"it is {whole}, which is read from its first event on"
+            hint = "remove the whole folder if no one needs it"
+            raise _refused("could not prune", self._folder, cause, hint)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -99,13 +107,8 @@ class Pruning:
         """Returns what would go: segments without an event from a time on, or all but some bytes.
 
         What a killed prune has told of goes too. `undelivered` are how many lines of a segment a
-        server may lack. Raises `prune_refused`, `read_failed`.
+        server may lack. Raises `read_failed`.
         """
-        wholes = {"work": "a project's journal", "sim": "a simulation's run"}
-        if whole := wholes.get(self._vocabulary.name):
-            cause = f"it is {whole}, which is read from its first event on"
-            hint = "remove the whole folder if no one needs it"
-            raise _refused("could not prune", self._folder, cause, hint)
         earlier = self._earlier()
         numbers, until = earlier.numbers, earlier.until
         with reading(self._folder):

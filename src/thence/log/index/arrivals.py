@@ -24,6 +24,7 @@ LastPrune = Callable[[], Event | None]
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
+_BACK_EVENTS = 64
 
 _BETWEEN = """
     SELECT length, segment, offset, event_id FROM events
@@ -75,6 +76,18 @@ def after(index: Index, connection: Connection, place: str | int | None) -> Arri
     elif last_id is None and last:
         (last_id,) = ids_at(connection, [last])
     return Arrived(events, last_id, first + len(events) < last)
+
+
+@answered
+def before(index: Index, connection: Connection, event_id: str | None) -> list[Event]:
+    """Returns the last events that arrived before one, of all for None, the last one first.
+
+    Raises EventNotFound, `read_failed`.
+    """
+    last = event_count(connection)
+    if event_id is not None:
+        last = arrival_of(index, connection, event_id) - 1
+    return events_at(index, connection, range(last, max(0, last - _BACK_EVENTS), -1))
 
 
 def behind(index: Index, event_id: str | None, last_prune: LastPrune) -> Iterator[Sequence[Event]]:

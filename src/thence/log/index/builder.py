@@ -68,8 +68,12 @@ _WIDENED = ", ".join(
     for column in _BOUNDED
     for name, least in ((f"{column}_first", "min"), (f"{column}_last", "max"))
 )
+_ADDED = ", ".join(
+    f"{column}_events = {column}_events + excluded.{column}_events" for column in _BOUNDED
+)
 _WIDEN_ZONE = f"""
-    INSERT INTO zones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {_WIDENED}
+    INSERT INTO zones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET {_WIDENED}, {_ADDED}
 """
 # what a zone knows of its events
 _OF_ZONE = ("node", "type", "failed", *_BOUNDED)
@@ -267,7 +271,8 @@ class Builder:
                 for column in bounded:
                     values = compress(column, own)
                     present = [value for value in values if value is not None and value == value]
-                    bounds += (min(present), max(present)) if present else (None, None)
+                    ends = (min(present), max(present)) if present else (None, None)
+                    bounds += (*ends, len(present))
                 self._db.execute(_WIDEN_ZONE, (number, node, *bounds))
             at = end
 

@@ -66,17 +66,23 @@ def tally(index: Index, connection: Connection, filter: Filter, by: By | None = 
         ends = [arrivals[0], arrivals[-1]] if arrivals else []
     else:
         ends = _ends(connection, scan)
-    if scan.is_counted and not filter.where:
+    is_counted = scan.is_counted and not filter.where
+    if is_counted:
         rows = _from_table(connection, scan)
     else:
         rows = connection.execute(f"{_ROW} FROM {source} GROUP BY 1, 2, 3", values).fetchall()
     first, last = events_at(index, connection, ends) or (None, None)
     groups = list[Group]()
     usage: tuple[int | None, int | None, float | None] = (None, None, None)
-    if connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None:
+    has_usage = connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None
+    if has_usage:
         sql = f"SELECT {_SUMS} FROM usage WHERE arrival IN (SELECT arrival FROM {source})"
         usage = connection.execute(sql, values).fetchone()
-    if by is not None:
+    counted, unverified, types, actors, nodes = _named(rows)
+    if by in ("type", "actor") and is_counted and not has_usage:
+        names = types if by == "type" else actors
+        groups = [Group(name, count, *usage) for name, count in names.items()]
+    elif by is not None:
         if by in INDEXES and not scan.conditions and not filter.where:
             source = f"events INDEXED BY {INDEXES[by]} WHERE {by} IS NOT NULL"
         of_event = "NULL" if by in ("model", "tool") else _HOUR if by == "hour" else by
@@ -94,7 +100,7 @@ def tally(index: Index, connection: Connection, filter: Filter, by: By | None = 
             groups = [one._replace(name=f"{timestamp_at(us)[:13]}:00Z") for us, one in hours]
         else:
             groups.sort(key=lambda group: (-group.events, group.name))
-    return Tally(*_named(rows), first, last, tuple(groups), *usage)
+    return Tally(counted, unverified, types, actors, nodes, first, last, tuple(groups), *usage)
 
 
 def _from_table(connection: Connection, scan: Scan) -> list[_Row]:

@@ -2,9 +2,9 @@
 
 The index of a column holds the total order within each name: the column with the fewest events
 drives, so that few are sorted for a page, and after a cursor it costs no more in a larger log. A
-span of times or turns has no index: it lies between clocks that the zones know. An offset is walked
-to. The matches of `where` are found by reading the candidates that the columns leave:
-`core.query.where` decides, and most lines are excluded by their bytes alone.
+span of times or turns has no index: it lies between clocks that the zones know, which count it too.
+An offset is walked to. The matches of `where` are found by reading the candidates that the columns
+leave: `core.query.where` decides, and most lines are excluded by their bytes alone.
 """
 
 import json
@@ -214,6 +214,8 @@ _NOT_FAILED = "failed = 0"
 _OF_WORDS = "SELECT rowid FROM words.found WHERE found MATCH :words"
 # the columns by which the table of counts is asked
 _COUNTED = frozenset(("type", "actor"))
+# the columns of spans that zones count
+_ZONED = frozenset(("turn", "time"))
 _KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
 
 
@@ -250,27 +252,26 @@ class Scan(NamedTuple):
             conditions.append(f"arrival BETWEEN {first} AND {last}")
         return f"events {by} WHERE {' AND '.join([*conditions, *others, 'TRUE'])}"
 
-    def in_order(self, clock: int | None = None) -> str:
+    def in_order(self, is_begun: bool = False) -> str:
         """Returns the table and conditions that select each event once, in total order.
 
-        With a clock those from this one on.
+        One that `is_begun` begins with the events of a clock and stamp in `values`.
         """
-        first, last = 0, NUMBER_MAX
+        clocks: dict[str, str] = {}  # without one SQLite compares nothing on its way to an offset
         if self.bounds is not None:
-            first, last = self.bounds.lamport_first, self.bounds.lamport_last
-        if clock is not None:
-            first, last = (first, clock) if self.descending else (clock, last)
-        clocks = [f"lamport >= {first}", f"lamport <= {last}"]
-        if self.snapshot is not None:
-            sign = "<" if self.descending else ">"
+            clocks[">"] = f"lamport >= {self.bounds.lamport_first}"
+            clocks["<"] = f"lamport <= {self.bounds.lamport_last}"
+        sign = "<" if self.descending else ">"
+        if is_begun or self.snapshot is not None:
             # one bound alone at each end: SQLite uses the first for its index
-            clocks[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
-            clocks.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
-            clocks.append(f"+arrival <= {self.snapshot}")
+            clocks[sign] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
+        driving, others = self._conditions()
+        if self.snapshot is not None:
+            others.insert(0, f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
+            others.insert(1, f"+arrival <= {self.snapshot}")
         index = INDEXES.get(self.driving_column) if self.driving_column else "ordered"
         by = f"INDEXED BY {index}" if index else "NOT INDEXED"
-        driving, others = self._conditions()
-        return f"events {by} WHERE {' AND '.join([*driving, *clocks, *others])}"
+        return f"events {by} WHERE {' AND '.join([*driving, *clocks.values(), *others, 'TRUE'])}"
 
     def _conditions(self) -> tuple[list[str], list[str]]:
         """Returns the condition of the driving column, and the others, which use no index."""
@@ -283,26 +284,30 @@ class Scan(NamedTuple):
     ) -> Cursor:
         """Returns columns of the events, in order."""
         order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
-        clock = None
+        values, is_begun = dict(self.values), False
         if offset:
-            # no names and ids are compared on the way to the offset's clock: its index is walked
-            sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
+            # no names and ids are compared on the way to the offset: the index alone is walked
             source = self.in_order()
-            sql = f"SELECT lamport FROM {source} ORDER BY lamport {sign}, stamp {sign}"
-            values = {**self.values, "offset": offset}
-            row = connection.execute(f"{sql} LIMIT 1 OFFSET :offset", values).fetchone()
+            sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
+            by_arrival = f"lamport {sign}, stamp {sign}, arrival {sign} LIMIT 1 OFFSET :offset"
+            sql = f"SELECT lamport, stamp, arrival FROM {source} ORDER BY {by_arrival}"
+            row = connection.execute(sql, {**values, "offset": offset}).fetchone()
             if row is not None:
-                (clock,) = row
-                sql = f"SELECT count(*) FROM {source} AND lamport {before} {clock}"
-                offset -= connection.execute(sql, self.values).fetchone()[0]
-        sql = f"SELECT {columns} FROM {self.in_order(clock)} ORDER BY {order}"
+                is_begun = True
+                values |= zip(("lamport", "stamp", "arrival"), row, strict=True)
+                alike = f"lamport = :lamport AND stamp = :stamp AND +arrival {before} :arrival"
+                sql = f"SELECT count(*) FROM {source} AND {alike}"
+                (offset,) = connection.execute(sql, values).fetchone()
+        sql = f"SELECT {columns} FROM {self.in_order(is_begun)} ORDER BY {order}"
         sql += " LIMIT :limit OFFSET :offset"
-        return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
+        return connection.execute(sql, {**values, "limit": limit, "offset": offset})
 
     def count(self, connection: Connection) -> int:
         """Returns the number of all events that match."""
         if not self.conditions:
             return event_count(connection)
+        if self.bounds is not None and _ZONED.issuperset(self.conditions):
+            return self.bounds.counted(connection, " AND ".join(self.conditions.values()))
         sql = f"SELECT count(*) FROM {self.source()}"
         if {*self.conditions} == {"words"}:
             sql = f"SELECT count(*) FROM ({_OF_WORDS})"
@@ -362,7 +367,7 @@ def scan_of(
         for column, (first, last) in ranges.items()
         if first is not None or last is not None
     }
-    bounds = bounds_of(connection, spans.items()) if spans else None
+    bounds = bounds_of(connection, spans) if spans else None
     if spans and bounds is None:
         return None
     single = {

@@ -85,13 +85,14 @@ CREATE TABLE counts (
     PRIMARY KEY (type, actor, node)
 ) WITHOUT ROWID;
 
--- 512 arrivals each, from number * 512 + 1 on, by node: values that none of them passes
+-- 512 arrivals each, from number * 512 + 1 on, by node: values that none of them passes, and how
+-- many of them have one; all have a lamport
 CREATE TABLE zones (
     number INTEGER NOT NULL, node TEXT NOT NULL,
-    lamport_first INTEGER, lamport_last INTEGER,
-    seq_first INTEGER, seq_last INTEGER,
-    time_first INTEGER, time_last INTEGER,
-    turn_first INTEGER, turn_last INTEGER,
+    lamport_first INTEGER, lamport_last INTEGER, lamport_events INTEGER NOT NULL,
+    seq_first INTEGER, seq_last INTEGER, seq_events INTEGER NOT NULL,
+    time_first INTEGER, time_last INTEGER, time_events INTEGER NOT NULL,
+    turn_first INTEGER, turn_last INTEGER, turn_events INTEGER NOT NULL,
     PRIMARY KEY (number, node)
 ) WITHOUT ROWID;
 

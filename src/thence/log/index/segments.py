@@ -128,7 +128,17 @@ class Intake:
         name = self._segment.name
         for block in blocks_in(self._disk, name, self._descriptor, self.read_bytes):
             if block.is_whole or name != CURRENT:  # an older segment never grows
-                self._note(block)
+                end = block.offset + (block.length or len(block.data))
+                if end > block.offset + len(block.data):  # it holds only the start of a long line
+                    self._last = self._disk.read_at(
+                        self._descriptor, end - _LAST_BYTES, _LAST_BYTES
+                    )
+                else:
+                    self._last = block.data[-_LAST_BYTES:]
+                self.read_bytes = end
+                if block.is_whole:
+                    self._last = (self._last + b"\n")[-_LAST_BYTES:]
+                    self.read_bytes += 1
                 yield block
         self._is_over = True
 
@@ -179,17 +189,6 @@ class Intake:
     def close(self) -> None:
         """Closes the segment."""
         self._disk.close_quietly(self._descriptor)
-
-    def _note(self, block: Block) -> None:
-        end = block.offset + (block.length or len(block.data))
-        if end > block.offset + len(block.data):  # it holds only the start of an overlong line
-            self._last = self._disk.read_at(self._descriptor, end - _LAST_BYTES, _LAST_BYTES)
-        else:
-            self._last = block.data[-_LAST_BYTES:]
-        self.read_bytes = end
-        if block.is_whole:
-            self._last = (self._last + b"\n")[-_LAST_BYTES:]
-            self.read_bytes += 1
 
 
 class LineReader:

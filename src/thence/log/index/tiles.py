@@ -136,7 +136,7 @@ def window_of(
     else:
         conditions.append(f"{axis} >= {first} AND {axis} < {end}")
         if (first, end) != (0, POSITION_MAX + 1):
-            bounds = bounds_of(view.connection, [(axis, (first, end - 1))])
+            bounds = bounds_of(view.connection, {axis: (first, end - 1)})
             low, high = (bounds.arrival_first, bounds.arrival_last) if bounds else (1, 0)
     low, high = max(low, after + 1), min(high, view.events)
     is_short = high - low < min(_ROWS_MAX, view.events - 1) or view.chosen.sql == _LOOKED_UP

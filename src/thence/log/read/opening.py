@@ -48,13 +48,17 @@ def folder_at(path: str | Path) -> Path:
 
 
 def opened_vocabulary(
-    disk: Disk, path: str | Path, named: Vocabulary | str | None, create: bool
+    disk: Disk,
+    path: str | Path,
+    named: Vocabulary | str | None,
+    create: bool,
+    is_made: bool = True,
 ) -> Vocabulary:
     """Returns the vocabulary of the log in the folder at a path.
 
     `named` is the vocabulary that the caller names, None for the stored one. With `create` a
-    missing log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
-    `read_failed`, and `append_failed` when the disk refused the new log.
+    missing log is made, with its folder, or if not `is_made` by its first event. Raises NotALog,
+    VocabularyMismatch, LogReadOnly, `read_failed`, and `append_failed` when the disk refused it.
     """
     folder = folder_at(path)
     expected = None if named is None else _vocabulary(named)
@@ -77,7 +81,7 @@ def opened_vocabulary(
             cause=f"it was made for {stored.name}, not for {expected.name}",
             hint=f"open it with vocabulary={stored.name!r}, or choose another folder",
         )
-    if create:
+    if create and is_made:
         try:
             prepare(disk, folder, expected or stored)
         except ThenceError as error:

@@ -67,6 +67,7 @@ from thence.log.files.tail import (
     cut_broken_write,
     foreign_clock,
     last_numbers,
+    lines_backwards,
     mark_reported,
     recover_tail,
     unreported,
@@ -203,8 +204,15 @@ class Unsynced:
         """Forgets all: a segment is on the device up to an offset."""
         self.lines: list[bytes] = []
         self.size = 0
+        self.found: set[bytes] = set()  # those of the lines that others wrote, or this one before
         self.error: DiskError | None = None
         self.file, self.offset = file, offset
+
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Adds complete lines."""
+        for line in lines:
+            self.lines.append(line)
+            self.size += len(line)
 
 
 class SegmentWriter:
@@ -271,7 +279,10 @@ class SegmentWriter:
         try:
             self._lock.acquire(timeout_s)
             self._prepare_end()
-            judged = self._judged(drafts, conditions) if conditions else None
+            judged: list[Verdict] | None = None
+            if conditions:
+                disk, node_id, words = self._disk, self.numbers.node_id, self._vocabulary
+                judged = verdicts(disk, self.folder, node_id, words, drafts, conditions)
             if any(map(_bodies_of, drafts)):
                 values = [draft.bodies for draft in drafts]
                 if judged is not None:  # those of a redacted event would come back by a retry
@@ -282,8 +293,15 @@ class SegmentWriter:
                     drafts = first_of(drafts, conditions, count)
             if judged is None:
                 self._write_all(drafts, outcomes)
-            else:
-                self._write_some(drafts, judged[: len(drafts)], outcomes)
+            else:  # those whose condition is met; a stored id yields its stored line
+                judged = judged[: len(drafts)]
+                self.rely_on(line for line in judged if isinstance(line, bytes))
+                admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
+                lines: list[bytes | ThenceError] = []
+                try:
+                    self._write_all(admitted, lines)
+                finally:
+                    outcomes += merged(judged, lines)
             return WriteOutcome(outcomes, refusal)
         except DiskError as error:
             return WriteOutcome(outcomes, append_error(self._path, error))
@@ -293,12 +311,6 @@ class SegmentWriter:
             self._lock.release()
             if self._pending_reports or self.numbers.rejected_clocks:
                 self._report_pending()
-
-    def _judged(
-        self, drafts: Sequence[Draft], conditions: Mapping[int, Condition]
-    ) -> list[Verdict]:
-        node_id = self.numbers.node_id
-        return verdicts(self._disk, self.folder, node_id, self._vocabulary, drafts, conditions)
 
     def sync(self) -> None:
         """Returns when all written lines are on the device.
@@ -317,18 +329,26 @@ class SegmentWriter:
             else:
                 unsynced = self._unsynced
                 unsynced.lines, unsynced.size, unsynced.offset = [], 0, size
+                unsynced.found = set()
                 self.session.durable(self.numbers.node_id, self.numbers.seq, file, size, descriptor)
                 return
-        self._mend()
+        try:  # what the failed sync left in doubt is written again
+            self._lock.acquire()
+            self._prepare_end()
+        except (DiskError, ThenceError) as failure:
+            raise sync_error(self._path, self._unsynced.error or failure) from failure
+        finally:
+            self._lock.release()
+            self._report_pending()
 
     def rely_on(self, lines: Iterable[bytes]) -> None:
         """Takes lines of the log, found after it was prepared, for what the next sync is about.
 
         Who wrote them may have failed to sync them.
         """
-        for line in lines:
-            self._unsynced.lines.append(line)
-            self._unsynced.size += len(line)
+        found = [*lines]
+        self._unsynced.found.update(found)
+        self._unsynced.add(found)
 
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
@@ -372,10 +392,14 @@ class SegmentWriter:
         if self._unsynced.error is not None:
             self._repair()
         if self._size and self._disk.read_at(self._descriptor, self._size - 1, 1) != b"\n":
-            if recover_tail(self._disk, self._descriptor, self._path, self._size, self._vocabulary):
+            is_cut = recover_tail(
+                self._disk, self._descriptor, self._path, self._size, self._vocabulary
+            )
+            _, self._size = self._disk.file_id(self._descriptor)
+            self._unsynced.offset = min(self._unsynced.offset, self._size)
+            if is_cut:
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
-            _, self._size = self._disk.file_id(self._descriptor)
         if not (self._has_reported_recoveries and self._session_report.is_finished):
             # what others could not sync is written again before anybody relies on it
             for path, start in self._session_report.failed_tails():
@@ -389,7 +413,7 @@ class SegmentWriter:
                 ]
                 if events:
                     self._unsynced.clear(file, start)
-                    self.rely_on(line + b"\n" for line in events)
+                    self._unsynced.add(line + b"\n" for line in events)
                     self._unsynced.error = DiskError("another session could not sync it")
                     self._repair()
         if not self._session_report.is_finished:
@@ -446,21 +470,6 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(last)
         self._file, self._size = file, size
-
-    def _write_some(
-        self,
-        drafts: Sequence[Draft],
-        judged: Sequence[Verdict],
-        outcomes: list[bytes | ThenceError],
-    ) -> None:
-        """Writes the events whose condition is met; a stored id yields its stored line."""
-        self.rely_on(line for line in judged if isinstance(line, bytes))
-        admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
-        lines: list[bytes | ThenceError] = []
-        try:
-            self._write_all(admitted, lines)
-        finally:
-            outcomes += merged(judged, lines)
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes drafts, in a new segment when one is due; extends `lines`."""
@@ -560,20 +569,6 @@ class SegmentWriter:
             file, offset = unsynced.file, unsynced.offset
             self.session.durable(node_id, seq, file, offset, self._descriptor, has_failed=True)
 
-    def _mend(self) -> None:
-        """Takes the lock, and has what a failed sync left in doubt written again.
-
-        Raises OutcomeUnknown where that fails.
-        """
-        try:
-            self._lock.acquire()
-            self._prepare_end()
-        except (DiskError, ThenceError) as failure:
-            raise sync_error(self._path, self._unsynced.error or failure) from failure
-        finally:
-            self._lock.release()
-            self._report_pending()
-
     def _repair(self) -> None:
         """Writes the lines that a failed sync left in doubt to a new segment; under the lock.
 
@@ -595,6 +590,15 @@ class SegmentWriter:
                 unsynced.clear(self._file, self._size)
                 return
             file, size = named[0]
+        if unsynced.found:  # they may stand before what was written since the last sync
+            path = self._path if file == (name or CURRENT) else self.folder / file
+            with opened(self._disk, path) as descriptor:
+                lines = lines_backwards(self._disk, descriptor, 0, offset := start)
+                next(lines)  # nothing is after the last newline
+                for line in lines:
+                    offset -= len(line) + 1
+                    if line + b"\n" in unsynced.found:
+                        start = offset
         facts = {"file": file, "offset": start, "bytes": size - start}
         notices = self.numbers.stamp([self._notice("segment_suspect", facts)])
         data = b"".join([*unsynced.lines, *notices])

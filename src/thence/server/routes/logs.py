@@ -124,12 +124,10 @@ def routes_of(kind: Kind) -> APIRouter:
     ) -> Response:
         return await ask(request, id, partial(_summary, app_state(request), is_simulation))
 
-    @router.get("/{id}/events", response_model=kind.events, responses=NDJSON_RESPONSE)
+    @router.get("/{id}/events", response_model=kind.events)
     async def events(request: Request, id: str, parameters: Annotated[page, Query()]) -> Response:
-        """Returns a page of events in total order; all as lines for application/x-ndjson."""
+        """Returns a page of events in total order."""
         event_filter, bounds = parameters.filter(), parameters.checked()
-        if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
-            return await _all_lines(partial(ask, request, id), event_filter)
         return await ask(request, id, lambda log: _page(log, event_filter, bounds, is_simulation))
 
     @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

@@ -134,11 +134,6 @@ class _Path(Parameters):
     limit: Annotated[int, Field(ge=1, le=PATH_MAX), Number] = PATH_MAX
 
 
-def _tile(view: TileView, it: _Tiles) -> dict[str, Any]:
-    numbers = [int(number) for number in it.lanes.split(",") if number]
-    return tiles.tile(view, it.axis, it.level, it.tile, numbers)
-
-
 def _marks(view: TileView, it: _Marks) -> dict[str, Any]:
     if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
         raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
@@ -156,7 +151,9 @@ _ROUTES: Mapping[type[Parameters], Callable[[TileView, Any], dict[str, Any]]] = 
     _Look: lambda view, it: tiles.look(view),
     _Overview: lambda view, it: tiles.overview(view, it.axis),
     _Lanes: lambda view, it: tiles.lanes(view, it.axis, (it.first, it.end), it.sort, it.find),
-    _Tiles: _tile,
+    _Tiles: lambda view, it: tiles.tile(
+        view, it.axis, it.level, it.tile, [int(number) for number in it.lanes.split(",") if number]
+    ),
     _Marks: _marks,
     _Bars: lambda view, it: bars(view, it.axis, it.first, it.end),
     _Failures: _failure,

@@ -5,8 +5,6 @@ and metrics are answered as taken, with a message that none is kept: an exporter
 send them does not try again and again.
 """
 
-import zlib
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,14 +18,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from thence.errors import InvalidEvent
+from thence.server.http.bodies import answered
 from thence.server.routes.state import app_state
 from thence.trace.otlp.protobuf import DecodeError, document_of
 from thence.trace.otlp.receiving import BODY_BYTES_MAX, SpanIntake
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _NOT_KEPT = "thence keeps only spans"
-# zlib's window bits for gzip
-_GZIP = 31
 
 
 def routes_for(intake: SpanIntake) -> list[Route]:
@@ -46,46 +43,18 @@ def routes_for(intake: SpanIntake) -> list[Route]:
             refused, reason = intake.take(document)
             return _answer(form, refused, reason)
 
-        return await _answered(request, take)
+        return await answered(request, app_state(request).workers, take, BODY_BYTES_MAX)
 
     async def others(request: Request) -> Response:
         form = _form(request)
-        return await _answered(request, lambda body: _answer(form, 0, _NOT_KEPT))
+        told, workers = _answer(form, 0, _NOT_KEPT), app_state(request).workers
+        return await answered(request, workers, lambda body: told, BODY_BYTES_MAX)
 
     return [
         Route("/v1/traces", traces, methods=["POST"]),
         Route("/v1/logs", others, methods=["POST"]),
         Route("/v1/metrics", others, methods=["POST"]),
     ]
-
-
-async def _answered(request: Request, work: Callable[[bytes], Response]) -> Response:
-    """Answers with what a work in a thread returns of a body, which has 64 MiB at most unpacked."""
-    too_large = HTTPException(413, f"a body has at most {BODY_BYTES_MAX:,} bytes")
-    packed = bytearray()
-    async for part in request.stream():
-        packed += part
-        if len(packed) > BODY_BYTES_MAX:
-            raise too_large
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise HTTPException(415, "a body is sent as it is, or compressed with gzip")
-
-    def answer() -> Response:
-        if encoding == "identity":
-            return work(bytes(packed))
-        inflating = zlib.decompressobj(_GZIP)
-        try:
-            body = inflating.decompress(packed, BODY_BYTES_MAX + 1)
-        except zlib.error as error:
-            raise InvalidEvent("could not unpack the body", cause=error) from error
-        if len(body) > BODY_BYTES_MAX:
-            raise too_large
-        if not inflating.eof:
-            raise InvalidEvent("could not unpack the body", cause="it is cut short")
-        return work(body)
-
-    return await app_state(request).workers.run(answer)
 
 
 def _form(request: Request) -> str:

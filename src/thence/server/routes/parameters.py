@@ -87,11 +87,6 @@ class Paging(Parameters):
             raise invalid("offset", "the cursor knows where to continue", "leave one of them out")
         return {"limit": self.limit, "offset": self.offset, "cursor": self.cursor}
 
-    @property
-    def is_page(self) -> bool:
-        """True if the request names limit, offset or cursor."""
-        return not self.model_fields_set.isdisjoint(("limit", "offset", "cursor"))
-
 
 class SimulationFilter(Parameters):
     """The filter of a simulation's events; all given conditions must hold."""

@@ -76,7 +76,7 @@ class Accounts:
         self._hashed = hashed
 
     def add_team(self, slug: str) -> None:
-        """Makes a team; raises `account_refused` if its name is none, or taken."""
+        """Makes a team; raises `bad_settings` for a wrong name, `account_refused` if taken."""
         check_slug(slug)
         with self._database.writing() as connection:
             if not connection.execute(_ADD_TEAM, {"slug": slug}):
@@ -91,8 +91,8 @@ class Accounts:
     def add_user(self, name: str, team: str, role: str, password: Callable[[], str]) -> bool:
         """Adds a user to a team; one who is new here gets the password. Returns whether they are.
 
-        Raises `account_refused` for a name that is none, a member already, an unknown team or role,
-        and a password that is too short or too long.
+        Raises `bad_settings` for a wrong name, `account_refused` for a member already, an unknown
+        team or role, and a password that is too short or too long.
         """
         self._check_joining(name, team, role)
         is_new = not self.has_user(name)
@@ -102,7 +102,7 @@ class Accounts:
     def add_machine(self, name: str, team: str, role: str) -> None:
         """Adds a user without a password, who can't log in and is let in by a machine token.
 
-        Raises `account_refused` as `add_user` does, and for a user who is in any team already.
+        Raises as `add_user` does, and `account_refused` for a user who is in any team already.
         """
         self._check_joining(name, team, role, "add the token")
         if self.has_user(name):
@@ -144,12 +144,13 @@ class Accounts:
             connection.execute(_END_LOGINS, row)
 
     def _check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
-        """Raises `account_refused` for a name that is none, a member, an unknown team or role.
+        """Raises `bad_settings` for a wrong name, `account_refused` for a member or unknown team.
 
         `action` is what the error says that could not be done.
         """
         if not is_user_name(name):
-            raise _refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+            cause = "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -"
+            raise _refused(action, repr(name), cause, code="bad_settings")
         if role not in ROLES:
             raise _refused(action, name, f"the role {role} is not one of {', '.join(ROLES)}")
         with self._database.reading() as connection:
@@ -225,9 +226,10 @@ def is_user_name(text: str) -> bool:
 
 
 def check_slug(slug: str) -> None:
-    """Raises `account_refused` for a text that is no name of a team."""
+    """Raises `bad_settings` for a text that is not a name of a team."""
     if not _SLUG.fullmatch(slug):
-        raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
+        cause = "a name has 1 to 64 of 0-9 a-z _ -"
+        raise _refused("add the team", repr(slug), cause, code="bad_settings")
 
 
 def _check_password(name: str, password: str) -> str:
@@ -239,9 +241,14 @@ def _check_password(name: str, password: str) -> str:
     return password
 
 
-def _refused(action: str, name: str, cause: str, hint: str = "choose another name") -> ThenceError:
+def _refused(
+    action: str,
+    name: str,
+    cause: str,
+    hint: str = "choose another name",
+    code: str = "account_refused",
+) -> ThenceError:
     """Returns the error for what can't be done with an account or a team."""
-    code = "account_refused"
     return ThenceError(f"could not {action}", place=name, cause=cause, hint=hint, code=code)
 
 

@@ -18,7 +18,7 @@ from thence.server.team.body_pieces import damaged_value
 from thence.server.team.database import StoredLog, Transaction, chained, first
 from thence.server.team.engines import is_address, open_database, shown
 from thence.server.team.sqlite import opened_to_read, sync_folder
-from thence.server.team.validation import checked
+from thence.server.team.sync_service import checked
 from thence.sync.wire.messages import BatchRefused
 
 # of the process that answers from a folder, and of one that puts a copy there
@@ -75,6 +75,8 @@ def restore(copy: Path, database: Path, aside: Path) -> Contents:
     The copy is checked before; it stays. Raises what `check` raises, FileBusy while a server runs,
     and ThenceError where the folder can't be written.
     """
+    if not database.parent.exists():
+        check(copy)  # a refused one leaves no folder
     with _failures("could not restore", database):
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with serving(database.parent), _copied(copy, database) as (draft, contents):

@@ -11,9 +11,8 @@ from starlette.requests import HTTPConnection
 from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
-from thence.server.team.sync_service import SyncService
-from thence.server.team.validation import checked
-from thence.server.team.wire_http import decoded_as
+from thence.server.http.bodies import decoded_as
+from thence.server.team.sync_service import SyncService, checked
 from thence.sync.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.errors import wire_refusal, wire_response
+from thence.server.http.bodies import decoded_as, token_of
 from thence.server.http.middleware import deny
 from thence.server.http.protocol import TRANSPORT, connections_max
 from thence.server.http.workers import Workers
@@ -28,7 +29,6 @@ from thence.server.team.audit import acting
 from thence.server.team.event_routes import EVENTS, Call, push_batch
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
 from thence.server.team.sync_service import SyncService
-from thence.server.team.wire_http import decoded_as, token_of
 from thence.sync.wire.messages import Results, joined
 
 LISTENERS_MAX, LISTENERS_OF_USER_MAX = 2_000, 100

@@ -93,7 +93,15 @@ class AppliedPush:
         self.lines: list[NewLine] = []
         self.refusals: dict[bytes, LineRefusal] = {}
         self.has_redacted = False
-        marked = _marked(log, lines)
+        # the lines that may be redactions or redacted; a word may be escaped
+        is_plain = VOCABULARIES[log.kind].notice_type is None
+        whole = b"".join([row.line for row in lines])
+        words = [b'"log.' if is_plain else b'"log_', b'body_sha256"', b"\\u"]
+        if b"\\" not in whole:  # a search for one byte takes next to no time
+            del words[-1]
+        words = [word for word in words if word in whole]
+        rows = lines if words else ()
+        marked = [row for row in rows if row.seq and any(word in row.line for word in words)]
         for row in marked:
             event, kind = _notice(log, row.line)
             if event is not None and kind == REDACTED:
@@ -188,19 +196,6 @@ class AppliedPush:
 
     def _names(self, digest: bytes) -> dict[str, object]:
         return {"team": self._log.team, "log": self._log.id, "digest": digest}
-
-
-def _marked(log: StoredLog, lines: Sequence[NewLine]) -> list[NewLine]:
-    """Returns the lines that may be redactions or redacted; a word may be escaped."""
-    is_plain = VOCABULARIES[log.kind].notice_type is None
-    whole = b"".join([row.line for row in lines])
-    words = [b'"log.' if is_plain else b'"log_', b'body_sha256"', b"\\u"]
-    if b"\\" not in whole:  # a search for one byte takes next to no time
-        del words[-1]
-    words = [word for word in words if word in whole]
-    if not words:
-        return []
-    return [row for row in lines if row.seq and any(word in row.line for word in words)]
 
 
 def _notice(log: StoredLog, line: bytes) -> tuple[Event | None, str | None]:

@@ -1,23 +1,33 @@
 """The answers of a server to the logs of a team, without HTTP.
 
 The store is all that a service knows: it reads no clock and has no threads, so that simulated
-clients can meet at one too. docs/reference/formats/wire.md describes the messages.
+clients can meet at one too. Lines are checked before anything of them is stored.
+docs/reference/formats/wire.md describes the messages.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from thence.core.clock import CLOCK_AHEAD_MAX
-from thence.core.vocabulary import VOCABULARIES
+from thence.core.clock import CLOCK_AHEAD_MAX, CLOCK_MAX
+from thence.core.codec import (
+    LINE_BYTES_MAX,
+    BadLine,
+    decode_required,
+    event_id_of,
+    have_valid_crcs,
+    is_too_deep,
+    parse,
+)
+from thence.core.redaction import digests, same_event_key
+from thence.core.vocabulary import PLAIN, VOCABULARIES
 from thence.errors import InvalidEvent, NotALog, SyncRefused
 from thence.server.team import body_pieces
 from thence.server.team.accounts import is_node
-from thence.server.team.database import LogPlace, NewLine, StoredLog, Transaction
+from thence.server.team.database import LogPlace, NewLine, StoredLog, Transaction, is_storable
 from thence.server.team.redactions import is_redacted
 from thence.server.team.store import Ingested, Store
-from thence.server.team.validation import CheckedLines, checked
 from thence.sync.wire.messages import (
     BATCH_EVENTS_MAX,
     BODIES_MISSING,
@@ -26,6 +36,7 @@ from thence.sync.wire.messages import (
     OWN_NODES_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
+    BatchRefused,
     Cursors,
     EventVerdict,
     LogsPage,
@@ -37,10 +48,19 @@ from thence.sync.wire.messages import (
 
 TITLE_CHARACTERS_MAX = 200
 LOGS_PAGE_MAX = 1_000
+REASONS_MAX = 100
+_ID_BYTES_SHOWN = 128
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
 
 Row = TypeVar("Row")
+
+
+class CheckedLines(NamedTuple):
+    """The lines of a batch, which are events, and the clock of each, 0 if it has none."""
+
+    rows: list[NewLine]
+    clocks: list[int]
 
 
 class SyncService:
@@ -296,3 +316,80 @@ def _check_name(log: str) -> None:
 
 def _unreadable(part: str, value: object, cause: str) -> InvalidEvent:
     return InvalidEvent("could not read the request:", place=f"{part} {value}".strip(), cause=cause)
+
+
+def checked(lines: Sequence[bytes]) -> CheckedLines:
+    """Returns the lines of a batch with their digests, in order.
+
+    Raises BatchRefused if one of them is no event; its `bad` has the first REASONS_MAX of those.
+    """
+    checked_lines = CheckedLines([], [])
+    bad: dict[str, str] = {}
+    read = _verified if lines and have_valid_crcs(lines) else _parsed
+    for line in lines:
+        try:
+            row, clock = read(line)
+        except InvalidEvent as error:
+            bad[event_id_of(line)[:_ID_BYTES_SHOWN].decode(errors="replace")] = error.cause
+            if len(bad) == REASONS_MAX:
+                break
+        else:
+            checked_lines.rows.append(row)
+            checked_lines.clocks.append(clock)
+    if bad:
+        raise BatchRefused(
+            "could not take the batch",
+            cause=f"a line in it is not an event: {next(iter(bad.values()))}",
+            hint="send the other lines without it",
+            bad=bad,
+        )
+    return checked_lines
+
+
+def _verified(line: bytes) -> tuple[NewLine, int]:
+    """Returns what `_parsed` does of a line whose checksum fits, in less time."""
+    try:
+        essence = decode_required(line)
+    except (ValueError, RecursionError):
+        return _parsed(line)
+    seq, clock = essence.seq, essence.lamport_clock
+    # the decoder does not check the texts that it skips
+    if not (line.isascii() and 1 <= seq <= CLOCK_MAX and 1 <= clock <= CLOCK_MAX):
+        return _parsed(line)
+    if len(line) >= LINE_BYTES_MAX or is_too_deep(line):
+        return _parsed(line)
+    return _row(line, essence.event_id, essence.node_id, seq), clock
+
+
+def _parsed(line: bytes) -> tuple[NewLine, int]:
+    """Returns the row of a line and its clock; raises InvalidEvent."""
+    if len(line) >= LINE_BYTES_MAX:
+        raise _refused(f"the line is longer than {LINE_BYTES_MAX} bytes")
+    event = parse(line, PLAIN)
+    if isinstance(event, BadLine):
+        raise _refused(event.reason)
+    if event.seq > CLOCK_MAX:
+        raise _refused("its seq is too large")
+    if not event.is_foreign:
+        return _row(line, event.event_id, event.node_id, event.seq), event.lamport_clock
+    if b"\n" in event.line:
+        raise _refused("it holds a newline")
+    try:
+        digest = same_event_key(event)
+    except (ValueError, RecursionError):
+        raise _refused("its members can't be written in UTF-8") from None
+    return NewLine(_text(event.event_id), "", 0, digest, line), event.lamport_clock
+
+
+def _row(line: bytes, event_id: str, node: str, seq: int) -> NewLine:
+    return NewLine(_text(event_id), _text(node), seq, digests(line).line, line)
+
+
+def _text(text: str) -> str:
+    if not is_storable(text):
+        raise _refused("its event_id or node_id holds U+0000 or half a surrogate pair")
+    return text
+
+
+def _refused(cause: str) -> InvalidEvent:
+    return InvalidEvent("could not take a line", cause=cause)

@@ -5,7 +5,7 @@ models. Passwords are checked in threads of their own: many at once hold up logi
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -18,6 +18,14 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from thence.errors import NotLoggedIn, ThenceError
 from thence.server.errors import wire_refusal
+from thence.server.http.bodies import (
+    address_of,
+    answered,
+    body_of,
+    decoded_as,
+    packed,
+    token_of,
+)
 from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing, node_owner
 from thence.server.team.audit import AuditLog, acting
@@ -27,15 +35,6 @@ from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, dummy_hash, hashed
 from thence.server.team.store import Store
 from thence.server.team.sync_service import SyncService
-from thence.server.team.wire_http import (
-    WirePath,
-    address_of,
-    answered,
-    body_of,
-    decoded_as,
-    packed,
-    token_of,
-)
 from thence.sync.wire.messages import Credentials, LiveToken, Refresh, Tokens
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
@@ -46,6 +45,9 @@ FAILING_S = 60.0
 BODY_BYTES_MAX = 16 * 1024
 # a check of a password takes 64 MiB
 CHECKING_THREADS, WAITING_MAX = 2, 32
+Endpoint = Callable[[Request], Awaitable[Response]]
+# a path of the wire, its methods, and what answers there
+WirePath = tuple[str, tuple[str, ...], Endpoint]
 
 
 class Team:

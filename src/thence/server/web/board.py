@@ -73,9 +73,19 @@ def board_section(log: OpenLog, events: int, at: str | None) -> tuple[list[Child
         parts.append(el("nav", *steps, class_="pages", aria_label="The board through time"))
     finished: list[Html] = []
     for feature in board.features.values():
+        title = f"{feature.name}  {feature.title}" if feature.title else feature.name
+        done = f"{feature.done_count:,} of {len(feature.packages):,} done"
+        head = el("h3", words(title), " ", el("span", done, class_="quiet"))
+        columns = [
+            _column(look, feature, column, packages)
+            for column, packages in feature.by_column().items()
+            if packages or column in COLUMNS[:-1]
+        ]
         lanes = {package.lane for package in feature.packages.values()}
         is_finished = bool(lanes) and lanes <= {DONE, REJECTED}
-        (finished if is_finished else parts).append(_feature(look, feature))
+        shown = el("div", *columns, class_="board")
+        section = el("section", head, shown, aria_label=feature.slug)
+        (finished if is_finished else parts).append(section)
     if finished:
         head = el("summary", counted(len(finished), "finished feature"))
         parts.append(el("details", head, *finished))
@@ -164,18 +174,6 @@ def _verdict(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
     since, wp_id, slug = min(waiting, key=lambda one: one[0])
     name = words(f"{wp_id} of {slug}")
     return ["waits longest for review: ", name, f", {_for(since, now)}; {parts}"]
-
-
-def _feature(look: _Look, feature: FeatureState) -> Html:
-    title = f"{feature.name}  {feature.title}" if feature.title else feature.name
-    done = f"{feature.done_count:,} of {len(feature.packages):,} done"
-    columns = [
-        _column(look, feature, column, packages)
-        for column, packages in feature.by_column().items()
-        if packages or column in COLUMNS[:-1]
-    ]
-    head = el("h3", words(title), " ", el("span", done, class_="quiet"))
-    return el("section", head, el("div", *columns, class_="board"), aria_label=feature.slug)
 
 
 def _column(

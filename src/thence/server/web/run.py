@@ -1,11 +1,12 @@
-"""The page of one run or log: its summary, the form of its filter, its events in total order.
+"""The page of one run or log: its verdict, its summary, its filter, its events in total order.
 
+The verdict says what the index knows without reading many lines; what is not known is left out.
 The list has the events of the window that the address names, as the picture has.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -34,12 +35,12 @@ from thence.core.markup import (
 from thence.core.query.filter import Filter
 from thence.core.query.where import OPERATORS
 from thence.core.redaction import BODY_DIGEST
-from thence.core.sentences.events import counted, short_id
+from thence.core.sentences.events import counted, duration, short_id
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import EventNotFound, InvalidFilter
 from thence.log.index import query
 from thence.log.index.lookup import arrival_of
-from thence.log.index.overview import LogFacts
+from thence.log.index.overview import LogFacts, Standing, longest_step, standing
 from thence.log.index.page import Page, PageBounds
 from thence.log.index.query import ALL, Within
 from thence.server.errors import parameter_problem
@@ -57,13 +58,17 @@ from thence.server.web.parts import (
     mirrored_words,
     status,
 )
-from thence.server.web.session import sessions_section
+from thence.server.web.session import agents_verdict, cut_link, is_of_agents, sessions_section
 from thence.server.web.spending import spending_section
-from thence.server.web.verdict import is_of_agents, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
+# to count refused actions, the lines of so many events are searched
+REFUSED_READ_MAX = 5_000
+_OPEN_READ_MAX = 20
+_REJECTED = "error_type = action_rejected"
+_REFUSED = Filter.of(type="SYSTEM", where=_REJECTED)
 # what a link to a row of where it went asks for
 _ROWS = ("calls", "said")
 _NAMES = ("type", "actor", "subject", "stream", *_ROWS)
@@ -200,7 +205,7 @@ def run_page(
     )
     body = (
         el("h1", words(run.name)),
-        el("div", verdict(log, run, summary, of_board), data_live=True),
+        el("div", _verdict(log, run, summary, of_board), data_live=True),
         el(
             "details",
             el("summary", "Facts"),
@@ -249,6 +254,54 @@ def _within(log: OpenLog, question: Question) -> tuple[Filter, Within]:
             ]
             span = arrivals[0], arrivals[1]
     return filter, question.asked.within(log)._replace(arrivals=span)
+
+
+def _verdict(log: OpenLog, run: RunRecord, facts: LogFacts, board: list[Child]) -> Html:
+    """Returns the line; `board` is what a board says of its packages. Raises `read_failed`."""
+    now = standing(log.index, _OPEN_READ_MAX)
+    failures = failures_link(log, facts.failures, counted(facts.failures, "failure"))
+    if log.is_simulation and (facts.events or run.ended.decisions):
+        parts = [*_of_run(log, run, facts, now)]
+    elif not facts.events:
+        parts = [["no events yet"]]
+    elif log.vocabulary.name == WORK.name:
+        parts = [board, [failures] if facts.failures else []]
+    elif is_of_agents(log, facts):
+        parts = [*agents_verdict(log, facts, now), [failures] if facts.failures else []]
+    elif now.steps:
+        of_steps = f" of {counted(now.steps, 'step')}"
+        newest = [": ", cut_link(log, now.newest[0])] if now.newest else []
+        parts = [[failures, of_steps], [f"{now.open_steps:,} open", *newest]]
+        if longest := longest_step(log.index, log.longest):
+            lasted = f" ({duration(longest[1])})"
+            parts.append(["the longest: ", cut_link(log, longest[0]), lasted])
+    else:
+        parts = [[failures, f" of {counted(facts.events, 'event')}"]]
+    if facts.damaged_lines:
+        parts.append([counted(facts.damaged_lines, "damaged line")])
+    line = [child for part in parts if part for child in ("; ", *part)][1:]
+    is_bad = facts.failures or (log.is_simulation and run.ended.text != run.status)
+    return el("p", *line, class_="verdict bad" if is_bad else "verdict") if line else Html()
+
+
+def _of_run(log: OpenLog, run: RunRecord, facts: LogFacts, now: Standing) -> Iterator[list[Child]]:
+    yield [words(run.status, 40), f", {counted(facts.turns, 'turn')}"]
+    decisions, number = run.ended.decisions, counted(facts.failures, "failure")
+    failures, results = failures_link(log, facts.failures, number), list[Child]()
+    if decisions and run.ended.text != run.status:  # it names the decisions that failed
+        failed = path("runs", log.id, type="SYSTEM", where="error_type = agent_failed") + "#events"
+        results = [el("a", decisions, href=failed), ", ", failures]
+    elif decisions:
+        results = [decisions, *((", ", failures) if facts.failures else ())]
+    else:
+        results = [failures]
+    is_short = decisions and facts.by_type.get("SYSTEM", 0) <= REFUSED_READ_MAX
+    if is_short and (refused := query.count(log.index, _REFUSED)):
+        asked = path("runs", log.id, type="SYSTEM", where=_REJECTED) + "#events"
+        results += [", ", el("a", counted(refused, "action") + " rejected", href=asked)]
+    yield results
+    if now.tokens is not None:
+        yield [counted(now.tokens, "token"), "" if now.cost is None else f", cost {now.cost:.3g}"]
 
 
 def _summary(log: FoundLog, run: RunRecord, summary: LogFacts, question: Question) -> Html:

@@ -1,20 +1,20 @@
-"""The sessions of coding agents on the page of their log: prompts, and what followed each."""
+"""Coding agents on the page of their log: its verdict, its sessions, what followed each prompt."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from thence.core.bodies import first_key, put_back
 from thence.core.event import Event, decoded
 from thence.core.failures import is_failure
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
-from thence.core.sentences.events import clipped, counted, duration
+from thence.core.sentences.events import agent_sentence, clipped, counted, duration
 from thence.core.sentences.events import line as in_line
-from thence.log.index.overview import LogFacts, standing
+from thence.log.index.overview import LogFacts, Standing, standing
 from thence.log.index.query import page
 from thence.server.logs.root import OpenLog
 from thence.server.web.parts import event_link, numbers, seconds_between
-from thence.server.web.verdict import SESSION, since
 
 OPEN_MAX = 50
 SESSIONS_MAX = 20
@@ -24,12 +24,39 @@ EVENTS_MAX = 5_000
 PROMPTS_READ_MAX = 1_000
 PROMPTS_MAX = 25
 PROMPT_CHARACTERS_MAX = 160
+SESSION = "session.begun"
+_OF_AGENTS = ((SESSION, "session"), ("prompt", "prompt"), ("commit", "commit"))
 _TYPES = ("prompt", "tool.begun", "tool.ended", "tool.failed", "commit")
 _COLUMNS = (
     Column("Time (UTC)"),
     Column("Prompt", "what"),
     *numbers("Calls", "Longest", "Failures", "Files", "Commits"),
 )
+cut_link = partial(event_link, characters_max=160)
+
+
+def is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
+    """Reports whether a bridge of coding agents wrote the log's sessions or prompts."""
+    types = tuple(name for name, _ in _OF_AGENTS if name in facts.by_type)
+    return any(map(agent_sentence, page(log.index, Filter(types=types), limit=1)))
+
+
+def agents_verdict(log: OpenLog, facts: LogFacts, now: Standing) -> Iterator[list[Child]]:
+    """Yields the parts of the verdict: what was in flight, and how many there are."""
+    working = [event for event in now.newest if event.event_type != SESSION]
+    if working:
+        link = cut_link(log, working[0])
+        yield ["in flight when it ended: ", link, _since(working[0], facts)]
+    else:
+        yield ["nothing was in flight when it ended"]
+    named = [(facts.by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
+    yield [", ".join(counted(number, noun) for number, noun in named if number)]
+
+
+def _since(begin: Event, facts: LogFacts) -> str:
+    """Returns how long before the log's last event something began."""
+    seconds = seconds_between(begin.timestamp, facts.last.timestamp if facts.last else "")
+    return f" ({duration(seconds)})" if seconds >= 1 else ""
 
 
 def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
@@ -39,7 +66,7 @@ def sessions_section(log: OpenLog, facts: LogFacts) -> Html:
     """
     now = standing(log.index, OPEN_MAX)
     in_flight = [
-        el("li", event_link(log, event), since(event, facts))
+        el("li", event_link(log, event), _since(event, facts))
         for event in now.newest
         if event.event_type != SESSION
     ]

@@ -228,7 +228,11 @@ def branch(
             cause = f"it has played {turns} turns, and none with the number {at}"
             hint = f"name a turn from 0 to {turns}"
             raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)
-        changes = _changes(config, _components(config, parts), at, set or {}, decide or {})
+        try:
+            changes = _changes(config, _components(config, parts), at, set or {}, decide or {})
+        except ThenceError as error:
+            error.code = "scenario_error"  # a command's wrong usage
+            raise
         outcomes = read_outcomes(run.folder)
         if seed is not None:
             changes[f"{at}{SEED}"] = seed

@@ -89,7 +89,8 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     count = math.prod(map(len, settings.values())) * len(seeds)
     if count > RUNS_MAX:
         cause, hint = f"it has {count:,} runs, more than {RUNS_MAX:,}", "name fewer seeds or values"
-        raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
+        code = "scenario_error"
+        raise ThenceError("could not plan the sweep", cause=cause, hint=hint, code=code)
     files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest(), **config.files}
     return Plan(scenario=str(file), files=files, settings=settings, seeds=seeds)
 

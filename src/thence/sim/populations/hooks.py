@@ -30,7 +30,7 @@ def table_of(config: SimulationConfig, agents: Sequence[BaseAgent]) -> VariableT
     for one in populations(agents):
         first = {name: column.summary for name, column in one.columns.items()}
         own_vars[one.name] = [
-            Declaration(name=name, kind="dict", default=first.get(name, {})) for name in one.types
+            Declaration(name=name, kind="dict", default=first.get(name, {})) for name in one.first
         ]
     return config.table([agent.name for agent in agents], own_vars)
 
@@ -39,8 +39,6 @@ def apply_own(
     own: "Sequence[Population]", actions: Sequence[Action], writes: Writes
 ) -> Sequence[Action]:
     """Lets populations apply their actions, and returns the others, which the engine applies."""
-    if not own:
-        return actions
     by_name = {one.name: one for one in own}
     for action in actions:
         if action.agent_id in by_name:

@@ -9,10 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b, sha256
-from types import MappingProxyType
 from typing import Any, NamedTuple
-
-import msgspec
 
 from thence.core.nearest import did_you_mean
 from thence.errors import ScenarioError, ThenceError, needs_extra
@@ -30,7 +27,7 @@ Array = NDArray[Any]
 Others = ArrayLike | None
 ROWS_MAX = 100_000_000
 ALIVE = "alive"
-# the writer of a value that was set from outside, or before the first turn
+# the writer of a value that was set from outside, or that no row has written
 NO_ROW = np.array(-1, np.int32)
 TYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "float32", "float64")
 # of the rows that decide a second time, and of others beside them
@@ -68,25 +65,27 @@ class Rows:
 
     `ids` are the numbers of the rows. Each array that is read, drawn or written has one value per
     row, in this order, or one for all. A decision uses no other data: what it reads here are its
-    causes. `reads` holds columns with the rows that were read for each row, None for all. `sample`
-    are the ids of some rows, and the values by which they decide.
+    causes. `observation` is the view of all other variables: what is read there, each row reads.
+    `reads` holds columns with the rows that were read for each row, None for all. `sample` are the
+    ids of some rows, and the values by which they decide.
     """
 
     def __init__(
         self,
         columns: Mapping[str, Column],
         key: tuple[str, ...],
-        observation: Observation | None,
+        observation: Observation,
         sample: tuple[Array, Mapping[str, Array]] | None = None,
     ) -> None:
-        self._columns, self._key, self._observation = columns, key, observation
+        self.observation = observation
+        self._columns, self._key = columns, key
         self._size = len(next(iter(columns.values())).values)
-        self._is_sample = sample is not None
         self._at = slice(None) if sample is None else sample[0]  # where the rows are among all
         whole = {name: column.values for name, column in columns.items()}
-        self._own: Mapping[str, Array] = whole if sample is None else sample[1]
+        self._values: Mapping[str, Array] = whole if sample is None else sample[1]
         self.ids: Array = np.arange(self._size, dtype=np.int32)[self._at]
-        self.ids.setflags(write=False)
+        for array in (self.ids, *whole.values()):
+            array.flags.writeable = False
         self.reads: list[tuple[str, Array | None]] = []
         self.writes: list[Write] = []
         self._draws: Counter[str] = Counter()
@@ -94,23 +93,17 @@ class Rows:
     @property
     def size(self) -> int:
         """The number of rows of the population; what depends on it depends on each new row."""
-        self._depend(next(iter(self._columns)))
+        _ = self.observation[next(iter(self._columns))]
         return self._size
-
-    @property
-    def observation(self) -> Observation:
-        """The view of all other variables; each row's decision depends on what is read there."""
-        assert self._observation is not None, "nothing can be read before the first turn"
-        return self._observation
 
     def __getitem__(self, column: str) -> Array:
         """Returns the rows' own values of a column, which can't be changed in place."""
         self._read(column, self.ids)
-        return self._own[column]
+        return self._own(column)
 
     def get(self, column: str, *, of: ArrayLike) -> Array:
         """Returns the values of a column of other rows: for each row, that of the row `of`."""
-        others = self._others(column, of)
+        others = self._others(of)
         return self._read(column, others)[others]
 
     def all(self, column: str) -> Array:
@@ -156,38 +149,35 @@ class Rows:
     def _write(
         self, kind: str, values: Mapping[str, ArrayLike], where: ArrayLike, of: Others
     ) -> None:
-        size, full = len(self.ids), dict[str, Array]()
-        for name, new in values.items():
-            if name not in self._columns:
-                hint = f"it has {', '.join(self._columns)}{did_you_mean(name, self._columns)}"
-                raise _fault(name, "the population has no such column", hint)
-            full[name] = np.broadcast_to(np.asarray(new), size)
-        others = self.ids if of is None else self._others(next(iter(full)), of)
-        mask = np.broadcast_to(np.asarray(where, bool), size)
+        full = {name: np.broadcast_to(new, self._own(name).shape) for name, new in values.items()}
+        others = self.ids if of is None else self._others(of)
+        mask = np.broadcast_to(np.asarray(where, bool), self.ids.shape)
         self.writes.append(Write(kind, full, mask, others))
 
     def _read(self, column: str, of: Array | None) -> Array:
-        self._depend(column)
+        _ = self._own(column), self.observation[column]  # the summary is a cause
         self.reads.append((column, of))
         return self._columns[column].values
 
-    def _depend(self, column: str) -> None:
-        """Makes the summary of a column a cause."""
-        if self._observation is not None:
-            _ = self._observation[column]
+    def _own(self, column: str) -> Array:
+        if column in self._values:
+            return self._values[column]
+        cause = f"it is none of {', '.join(self._values)}{did_you_mean(column, self._values)}"
+        raise ThenceError("could not find", place=f"column {column}", cause=cause)
 
     def _generator(self, purpose: str) -> np.random.Generator:
         """Returns the numbers of a draw, which no other draw shares."""
         self._draws[purpose] += 1
         return generator(*self._key, purpose, str(self._draws[purpose]))
 
-    def _others(self, column: str, of: ArrayLike) -> Array:
-        others = np.broadcast_to(np.asarray(of), len(self.ids))
-        if self._is_sample:  # of rows with other values, whose result nobody looks at
+    def _others(self, of: ArrayLike) -> Array:
+        others = np.broadcast_to(of, self.ids.shape)
+        if not isinstance(self._at, slice):  # of other values: nobody looks at the result
             return others % self._size
         if others.dtype.kind not in "iu" or not 0 <= others.min() <= others.max() < self._size:
             cause = f"of names the rows {others.min()} to {others.max()}"
-            raise _fault(column, cause, f"give numbers from 0 to {self._size - 1}")
+            hint = f"give numbers from 0 to {self._size - 1}"
+            raise ThenceError("could not take the decision", cause=cause, hint=hint)
         return others
 
 
@@ -207,8 +197,8 @@ class Population(BaseAgent):
     def __init__(
         self,
         name: str,
-        size: int = 0,
-        columns: Mapping[str, Any] = MappingProxyType({}),
+        size: int,
+        columns: Mapping[str, Any],
         *,
         table: str | None = None,
         config: SimulationConfig | None = None,
@@ -216,13 +206,12 @@ class Population(BaseAgent):
         super().__init__(name)
         cells: dict[str, Any] = {}
         if table is not None:
-            if size:
-                raise _unfit("table", "its lines are all rows; give no size")
-            size, cells = read_columns(table, config.source if config else None)
-        if not 0 < size <= ROWS_MAX:
-            raise _unfit("size", f"it is {size!r:.60}; give 1 to {ROWS_MAX:,} rows")
-        self.types: dict[str, str] = {}
-        self._first: dict[str, Array] = {}
+            lines, cells = read_columns(table, config.source if config else None)
+            size = size or lines
+        if not columns or not 0 < size <= ROWS_MAX:
+            cause = f"it is {size!r:.60}; give 1 to {ROWS_MAX:,} rows, and the type of each column"
+            raise _unfit("size", cause)
+        self.first: dict[str, Array] = {}  # values by column, of its type
         for column, declared in columns.items():
             kind, first = declared if isinstance(declared, tuple | list) else (declared, 0)
             if not column.isidentifier() or kind not in TYPES:
@@ -231,14 +220,11 @@ class Population(BaseAgent):
                 raise _unfit("columns", f"{cause}; {words}")
             values: Any = cells.get(column, first)
             try:
-                array = cast(column, values, kind)
-                np.broadcast_to(array, size)
-            except (ThenceError, ValueError) as error:
+                self.first[column] = cast(column, values, np.dtype(kind))
+                np.broadcast_to(self.first[column], size)
+            except (ThenceError, OverflowError, TypeError, ValueError) as error:
                 setting = "table" if column in cells else "columns"
                 raise _unfit(setting, f"{column}: {error}") from error
-            self.types[column], self._first[column] = kind, array
-        if not columns:
-            raise _unfit("columns", "there are none; give the type of each by its name")
         self.columns: dict[str, Column] = {}
         self.decided: Rows | None = None
         self._size = size
@@ -262,25 +248,26 @@ class Population(BaseAgent):
     def digest(self) -> str:
         """The SHA-256 of the types and digests of all columns."""
         summaries = [(name, column.summary) for name, column in self.columns.items()]
-        digests = [[name, one["type"], one["digest"]] for name, one in summaries]
-        return sha256(msgspec.json.encode(digests)).hexdigest()
+        digests = [(name, one["type"], one["digest"]) for name, one in summaries]
+        return sha256(repr(digests).encode()).hexdigest()
 
     def begin(self, seed: int, alterations: Alterations) -> None:
         """Makes the rows as they are before the first turn."""
-        self._alterations, turns = alterations, np.zeros(self._size, np.int32)
+        self._alterations, size = alterations, self._size
+        turns, writers = np.zeros(size, np.int32), np.full(size, NO_ROW)
         self.columns = {
-            name: Column(np.broadcast_to(first, self._size), turns, turns, {})
-            for name, first in self._first.items()
+            name: Column(np.broadcast_to(first, size), turns, writers, {})
+            for name, first in self.first.items()
         }
-        rows = Rows(self.columns, (str(seed), self.name, "0", "start", ""), None)
+        unseen: Any = dict.fromkeys(self.columns)  # before the first turn there is no view
+        rows = Rows(self.columns, (str(seed), self.name, "0", "start", ""), unseen)
         self.start(rows)
         for name, column in {**self.columns, **self._written(rows, 0)}.items():
-            values, summary = column.values, summary_of(column.values, len(column.values))
-            nobody = np.full_like(column.turns, NO_ROW)
-            self.columns[name] = Column(values, column.turns, nobody, summary)
+            summary = summary_of(column.values, len(column.values))
+            self.columns[name] = column._replace(summary=summary)
 
-    def decide_action(self, observation: Observation) -> Action | None:
-        """Lets all rows decide; the payload has, by column, in how many rows it changes.
+    def decide_action(self, observation: Observation) -> Action:
+        """Lets all rows decide; the payload has, by column, how many rows it changes.
 
         Raises ThenceError for an alteration that a row can't have, and for a sample that differs.
         """
@@ -290,21 +277,18 @@ class Population(BaseAgent):
         self.decide(rows)
         if turn & (turn - 1) == 0:
             self._check_sample(rows, key, observation)
-        acts = rows[ALIVE] != 0 if ALIVE in self.types else np.True_
+        acts = rows[ALIVE] != 0 if ALIVE in self.columns else np.True_
         left_out = self._alterations.values_to_set(f"{turn}.decide.{self.name}/")
         for step, value in left_out.items():
-            row, _ = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{next(iter(self.types))}")
+            row, _ = self.row_of(f"{self.name}/{step.removesuffix('.0')}/{next(iter(self.first))}")
             if value is not None:
                 cause, hint = f"it is mapped to {value!r:.60}", "a row's can be left out, by null"
                 raise ThenceError(_ALTERED, place=f"of row {row}", cause=cause, hint=hint)
             acts = acts & (rows.ids != row)
-        if acts.ndim:
-            rows.writes = [write._replace(where=write.where & acts) for write in rows.writes]
+        rows.writes = [write._replace(where=write.where & acts) for write in rows.writes]
         self._next = self._written(rows, turn)
-        self._payload = {
-            name: int(np.count_nonzero(new.turns == turn)) for name, new in self._next.items()
-        }
-        return Action("write", self._payload) if self._next else None
+        self._payload = {name: column.summary["rows"] for name, column in self._next.items()}
+        return Action("write", self._payload)
 
     def apply_own(self, view: View, action: Action) -> None:
         """Applies the decision of this turn; raises ThenceError for another action."""
@@ -322,43 +306,39 @@ class Population(BaseAgent):
         Raises ThenceError if the population has no such column, or in a run no such row.
         """
         _, row, column = [*subject.split("/"), "", ""][:3]
-        size = len(self.columns[column].values) if column in self.columns else ROWS_MAX
-        if column not in self.types or not row.isdecimal() or int(row) >= size:
-            what, cause = "could not find the variable", f"{self.name} has {size:,} rows"
-            hint = f"name a row and a column of {', '.join(self.types)}"
-            raise ThenceError(what, place=subject, cause=cause, hint=hint)
+        size = len(next(iter(self.columns.values())).values) if self.columns else ROWS_MAX
+        if column not in self.first or not row.isdecimal() or int(row) >= size:
+            cause = f"{self.name} has {size:,} rows, each with {', '.join(self.first)}"
+            hint = f"name a row and a column{did_you_mean(column, self.first)}"
+            raise ThenceError("could not find the variable", place=subject, cause=cause, hint=hint)
         return int(row), column
 
     def converted(self, column: str, value: Any) -> Any:
         """Returns a value as the column holds it; raises ThenceError if it can't."""
-        return cast(column, value, self.types[column]).item()
+        return cast(column, value, self.first[column].dtype).item()
 
     def set_row(self, row: int, column: str, value: object, turn: int) -> Mapping[str, Any]:
         """Sets a value of a row from outside; returns the new summary of its column."""
         values = self.columns[column].values.copy()
-        values[row] = self.converted(column, value)
+        values[row] = value
         new = self._column(column, values, NO_ROW, turn)
-        summary = {**new.summary, "rows": 1, "set": {str(row): value}}
-        self.columns = {**self.columns, column: new._replace(summary=summary)}
-        return summary
+        self.columns = {**self.columns, column: new}
+        return {**new.summary, "rows": 1, "set": {str(row): value}}
 
     def get_state(self) -> bytes:
         """Returns the columns with their writers, for a checkpoint."""
         file = io.BytesIO()
-        for *arrays, summary in self.columns.values():
-            file.write(msgspec.json.encode(summary) + b"\n")
+        for *arrays, _ in self.columns.values():
             for array in arrays:
-                np.save(file, array, allow_pickle=False)
+                np.save(file, array)
         return file.getvalue()
 
     def set_state(self, state: bytes) -> None:
         """Takes the columns that `get_state` returned."""
         file = io.BytesIO(state)
         for name in self.columns:
-            summary = msgspec.json.decode(file.readline())
-            values, turns, writers = [np.load(file, allow_pickle=False) for _ in range(3)]
-            values.flags.writeable = False
-            self.columns[name] = Column(values, turns, writers, summary)
+            values, turns, writers = [np.load(file) for _ in range(3)]
+            self.columns[name] = Column(values, turns, writers, summary_of(values, 0))
 
     def _check_sample(self, rows: Rows, key: tuple[str, ...], observation: Observation) -> None:
         """Lets some rows decide again, among others with other values; raises if that differs."""
@@ -366,8 +346,7 @@ class Population(BaseAgent):
         sample = np.sort(numbers.choice(size, min(_SAMPLE, size), replace=False))
         ids = numbers.permutation(np.union1d(sample, numbers.integers(0, size, _OTHERS)))
         is_sample, altered = np.isin(ids, sample), {}
-        for name, column in self.columns.items():
-            values = column.values
+        for name, (values, *_) in self.columns.items():
             extreme = values.argmax() if numbers.integers(2) else values.argmin()
             altered[name] = np.where(is_sample, values[ids], values[extreme])
         again = Rows(self.columns, key, observation, (ids, altered))
@@ -386,42 +365,41 @@ class Population(BaseAgent):
                 raise ThenceError(what, place=place, cause=cause, hint=hint) from error
 
     def _written(self, rows: Rows, turn: int) -> dict[str, Column]:
-        """Returns what rows make of the columns; of a column that many write, all count."""
+        """Returns the columns that rows change; of a column that many write, all count."""
         after: dict[str, tuple[Array, Array]] = {}
         for kind, written, where, of in rows.writes:
             at = np.flatnonzero(where)
-            for name in written if kind != "append" else self.types if len(at) else ():
+            for name in written if kind != "append" else self.columns if len(at) else ():
                 values, by = after.get(name) or (self.columns[name].values.copy(), rows.ids)
-                first, type_ = self._first[name], self.types[name]
-                others = at
+                first, others = self.first[name], at
                 if kind == "append":
                     default = np.broadcast_to(0 if first.ndim else first, len(rows.ids))
-                    born = cast(name, written.get(name, default)[at], type_)
+                    born = cast(name, written.get(name, default)[at], first.dtype)
                     values, by = np.append(values, born), np.append(by, at)
                 elif of is not rows.ids or by is not rows.ids:
                     others, by = of[at].astype(np.intp), by.copy()
                     by[others] = at
                 if kind == "set":
-                    values[others] = cast(name, written[name][at], type_)
+                    values[others] = cast(name, written[name][at], first.dtype)
                 elif kind == "add":
-                    values = sums(name, values, others, written[name][at], type_)
+                    values = sums(name, values, others, written[name][at], first.dtype)
                 after[name] = values, by
-        return {name: self._column(name, new, by, turn) for name, (new, by) in after.items()}
+        made = {name: self._column(name, new, by, turn) for name, (new, by) in after.items()}
+        return {name: column for name, column in made.items() if column is not self.columns[name]}
 
     def _column(self, name: str, values: Array, by: Array, turn: int) -> Column:
         """Returns a column with other values, which the rows `by` wrote where they differ."""
-        old, new = self.columns[name], cast(name, values, self.types[name])
+        old, new = self.columns[name], cast(name, values, self.first[name].dtype)
         size = len(old.values)
         born = np.zeros(len(new) - size, np.int32)
+        changed = np.append(new[:size] != old.values, born == 0)
+        if not (count := int(np.count_nonzero(changed))):
+            return old
         turns, writers = np.append(old.turns, born), np.append(old.writers, born)
-        changed = np.ones(len(new), bool)
-        np.not_equal(new[:size], old.values, out=changed[:size])
-        new.flags.writeable = False
         # by a mask that no processor foresees, `where` would take ten times as long
         np.maximum(turns, changed * np.int32(turn), out=turns)
         writers += changed * (by - writers)
-        count = int(np.count_nonzero(changed))
-        return Column(new, turns, writers, summary_of(new, count) if count else old.summary)
+        return Column(new, turns, writers, summary_of(new, count))
 
 
 def summary_of(values: Array, changed: int) -> dict[str, Any]:
@@ -431,7 +409,7 @@ def summary_of(values: Array, changed: int) -> dict[str, Any]:
     """
     values = np.ascontiguousarray(values)
     summary: dict[str, Any] = {"type": values.dtype.name, "rows": changed}
-    if values.dtype.itemsize == 8 and values.dtype.kind == "i":
+    if values.dtype == np.int64:
         total = (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
         summary["sum"] = total if -(2**63) <= total < 2**63 else str(total)
     elif values.dtype.kind != "f":
@@ -439,37 +417,34 @@ def summary_of(values: Array, changed: int) -> dict[str, Any]:
     return {**summary, "digest": sha256(values.data).hexdigest()}
 
 
-def cast(column: str, values: ArrayLike, kind: str) -> Array:
+def cast(column: str, values: ArrayLike, kind: np.dtype[Any]) -> Array:
     """Returns values as an array of a type; raises ThenceError if it can't hold one of them."""
     array = np.asarray(values)
-    if array.dtype == kind and array.dtype.kind != "f":
+    if array.dtype == kind and kind.kind != "f":
         return array
-    try:
-        with np.errstate(invalid="ignore", over="ignore"):
-            result = (array if array.dtype.kind in "biuf" else array.astype(object)).astype(kind)
-        is_held = np.isfinite(result) if result.dtype.kind == "f" else result == array
-        if is_held.all():
-            return result
-        reason = repr(array[~is_held].tolist()[0])
-    except (OverflowError, TypeError, ValueError) as error:
-        reason = f"it: {error}"
-    cause, hint = f"a column of {kind} can't hold {reason:.60}", "give another value or type"
-    raise ThenceError("could not set", place=f"column {column}", cause=cause, hint=hint)
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = array.astype(kind)
+    is_held = np.isfinite(result) if kind.kind == "f" else result == array
+    if not np.all(is_held):
+        cause = f"a column of {kind} can't hold {array[~is_held].tolist()[0]!r:.60}"
+        hint = "give another value or type"
+        raise ThenceError("could not set", place=f"column {column}", cause=cause, hint=hint)
+    return result
 
 
-def sums(column: str, values: Array, others: Array, added: Array, kind: str) -> Array:
+def sums(column: str, values: Array, others: Array, added: Array, kind: np.dtype[Any]) -> Array:
     """Returns values with what is added to those of some rows; of one named twice both count.
 
     Raises ThenceError where 64 bits can't hold a sum; other bounds are not looked at here.
     """
-    wide = "float64" if kind.startswith("float") else "int64"
+    wide = np.dtype("float64" if kind.kind == "f" else "int64")
     added, result = cast(column, added, wide), values.astype(wide)
-    span = int(added.max(initial=0)) - int(added.min(initial=0)) if wide == "int64" else 0
-    about = result.astype("float64") if kind == "int64" or span >= 2**31 else None
+    span = int(added.max(initial=0)) - int(added.min(initial=0)) if wide == np.int64 else 0
+    about = result.astype("float64") if kind == np.int64 or span >= 2**31 else None
     np.add.at(result, others, added)
     if about is not None:  # integers pass their bounds unseen, floats do not
         np.add.at(about, others, added)
-        cast(column, about[abs(about - result) > 2**62], "int64")
+        cast(column, about[abs(about - result) > 2**62], wide)
     return result
 
 
@@ -481,18 +456,12 @@ def generator(*key: str) -> np.random.Generator:
 
 def _of_row(rows: Rows, place: Any) -> str:
     """Returns what the row at a place writes, as a text to compare: a NaN is like itself."""
-    return repr(
-        [
-            (kind, int(of[place]), {name: new[[place]].tolist() for name, new in values.items()})
-            for kind, values, where, of in rows.writes
-            if where[place]
-        ]
-    )
-
-
-def _fault(column: str, cause: str, hint: str) -> ThenceError:
-    place = f"of column {column}"
-    return ThenceError("could not take the decision", place=place, cause=cause, hint=hint)
+    writes = [
+        (kind, int(of[place]), {name: new[[place]].tolist() for name, new in values.items()})
+        for kind, values, where, of in rows.writes
+        if where[place]
+    ]
+    return repr(writes)
 
 
 def _unfit(setting: str, cause: str) -> ScenarioError:

@@ -20,7 +20,7 @@ from thence.sim.again.replay import (
     newest_checkpoint,
     recorded_config,
 )
-from thence.sim.populations.hooks import populations
+from thence.sim.populations.hooks import row_named
 from thence.sim.populations.population import NO_ROW, Column, Population, Rows
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts
@@ -62,15 +62,13 @@ class RowWhy(msgspec.Struct, frozen=True):
     """The value of a row after a turn, and the changes that led to it, the last one first.
 
     Each change is followed by that of the value, among those it read, that was written last, up to
-    CHAIN_MAX. `turns_played` counts the turns that were played again and came to the digest in the
-    log.
+    CHAIN_MAX.
     """
 
     subject: str
     turn: int
     value: Any
     chain: tuple[RowChange, ...]
-    turns_played: int
 
 
 class RowWeight(msgspec.Struct, frozen=True):
@@ -89,76 +87,77 @@ class PlayedTurn(NamedTuple):
     after: Mapping[str, Column]
 
 
-class PlayedRows:
-    """The turns of a run, played again from the checkpoint before one that is asked for.
+class PlayedRow:
+    """A row in the turns of a run, which are played again from the checkpoint before one asked for.
 
-    Those since one checkpoint are in memory at once. `own` is the population as played last.
+    Those since one checkpoint are in memory at once. `value` is that after the last of the `turns`.
     """
 
-    own: Population
-
-    def __init__(self, run: RecordedRun, name: str, parts: RunParts) -> None:
-        self._run, self._name, self._parts = run, name, parts
+    def __init__(self, run: RecordedRun, subject: str, parts: RunParts) -> None:
+        self._run, self._subject, self._parts = run, subject, parts
         self._config, self._events = recorded_config(run, parts), list(run.log.read())
-        self.turns, self.turns_played = complete_turns(self._events), 0
         self._ids = {event.step: event.event_id for event in self._events}
         self._played: dict[int, PlayedTurn] = {}
-        if not self.turns:
-            cause, hint = "the run has no complete turn", "resume it first"
-            raise ThenceError("could not explain", place=name, cause=cause, hint=hint)
-        self.turn(self.turns)
+        self.turns = complete_turns(self._events)
+        own = self._play(self.turns, self.turns)
+        self._row, self._column = own.row_of(subject)
+        self._last = own.columns[self._column].turns[self._row].item()
+        self.value = self.of(own.columns)
+
+    def of(self, columns: Mapping[str, Column]) -> Any:
+        """Returns the row's value in some columns, None before it was appended."""
+        return columns[self._column].of_row(self._row)
 
     def turn(self, turn: int) -> PlayedTurn:
         """Returns a turn as it was played; raises RunDiverged unless the log says so."""
         if turn not in self._played:
             self._played = {}
             self._play(turn, turn)
-            self.turns_played += len(self._played)
         return self._played[turn]
 
     def without(self, step: str) -> Mapping[str, Column]:
         """Returns the columns after the last turn, where the decision at a step is left out."""
-        self._play(int(step.partition(".")[0]), self.turns, {step: None})
-        return self.own.columns
+        return self._play(int(step.partition(".")[0]), self.turns, {step: None}).columns
 
     def _play(
         self, first: int, last: int, alter: Mapping[str, None] = MappingProxyType({})
-    ) -> None:
-        """Plays up to a turn from the newest checkpoint before another."""
+    ) -> Population:
+        """Plays up to a turn from the newest checkpoint before another; returns the population."""
         checkpoint = newest_checkpoint(self._run.folder, self._events, before=first)
         past = -1 if checkpoint is None else checkpoint.turn
         events = [event for event in self._events if past < (event.turn_number or 0) <= last]
         simulation, _ = again_in_memory(self._run, self._config, self._parts, events, alter)
-        own = [one for one in populations(simulation.components.agents) if one.name == self._name]
-        if not own:
-            what, cause = "could not replay", f"the run has no population {self._name!r:.60}"
+        named = row_named(simulation.components.agents, self._subject)
+        if named is None:
+            what, cause = "could not replay", f"the run has no population of {self._subject!r:.60}"
             hint = "name a row by its population, number and column, as people/817/money"
             raise ThenceError(what, place=self._run.folder, cause=cause, hint=hint)
-        self.own = own[0]
+        own = named[0]
 
         async def play() -> None:
             if checkpoint is not None:
                 await simulation.restore(checkpoint)
             else:
-                await simulation.observation(self._name)  # which makes the rows
-            before = self.own.columns
+                await simulation.observation(own.name)  # which makes the rows
+            before = own.columns
 
             def keep(turn: int, _: int) -> None:
                 nonlocal before
                 if not alter:
-                    self._played[turn] = PlayedTurn(self.own.decided, before, self.own.columns)
-                before, self.own.decided = self.own.columns, None
+                    self._played[turn] = PlayedTurn(own.decided, before, own.columns)
+                before, own.decided = own.columns, None
 
             await simulation.run(last, keep)
 
         asyncio.run(play())
+        return own
 
-    def changes(self, row: int, column: str, *, all_reads: bool) -> Iterator[RowChange]:
-        """Yields the last change of a row's value and those behind it, the latest first.
+    def changes(self, *, all_reads: bool) -> Iterator[RowChange]:
+        """Yields the last change of the row's value and those behind it, the latest first.
 
         Of what a change has read it follows the value that was written last, or all values.
         """
-        pending = {(int(self.turn(self.turns).after[column].turns[row]), row, column)}
+        pending = {(self._last, self._row, self._column)}
         while pending and max(pending)[0]:
             pending.remove(latest := max(pending))
             yield (change := self.change(*latest))
@@ -171,13 +170,14 @@ class PlayedRows:
     def change(self, turn: int, row: int, column: str) -> RowChange:
         """Returns the change of a row's value in the turn that wrote it."""
         rows, before, after = self.turn(turn)
+        name = self._subject.partition("/")[0]
         last = int(after[column].writers[row])
         by: dict[int, None] = {}
         reads: dict[RowRead, None] = {}
 
-        def read(name: str, at: int) -> None:
-            value, written = before[name].of_row(at), int(before[name].turns[at])
-            reads[RowRead(f"{self._name}/{at}/{name}", value, written)] = None
+        def read(of: str, at: int) -> None:
+            value, written = before[of].of_row(at), int(before[of].turns[at])
+            reads[RowRead(f"{name}/{at}/{of}", value, written)] = None
 
         if rows is not None and last != NO_ROW:
             by[last] = None
@@ -187,23 +187,19 @@ class PlayedRows:
                     by |= dict.fromkeys(hits)
                     if hits and kind == "add":  # to what was there
                         read(column, row)
-            for name, others in rows.reads:
+            for of_column, others in rows.reads:
                 if others is None:
-                    reads[RowRead(f"{self._name}/*/{name}", None, 0)] = None
+                    reads[RowRead(f"{name}/*/{of_column}", None, 0)] = None
                     continue
                 for writer in [*by][:WRITERS_MAX]:
-                    read(name, int(others[writer]))
-        steps = (
-            f"{turn}.act.{self._name}.0",
-            f"{turn}.decide.{self._name}.0",
-            f"{turn}.turn_end.-.0",
-        )
+                    read(of_column, int(others[writer]))
+        steps = [f"{turn}.{part}.0" for part in (f"act.{name}", f"decide.{name}", "turn_end.-")]
         return RowChange(
-            subject=f"{self._name}/{row}/{column}",
+            subject=f"{name}/{row}/{column}",
             turn=turn,
             old=before[column].of_row(row),
             new=after[column].of_row(row),
-            by=tuple([f"{self._name}/{writer}" for writer in by]),
+            by=tuple([f"{name}/{writer}" for writer in by]),
             reads=tuple(reads),
             event_id=next(self._ids[step] for step in steps if step in self._ids),
         )
@@ -217,27 +213,23 @@ def why_row(folder: str | Path, subject: str, **parts: Unpack[RunParts]) -> RowW
     again. Blocks. Raises ThenceError, RunDiverged where a turn's columns are not those of the log.
     """
     with RecordedRun(folder) as run:
-        played = PlayedRows(run, subject.partition("/")[0], parts)
-        row, column = played.own.row_of(subject)
-        value = played.own.columns[column].of_row(row)
-        chain = tuple(islice(played.changes(row, column, all_reads=False), CHAIN_MAX))
-    return RowWhy(subject, played.turns, value, chain, played.turns_played)
+        played = PlayedRow(run, subject, parts)
+        chain = tuple(islice(played.changes(all_reads=False), CHAIN_MAX))
+    return RowWhy(subject, played.turns, played.value, chain)
 
 
 def row_courses(run: RecordedRun, subjects: Iterable[str]) -> dict[str, list[Any]]:
     """Returns the value of each row after each turn, from turn 0; None before it was appended.
 
-    All turns are played again in memory. Raises as `why_row`.
+    All turns are played again in memory, once for each. Raises as `why_row`.
     """
-    courses: dict[str, list[Any]] = {subject: [] for subject in subjects}
-    for name in {subject.partition("/")[0] for subject in courses}:
-        played = PlayedRows(run, name, {})
-        own = [subject for subject in courses if subject.startswith(f"{name}/")]
-        places = {subject: played.own.row_of(subject) for subject in own}
-        for turn in range(played.turns, -1, -1):  # those since a checkpoint are played at once
-            columns = played.turn(turn).after if turn else played.turn(1).before
-            for subject, (row, column) in places.items():
-                courses[subject].insert(0, columns[column].of_row(row))
+    courses: dict[str, list[Any]] = {}
+    for subject in subjects:
+        played = PlayedRow(run, subject, {})
+        turns = range(played.turns, 0, -1)  # those since a checkpoint are played at once
+        values = [played.of(played.turn(turn).after) for turn in turns]
+        first = played.of(played.turn(1).before) if values else played.value
+        courses[subject] = [first, *reversed(values)]
     return courses
 
 
@@ -255,17 +247,14 @@ def measure_row(
     row in one turn: those whose writes led to the value, the latest first. Else as `why_row`.
     """
     with RecordedRun(folder) as run:
-        played = PlayedRows(run, subject.partition("/")[0], parts)
-        row, column = played.own.row_of(subject)
-        value = played.own.columns[column].of_row(row)
-        steps: dict[str, None] = {}
-        for change in played.changes(row, column, all_reads=True):
-            steps |= dict.fromkeys(f"{change.turn}.decide.{by}.0" for by in change.by)
-            if len(steps) >= runs:
+        played = PlayedRow(run, subject, parts)
+        weights: dict[str, RowWeight] = {}
+        for change in played.changes(all_reads=True):
+            steps = [f"{change.turn}.decide.{by}.0" for by in change.by]
+            for step in [step for step in steps if step not in weights][: runs - len(weights)]:
+                on_play(len(weights), runs)
+                other = played.of(played.without(step))
+                weights[step] = RowWeight(step, other != played.value, other)
+            if len(weights) >= runs:
                 break
-        weights: list[RowWeight] = []
-        for step in [*steps][:runs]:
-            on_play(len(weights), min(runs, len(steps)))
-            other = played.without(step)[column].of_row(row)
-            weights.append(RowWeight(step, other != value, other))
-    return weights
+    return [*weights.values()]

@@ -151,7 +151,7 @@ class EventWriter:
 
     @property
     def failed_count(self) -> int:
-        """The number of events that the disk refused for good."""
+        """The number of events that the disk refused for good, or of which a sync failed."""
         return self._failed_count + self._log.failed_count
 
     @property
@@ -172,10 +172,11 @@ class EventWriter:
     def emit(self, event: Event) -> bool:
         """Writes or queues one event; the mode defines True and False.
 
-        SYNC: True when the event is on the device, False when the disk refused it. ASYNC:
-        True when the event is queued, False when it was dropped. For an event that the
-        verbosity leaves out, True is returned; queue and file are not touched. Raises
-        WriterClosed, and InvalidEvent for a notice, which only the log itself may write.
+        SYNC: True when the event is on the device, False when the disk refused it, or when its
+        sync failed: then it is written again before the next event. ASYNC: True when the event
+        is queued, False when it was dropped. For an event that the verbosity leaves out, True is
+        returned; queue and file are not touched. Raises WriterClosed, and InvalidEvent for a
+        notice, which only the log itself may write.
         """
         if not self._is_started or self._is_stopped:
             self._begin()

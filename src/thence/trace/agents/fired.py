@@ -26,7 +26,7 @@ from _json import make_encoder, make_scanner
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
 FORM = 1
 LOG = "thence/agents"
@@ -35,7 +35,6 @@ FIRED = ".fired-"  # and the name of a tool
 ERRORS = "errors.log"
 ERRORS_BYTES_MAX = 256 * 1024
 INPUT_BYTES_MAX = 16 * 1024 * 1024
-READ_S_MAX = 8
 # a file that is written whole is noted up to this size, as it was before
 BEFORE_BYTES_MAX = 1024 * 1024
 WHOLE_WRITES = ("Write", "write_file", "write", "create_file")
@@ -140,7 +139,7 @@ def _pointed(path: str, lead: bytes, base: str) -> str:
 def log_of(folder: str) -> "tuple[str, str | None]":
     """Returns the log for what is done in a folder, and the top folder of its worktree.
 
-    The log may be missing. It is "" outside a repository for a user without a home.
+    The log may be missing.
     """
     place = repository(folder)
     if place is not None:
@@ -149,11 +148,11 @@ def log_of(folder: str) -> "tuple[str, str | None]":
 
 
 def users_folder(variable: str, default: str, name: str) -> str:
-    """Returns a folder of the user's, by a variable of the XDG base directories; "" for none."""
-    base, home = os.environ.get(variable, ""), os.environ.get("HOME", "")
+    """Returns a folder of the user's, by a variable of the XDG base directories."""
+    base = os.environ.get(variable, "")
     if not os.path.isabs(base):
-        base = os.path.join(home, default) if os.path.isabs(home) else ""
-    return os.path.join(base, name) if base else ""
+        base = os.path.join("/", os.path.expanduser("~"), default)
+    return os.path.join(base, name)
 
 
 def spools(log: str) -> "list[str]":
@@ -162,7 +161,7 @@ def spools(log: str) -> "list[str]":
     for byte in os.fsencode(os.path.realpath(log)):
         digest = (digest ^ byte) * 0x100000001B3 % 2**64
     cached = users_folder("XDG_CACHE_HOME", ".cache", f"thence/spool/{digest:016x}")
-    return [folder for folder in (os.path.join(log, SPOOL) if log else "", cached) if folder]
+    return [os.path.join(log, SPOOL), cached]
 
 
 def ancestors(pid: int) -> "list[Process]":
@@ -213,28 +212,19 @@ def _content(path: str) -> bytes:
 
 
 def read_input() -> "tuple[bytes, int]":
-    """Returns the beginning of stdin and the number of its bytes; it gives up after 8 s."""
-    import _signal  # type: ignore[import-not-found]  # signal imports enum, longer than the rest
-
+    """Returns the beginning of stdin and the number of its bytes."""
     blocks: list[bytes] = []
     size = 0
     try:
         if os.isatty(0):
             return b"", 0
-        _signal.signal(_signal.SIGALRM, _give_up)
-        _signal.alarm(READ_S_MAX)
         while block := os.read(0, _BLOCK_BYTES):
             if size < INPUT_BYTES_MAX:
                 blocks.append(block)
             size += len(block)
-        _signal.alarm(0)
-    except (OSError, TimeoutError):
+    except OSError:
         pass  # what was read is kept; whether it is whole is found out when it is taken in
     return b"".join(blocks), size
-
-
-def _give_up(*_: object) -> "NoReturn":
-    raise TimeoutError
 
 
 def record(head: "dict[str, object]", data: bytes) -> bytes:

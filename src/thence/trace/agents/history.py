@@ -12,26 +12,26 @@ from typing import NamedTuple
 from thence.git.blame import text_of_line
 from thence.git.repository import Repository
 from thence.git.rows import path_of
-from thence.trace.agents.installed import TRAILER
 from thence.trace.agents.judging import Hunk
 
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f%b"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
 # what a reflog says of commits that were made here
 _MADE = re.compile(
-    r"commit\b|am\b|cherry-pick:|revert:|(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|"
-    r"continue|merge)\)|.*: Merge made by "
+    r"(?!.*[Ff]ast-forward)(?:commit\b|am\b|cherry-pick:|revert:|.*: Merge made by |"
+    r"(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|continue|merge)\))"
 )
-_MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
-_ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_SPAN = re.compile(rb"(@@+) ((?:-\d+(?:,\d+)? )+\+\d+(?:,\d+)?) @@")
+_COMMIT = re.compile(rb"^(?=[0-9a-f]{40}(?:[0-9a-f]{24})?$)", re.MULTILINE)
+_FILE = re.compile(rb"^diff --", re.MULTILINE)
+_NAME = re.compile(rb"^(?:---|\+\+\+) (.+?)\t?$", re.MULTILINE)
+# a sign for each parent, the first lines before and after
+_SPAN = re.compile(rb"^@(@+) -(\d+)(?:,\d+)?(?: -\S+)* \+(\d+)(?:,\d+)? @@.*\n", re.MULTILINE)
 _DIFF = (
     *("-r", "-p", "-M", "-U3", "--inter-hunk-context=0", "--full-index", "--submodule=short"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
 )
-_SIGNS = (b" ", b"+", b"-", b"\\")
 COMMITS_AT_ONCE = 50  # their diffs are in memory together
-_SESSION = re.compile(rf"^{TRAILER}: *(\S+)", re.MULTILINE)
+_SESSION = re.compile(r"^thence-session: *(\S+)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40,64})", re.MULTILINE)
 _CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 
@@ -75,45 +75,34 @@ def hunks_of(repo: Repository, commits: Sequence[str]) -> Iterator[tuple[str, tu
         batch = commits[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{commit}\n" for commit in batch).encode()
         out = repo.git.run("diff-tree", "-c", "--root", "--always", "--stdin", *_DIFF, stdin=stdin)
-        by_commit = dict(_parsed(out.split(b"\n")))
+        by_commit = dict(_parsed(out))
         yield from ((commit, by_commit.get(commit, ())) for commit in batch)
 
 
 def uncommitted_hunks(repo: Repository) -> tuple[Hunk, ...]:
     """Returns what a working tree has changed since its commit."""
     out = repo.git.run("diff-index", *_DIFF, "HEAD", "--")
-    return next((hunks for _, hunks in _parsed(out.split(b"\n"))), ())
+    return next((hunks for _, hunks in _parsed(out)), ())
 
 
-def _parsed(lines: Sequence[bytes]) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
+def _parsed(out: bytes) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     """Yields the hunks of each commit that git writes, "" if it names none."""
-    commit, hunks = "", list[Hunk]()
-    old_path = path = b""
-    rows: list[tuple[str, str]] | None = None  # of a hunk whose lines follow
-    width = 1  # a sign for each parent
-    for line in lines:
-        if rows is not None and line.startswith(_SIGNS):
-            signs, text = line[:width], text_of_line(line[width:])
-            is_gone = b"-" in signs
-            # the last is a remark on a line without its end
-            if not (is_gone and width > 1) and not signs.startswith(b"\\"):
-                rows.append(("-" if is_gone else " " if b" " in signs else "+", text))
-            continue
-        rows = None
-        if _ID.fullmatch(line):
-            if commit:
-                yield commit, tuple(hunks)
-            commit, hunks = line.decode(), []
-        elif line.startswith(b"--- "):
-            old_path = line[4:].removesuffix(b"\t")
-        elif line.startswith(b"+++ "):
-            path = line[4:].removesuffix(b"\t")
-        elif span := _SPAN.match(line):
-            starts = [int(one[1:].partition(b",")[0]) for one in span[2].split()]
-            paths = [path_of(name) for name in (path, old_path) if name != b"/dev/null"]
-            rows, width = [], len(span[1]) - 1
-            hunks.append(Hunk(paths[0], paths[-1], starts[-1], starts[0], rows, commit))
-    yield commit, tuple(hunks)
+    for part in _COMMIT.split(out):
+        name, *files = _FILE.split(part)
+        commit, hunks = name.strip().decode(), list[Hunk]()
+        for file in files:
+            head, *spans = _SPAN.split(file)
+            paths = [path_of(path) for path in _NAME.findall(head) if path != b"/dev/null"]
+            for ats, old, new, body in zip(*(spans[at::4] for at in range(4)), strict=True):
+                rows, width = list[tuple[str, str]](), len(ats)
+                for line in body.split(b"\n"):
+                    signs, is_gone = line[:width], b"-" in line[:width]
+                    # the last is a remark on a line without its end
+                    if signs and not (is_gone and width > 1) and not signs.startswith(b"\\"):
+                        sign = "-" if is_gone else " " if b" " in signs else "+"
+                        rows.append((sign, text_of_line(line[width:])))
+                hunks.append(Hunk(paths[-1], paths[0], int(new), int(old), rows, commit))
+        yield commit, tuple(hunks)
 
 
 class CommitHistory:
@@ -137,7 +126,7 @@ class CommitHistory:
         answer = self.repo.git.ask("log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--")
         text = answer.out.decode("utf-8", "replace")
         entries = (line.partition(" ") for line in text.split("\n"))
-        return {one for one, _, how in entries if _MADE.match(how) and not _MOVED.match(how)}
+        return {one for one, _, how in entries if _MADE.match(how)}
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -37,8 +37,11 @@ from thence.trace.agents.sessions import (
     SessionTable,
     certain,
     digest_of,
+    list_of,
     maker_of,
+    map_of,
     text_of,
+    told_by_git,
 )
 
 NAME_CHARACTERS_MAX = 200
@@ -48,8 +51,6 @@ _ANSWER_CHARACTERS_MAX = 10_000
 FILES_MAX = 1_000
 _PATH_CHARACTERS_MAX = 4096
 _SHA = re.compile(r"[0-9a-f]{7,64}")
-# the years 1970 to 2200, in which a clock may tell any time
-_NS_MAX = 7_258_118_400 * 10**9
 # member of the input: member of the payload
 _COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
 _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
@@ -155,7 +156,6 @@ def new_event(
     """
     payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
     words, _ = repair({"subject": subject, **members})
-    time_ns = spooled.time_ns if 0 <= spooled.time_ns < _NS_MAX else 0
     name = f"{spooled.bridge}\n{spooled.source_id}".encode("utf-8", "replace")
     digest = int.from_bytes(sha256(name).digest()[:10], "big")
     event = HostEvent(
@@ -163,14 +163,14 @@ def new_event(
         payload,
         caused_by=causes.certain,
         inferred_causes=causes.inferred,
-        event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
-        timestamp=timestamp_at(time_ns // 1000),
+        event_id=ulid_of(spooled.time_ns // 1_000_000, digest),
+        timestamp=timestamp_at(spooled.time_ns // 1000),
         source=spooled.bridge if spooled.bridge in AGENT_SOURCES else "hook",
         source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
     )
-    table.note(event_type, event_id, event.subject, payload, event.actor, causes.certain)
+    table.note(event)
     return event
 
 
@@ -240,8 +240,13 @@ class _Call:
         Else what the session's events tell.
         """
         transcript = (text_of(self.input, "transcript_path") or "").removesuffix(".jsonl")
-        with suppress(ValueError, RecursionError):
-            meta = json.loads(_beginning(f"{transcript}/subagents/agent-{agent}.meta.json"))
+        path = f"{transcript}/subagents/agent-{agent}.meta.json"
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with (
+            suppress(OSError, ValueError, RecursionError),
+            open(os.open(path, flags), "rb") as file,
+        ):
+            meta = json.loads(file.read(_BEGINNING_BYTES))
             if begin := self.session.use_ids.get(text_of(meta, "toolUseId") or ""):
                 return certain(begin)
         return self.session.caller_of(agent)
@@ -337,7 +342,9 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     is_shell = call.text("tool_name") in SHELLS
     runs = next(iter(call.spooled.chain), None) if is_shell else None
     if hook == "pretooluse":
-        noted = {"hook": runs, "before": call.spooled.before}
+        told = map_of(value)
+        asks_git = is_shell and "git" in str(told.get("command", told.get("cmd", value)))
+        noted = {"hook": runs, "before": call.spooled.before, "asks_git": asks_git or None}
         return call.event("tool.begun", noted, subject=subject, begins=True)
     facts: dict[str, Any] = {"input": None} if begin else {}
     if call.text("tool_name") in CALLERS:  # the answer names the subagent that the call has begun
@@ -357,20 +364,18 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     return call.event("tool.ended", facts, causes, subject, ends=ends)
 
 
-def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
+def _before(call: _Call, hook: str) -> Iterator[HostEvent | None]:
     """Yields the ends that a hook shows, before its own event.
 
     A batch has the calls that no other hook reports: they were refused, or never ran. Others tell
     that an agent went on without an answer: the call was refused, or interrupted.
     """
     if hook == "posttoolbatch":
-        calls = call.input.get("tool_calls")
-        for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
-            if isinstance(one, Mapping):
-                members = {**one, "error": one.get("tool_response"), "tool_response": None}
-                own = call.other(str(one.get("tool_use_id")), members)
-                failed = _tool_event(own, "posttoolusefailure")
-                yield from (failed,) if failed else ()
+        told = map(map_of, list_of(call.input.get("tool_calls"))[:FILES_MAX])
+        for given in filter(None, told):
+            members = {**given, "error": given.get("tool_response"), "tool_response": None}
+            own = call.other(str(given.get("tool_use_id")), members)
+            yield _tool_event(own, "posttoolusefailure")
     elif hook in _ENDS:
         has_ended = hook == "sessionend"
         why = "its session ended" if has_ended else "its agent went on without it"
@@ -378,14 +383,6 @@ def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
         for kind, subject, one in call.session.abandoned(call.agent, has_ended=has_ended):
             own = call.other(subject, {"agent_id": one.agent})
             yield own.event(kind, facts, Causes(), subject, actor=one.actor, ends=one.event_id)
-
-
-def _beginning(path: str) -> bytes:
-    """Returns the beginning of a file that an agent names, b"" where it can't be read."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with suppress(OSError, ValueError), open(os.open(path, flags), "rb") as file:
-        return file.read(_BEGINNING_BYTES)
-    return b""
 
 
 def placed(
@@ -417,13 +414,15 @@ def _inside(path: str, top: str | None) -> str:
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     hook = text_of(spooled.input, "hook")
     if hook == "post-rewrite":
-        pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
-        for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+        by = text_of(spooled.input, "by")
+        for number, pair in enumerate(list_of(spooled.input.get("pairs"))):
             match pair:
                 case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
-                    recorded = (table.commits[sha] for sha in pair if sha in table.commits)
-                    causes = Causes(tuple(commit.event_id for commit in recorded))
                     told = {"old": old, "new": new, "by": by, "root": spooled.root}
+                    if told_by_git(told) in table.told:
+                        continue
+                    recorded = (table.commits[sha] for sha in pair if sha in table.commits)
+                    causes = Causes(tuple(recorded))
                     name = f"{spooled.source_id}/{number}" if number else spooled.source_id
                     subject, own = f"commit/{new}", replace(spooled, source_id=name)
                     yield new_event(table, own, "rewrite", subject, told, causes, actor="git")
@@ -438,13 +437,11 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
         raise Unreadable(f"git's hook {str(hook)[:80]!r} named no commit")
     maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
     by = "agent" if maker.session else "unknown" if maker.reason else "person"
-    # where a commit came right behind another one, both hooks name the second
-    earlier = table.commits.get(commit)
-    if earlier and earlier.maker == (maker.session or by, maker.agent):
-        return
     facts = {key: value for key, value in maker._asdict().items() if value}
     del facts["actor"], facts["causes"]
     facts |= {"commit": commit, "root": spooled.root, "by": by}
+    if told_by_git(facts) in table.told:
+        return
     facts |= {"variables": spooled.variables or None if by == "unknown" else None}
     words = "commit", f"commit/{commit}", facts, maker.causes
     yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
@@ -500,27 +497,17 @@ def edits_in(value: object, answer: object) -> Iterator[dict[str, Any]]:
     is_users |= any(counts.get(f"user_{kind}_lines") for kind in ("added", "removed"))
     notebook = text_of(said, "updated_file")  # its cell is no text of the file
     edited, shown = [*_edited(told)], list[dict[str, Any]]()
-    hunks = said.get("structuredPatch")  # Claude Code's, with the lines around
-    for hunk in map(map_of, hunks if isinstance(hunks, list) else ()):
-        listed = hunk.get("lines")
-        lines = (
-            [line for line in listed if isinstance(line, str)] if isinstance(listed, list) else []
-        )
+    # Claude Code's, with the lines around
+    for hunk in map(map_of, list_of(said.get("structuredPatch"))):
+        lines = [line for line in list_of(hunk.get("lines")) if isinstance(line, str)]
         if edited and not is_users and any(line[:1] in (" ", "+") for line in lines):
             shown.append({"path": edited[0]["path"], **_sides(lines)})
     for change in shown or edited or _patched(value):
-        if edited and told.get("insert_line") is not None:
-            change |= {"removed": "", "is_hunk": True}
-        elif edited and notebook:
+        if edited and notebook:
             change |= {"added": notebook, "removed": None}
         if change.get("removed") is None and not change.get("is_hunk") and old is not None:
             change |= {"removed": old, "is_hunk": True}
         yield change | ({"is_user_modified": True} if is_users else {})
-
-
-def map_of(value: object) -> Mapping[str, Any]:
-    """Returns a value that is an object, an empty one for any other."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def _edited(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -530,8 +517,8 @@ def _edited(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         path = text_of(one, *PATH_MEMBERS) or text_of(told, *PATH_MEMBERS)
         added, removed = text_of(one, *NEW_MEMBERS), text_of(one, *_OLD)
         is_new = any(one.get(name) == "" for name in _OLD)  # else it is refused
-        # cline's makes a file, or is refused
-        is_new |= "new_text" in one and removed is None and one.get("insert_line") is None
+        # cline's makes a file or is refused, or puts it in at a line
+        is_new |= removed is None and ("new_text" in one or told.get("insert_line") is not None)
         whole = {"removed": "", "is_hunk": True} if is_new else {}
         if path and (added or removed):
             yield {"path": path, "added": added, "removed": removed, **whole}

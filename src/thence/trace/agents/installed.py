@@ -19,19 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.git.repository import repository
 from thence.trace.agents import fired
 from thence.trace.agents.fired import LOG, log_of
 from thence.trace.agents.known_agents import AGENTS
+from thence.trace.agents.sessions import list_of, map_of, text_of
 
 HELPER = "hook.sh"
-TRAILER = "thence-session"
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 # git's hooks record where this file lies beside the script
 _GIT_MARK = "git-hooks"
-_TRAILER_NOTE = f"it adds the trailer {TRAILER} to commits of Claude Code and Codex"
 # the last one, which adds the trailer, only where it is asked for
 _TRAILER_HOOK = "prepare-commit-msg"
 _GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
@@ -105,15 +106,8 @@ class _Place(NamedTuple):
 
 
 def log_here() -> Path:
-    """Returns the place of the log for this folder; raises ThenceError for a user without one."""
-    name, _ = log_of(str(Path.cwd()))
-    if not name:
-        raise ThenceError(
-            "could not choose a log",
-            cause="this folder is not in a repository, and HOME is not set",
-            hint="go to a repository, or set HOME",
-        )
-    return Path(name)
+    """Returns the place of the log for this folder."""
+    return Path(log_of(str(Path.cwd()))[0])
 
 
 def helper_of(tool: str, is_users: bool = False) -> Path:
@@ -124,11 +118,8 @@ def helper_of(tool: str, is_users: bool = False) -> Path:
     place = fired.repository(str(Path.cwd()))
     if tool == "git" and place:
         return Path(fired.common_folder(place[1]), LOG, HELPER)
-    return (_users("XDG_STATE_HOME", ".local/state", LOG) if is_users else log_here()) / HELPER
-
-
-def _users(variable: str, default: str, name: str) -> Path:
-    return Path(fired.users_folder(variable, default, name) or Path.home() / default / name)
+    log = fired.users_folder("XDG_STATE_HOME", ".local/state", LOG) if is_users else log_here()
+    return Path(log, HELPER)
 
 
 def has_git_hooks(log: Path) -> bool:
@@ -177,10 +168,9 @@ def uninstall(tool: str, is_users: bool) -> Iterator[HookFile]:
 
 
 def tool_states(times: Mapping[str, str]) -> tuple[list[HookFile], list[ToolState]]:
-    """Returns each file in which hooks of this folder may be, and the tools that have any.
+    """Returns each file in which hooks of this folder are or were, and the tools that have any.
 
-    `times` are those when a tool's hooks last fired. Of agents that nobody uses here only the first
-    two are told.
+    `times` are those when a tool's hooks last fired.
     """
     files: list[HookFile] = []
     states = []
@@ -189,11 +179,9 @@ def tool_states(times: Mapping[str, str]) -> tuple[list[HookFile], list[ToolStat
         scopes = [*([False] if is_inside else []), *([True] if tool != "git" else [])]
         for place in (place for is_users in scopes for place in _places(tool, is_users)):
             state, note = _state(place)
-            is_trailers = place.path.name == _TRAILER_HOOK
-            if state != "absent" or (tool in ("claude-code", "codex", "git") and not is_trailers):
-                note = note or (_TRAILER_NOTE if is_trailers else "")
+            if state != "absent":
                 files.append(HookFile(tool, place.path, state, note))
-        own = [file for file in files if file.tool == tool and file.state != "absent"]
+        own = [file for file in files if file.tool == tool]
         last = times.get(tool)
         for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
             state, hint = file.state, file.note
@@ -254,14 +242,19 @@ def settings_of(tool: str, is_users: bool) -> Path:
     A project's is the one that is not shared, if the agent has one: it holds the path of a folder
     on this machine.
     """
-    agent, place = AGENTS[tool], fired.repository(str(Path.cwd()))
+    agent = AGENTS[tool]
     if is_users:
         folder, _, name = (agent.user or agent.project).partition("/")
-        return _users(agent.variable, folder, name)
-    if place is None:
-        hint = "go to one, or install them for all repositories: --user"
-        raise _no_place("this folder is not in a git repository", hint)
-    return Path(place[0], agent.project)
+        return Path(fired.users_folder(agent.variable, folder, name))
+    return Path(_top(), agent.project)
+
+
+def _top() -> str:
+    """Returns the top folder of the worktree here; raises ThenceError where there is none."""
+    if place := fired.repository(str(Path.cwd())):
+        return place[0]
+    hint = "go to one, or install an agent's hooks for all repositories: --user"
+    raise _no_place("this folder is in no working tree of a git repository", hint)
 
 
 def _no_place(cause: str, hint: str) -> ThenceError:
@@ -274,11 +267,8 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
         why = "git's hooks for all repositories would replace those of each repository"
         raise _no_place(why, "install them in each repository: thence hook install git")
     if tool == "git":
-        repo = repository(Path.cwd())
-        if repo.is_bare:
-            why = "this is not a working tree of a repository"
-            raise _no_place(why, "go to one: git worktree list")
-        repo.git.run("rev-parse")  # it says what is wrong, but switches hooks off
+        # it says what is wrong, but switches hooks off
+        repository(Path(_top())).git.run("rev-parse")
         argv = ["git", "rev-parse", "--path-format=absolute", "--git-path", "hooks"]
         out = subprocess.run(argv, check=True, capture_output=True).stdout
         folder = Path(os.fsdecode(out).rstrip("\n"))
@@ -361,18 +351,13 @@ def _hide(place: _Place, *, is_removal: bool = False) -> None:
 
 def _parsed(text: str | None) -> dict[str, Any]:
     """Reads settings; raises ValueError that says what to do."""
-    if text is None or not text.strip():
-        return {}
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error}); correct it, then install again") from None
-    hooks = value.get("hooks", {}) if isinstance(value, dict) else None
-    if not isinstance(hooks, dict) or not all(
-        isinstance(groups, list) for groups in hooks.values()
-    ):
-        raise ValueError("its hooks have an unknown form; add them manually: see --help")
-    return dict(value)
+        settings = msgspec.convert(json.loads((text or "").strip() or "{}"), dict[str, Any])
+        msgspec.convert(settings.get("hooks", {}), dict[str, list[Any]])
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        why = f"its form is unknown ({error}); correct it, or add hooks manually: see --help"
+        raise ValueError(why) from None
+    return settings
 
 
 def _with_hooks(tool: str, words: str, text: str | None) -> str:
@@ -413,9 +398,8 @@ def _without_hooks(text: str | None) -> str | None:
 
 def _own(group: object) -> list[dict[str, Any]]:
     """Returns the entries of a group that run a script of ours."""
-    entries = group.get("hooks") if isinstance(group, dict) else None
-    maps = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-    return [entry for entry in maps if _IS_OURS.fullmatch(str(entry.get("command")))]
+    entries = list_of(map_of(group).get("hooks"))
+    return [entry for entry in entries if _IS_OURS.fullmatch(text_of(entry, "command") or "")]
 
 
 def _written(settings: dict[str, Any], text: str | None) -> str:

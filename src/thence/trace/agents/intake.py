@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from thence.core.clock import timestamp_at
-from thence.core.event import Event
+from thence.core.event import EventHeader
 from thence.core.new_event import HostEvent, Position
 from thence.core.ready import ready
 from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
@@ -35,7 +35,7 @@ from thence.log.open import Log, LogSettings, open_log
 from thence.log.read.opening import opened_vocabulary
 from thence.trace.agents.fired import ERRORS, FIRED, FORM, SPOOL, note_error, spools, sync_folder
 from thence.trace.agents.hooked import Spooled, Unreadable, events_of, in_claudes_form
-from thence.trace.agents.sessions import SHELLS, SessionTable, text_of
+from thence.trace.agents.sessions import SessionTable, text_of
 
 BODIES_FROM = 1024
 REFUSED = "refused"
@@ -46,14 +46,9 @@ _FILE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_FILES = 256
 _BATCH_BYTES = 8 * 1024 * 1024
 _LOCK_WAIT_S = 10.0
-# what an event has in each log that it is in
-_COPIED = (
-    *("event_type", "payload", "subject", "actor", "stream", "caused_by", "event_id"),
-    *("timestamp", "begins", "ends"),
-)
-_COPIED_OF_HEADER = ("source", "source_id", "inferred_causes")
+# what an event has in each log that it is in, beside its payload
+_COPIED = {*HostEvent.__struct_fields__} & {*EventHeader.__struct_fields__}
 _KEPT = ".sessions"
-_KEPT_FORM = 1
 _KEPT_EVENTS_MIN = 5_000
 _SETTLED = ".masking-settings-made"
 _MASKED = b"# secrets are masked before an event is stored; see `thence redact --help`\n[redact]\n"
@@ -90,14 +85,12 @@ def is_masked(folder: Path) -> bool:
 
 def is_waiting(folder: Path) -> bool:
     """Reports whether a hook has left something for a log; cheap where there are no hooks."""
-    return any(True for spool in _spools(folder) for _ in _names(spool))
+    return bool(_waiting(folder))
 
 
 def waiting(folder: Path) -> tuple[int, int]:
     """Counts what hooks have left for a log: files to take in, and those that were refused."""
-    places = _spools(folder), [spool / REFUSED for spool in _spools(folder)]
-    count, refused = (sum(len([*_names(spool)]) for spool in own) for own in places)
-    return count, refused
+    return len(_waiting(folder)), len(_waiting(folder, REFUSED))
 
 
 def last_error(folder: Path) -> str:
@@ -183,7 +176,7 @@ class _Intake:
     def __init__(self, log: Log) -> None:
         self.committed: set[str] = set()
         self._log = log
-        self._table, self._newest_id = _stored(log)
+        self._table, self._newest_id = stored_table(log)
         self._spools = _spools(log.folder)
 
     def run(self) -> int:
@@ -194,7 +187,7 @@ class _Intake:
                     draft.unlink()
         count = size = 0
         events: dict[Path, list[HostEvent]] = {}
-        for path in _paths(self._spools):
+        for path in _waiting(self._log.folder):
             with suppress(OSError):
                 size += path.lstat().st_size
             try:
@@ -223,7 +216,7 @@ class _Intake:
         if spooled.log is None or name is None or name in self._table.sessions:
             return []
         files: list[Spooled] = []
-        for path in _paths(_spools(Path(spooled.log))):
+        for path in _waiting(Path(spooled.log)):
             with suppress(Unreadable, OSError):  # another command takes it in
                 files.append(read_spooled(path))
         events: dict[str, HostEvent] = {}
@@ -232,10 +225,9 @@ class _Intake:
                 header = event.header
                 is_before = (header.source_id or "") < spooled.source_id
                 if event.stream == name and header.source != "git" and is_before:
-                    facts = {one: getattr(event, one) for one in _COPIED}
-                    facts |= {one: getattr(header, one) for one in _COPIED_OF_HEADER}
-                    events[event.event_id] = HostEvent(**facts)
-                    _note(self._table, event)
+                    facts = {one: getattr(header, one) for one in _COPIED}
+                    events[event.event_id] = HostEvent(**facts, payload=event.payload)
+                    self._table.note(event)
         for file in files:
             is_own = text_of(in_claudes_form(file.input), "session_id") == name
             if is_own and file.source_id < spooled.source_id:
@@ -271,18 +263,14 @@ def _spools(folder: Path) -> list[Path]:
     return [Path(one) for one in spools(str(folder.absolute())) if not os.path.islink(one)]
 
 
-def _paths(folders: Iterable[Path]) -> list[Path]:
-    """Returns what waits in the spools of a log, in its order."""
-    paths = [folder / name for folder in folders for name in _names(folder)]
-    return sorted(paths, key=lambda path: path.name)
-
-
-def _names(spool: Path) -> Iterator[str]:
-    """Yields the names in a spool that are to be taken in or refused."""
-    with suppress(OSError):
-        for name in os.listdir(spool):
-            if name not in _OWN and not name.startswith("."):
-                yield name
+def _waiting(folder: Path, inside: str = "") -> list[Path]:
+    """Returns what is to be taken in or refused in the spools of a log, in its order."""
+    paths: list[Path] = []
+    for spool in _spools(folder):
+        with suppress(OSError):
+            paths += (spool / inside).iterdir()
+    own = (path for path in paths if path.name not in _OWN and not path.name.startswith("."))
+    return sorted(own, key=lambda path: path.name)
 
 
 def read_spooled(path: Path) -> Spooled:
@@ -320,44 +308,28 @@ def _decoded(data: bytes) -> Any:
 class _Kept(msgspec.Struct):
     """What a log told of its sessions up to a position, so that it is not read again."""
 
-    form: int
-    newest_id: str
-    position: Position
-    table: SessionTable
+    newest_id: str = ""
+    position: Position = Position()
+    table: SessionTable = msgspec.field(default_factory=SessionTable)
 
 
-def _note(table: SessionTable, event: Event) -> None:
-    payload = event.cut_payload
-    if payload.get("tool") in SHELLS and event.body_entries:
-        with suppress(ThenceError):
-            payload = event.payload
-    causes = event.header.caused_by
-    table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
-
-
-def stored_table(log: Log) -> SessionTable:
-    """Returns the sessions of a log; large values are read only where they matter."""
-    return _stored(log)[0]
-
-
-def _stored(log: Log) -> tuple[SessionTable, str]:
+def stored_table(log: Log) -> tuple[SessionTable, str]:
     """Returns the sessions of a log, with the greatest of its ids.
 
     Of a long log they are kept beside the spool up to its end as it is before the reading.
     """
-    path = log.folder / SPOOL / _KEPT
-    kept, position = None, log.position()
+    path, position = log.folder / SPOOL / _KEPT, log.position()
+    kept = _Kept()
     with suppress(OSError, msgspec.DecodeError):
         kept = msgspec.msgpack.decode(path.read_bytes(), type=ready(_Kept))
-        if kept.form != _KEPT_FORM or not log.holds(kept.newest_id):
-            kept = None  # it was kept of another log
-    table, newest_id = (kept.table, kept.newest_id) if kept else (SessionTable(), "")
+        kept = kept if log.holds(kept.newest_id) else _Kept()  # it was kept of another log
     count = 0
-    for event in log.read(kept.position if kept else None):
-        _note(table, event)
-        count, newest_id = count + 1, max(newest_id, event.event_id)
+    for event in log.read(kept.position):
+        kept.table.note(event)
+        kept.newest_id = max(kept.newest_id, event.event_id)
+        count += 1
     if count > _KEPT_EVENTS_MIN:
+        kept.position = position
         with suppress(ThenceError, OSError):
-            rest = _Kept(_KEPT_FORM, newest_id, position, table)
-            replace_file(path, msgspec.msgpack.encode(rest), 0o600)
-    return table, newest_id
+            replace_file(path, msgspec.msgpack.encode(kept), 0o600)
+    return kept.table, kept.newest_id

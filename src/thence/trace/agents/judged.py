@@ -12,11 +12,11 @@ it, or where it does not fit the log, all commits are judged anew.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, cached_property, lru_cache, reduce
 from itertools import chain
-from operator import itemgetter, or_
+from operator import eq, or_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,10 +48,9 @@ from thence.trace.agents.judging import (
     Said,
     digests,
 )
-from thence.trace.agents.sessions import text_of
+from thence.trace.agents.sessions import list_of, text_of
 
 _KEPT = ".judged"
-_FORM = 1
 FILES_BLAMED = 64
 SQUASHED_AMONG = 50  # the newest commits outside of its history that one may be made from
 _BASE_LINES_MAX = 1_000_000  # of the files before the first edit that are counted
@@ -149,11 +148,9 @@ class RecordedWork:
         except BodyMissing:
             return
         session = text_of(payload, "session") or event.stream
-        own_tree, files = self._tree(event, payload.get("root")), payload.get("files")
+        own_tree, files = self._tree(event, payload.get("root")), list_of(payload.get("files"))
         files = [
-            file
-            for file in (files if isinstance(files, list) else ())
-            if isinstance(file, dict) and isinstance(file.get("path"), str)
+            file for file in files if isinstance(file, dict) and isinstance(file.get("path"), str)
         ]
         for number, file in enumerate(files):
             added, removed = file.get("added"), file.get("removed")
@@ -203,7 +200,6 @@ class _Kept(msgspec.Struct):
     the counts and landings of the judge. `origins` are the commits that one was made from.
     """
 
-    form: int = _FORM
     until: int = 0
     edits: int = 0
     state: bytes = b""
@@ -237,34 +233,6 @@ class Judgements:
         answers = self._kept.said.get(commit, {}).get(path, ())
         return next((said for said, numbers in answers if number in numbers), NOTHING)
 
-    def _made(
-        self, hunks: Iterable[Hunk], origins: Collection[str]
-    ) -> tuple[dict[tuple[str, int], Said], set[str]]:
-        """Returns what was said of the lines that the origins of a commit added, and their edits.
-
-        Equal lines are told apart by the lines around them; of several the newest counts.
-        """
-        places = defaultdict[tuple[str, str], list[tuple[str, str, str, int]]](list)
-        for origin, own in reversed(self._hunks_of(origins).items()):
-            for hunk in own:
-                for number, (before, text, after) in _added_in(hunk):
-                    places[hunk.path, text].append((before, after, origin, number))
-        brought: dict[tuple[str, int], Said] = {}
-        for hunk in hunks if places else ():
-            for number, (before, text, after) in _added_in(hunk):
-                path = hunk.path if (hunk.path, text) in places else hunk.old_path
-                near = [
-                    ((one == before != "") + (other == after != ""), origin, at)
-                    for one, other, origin, at in places.get((path, text), ())
-                ]
-                if near:
-                    _, origin, at = max(near, key=itemgetter(0))
-                    said = self._said_at(origin, path, at)
-                    brought[hunk.path, number] = said._replace(commit=said.commit or origin)
-        paths = (path for origin in origins for path in self._kept.said.get(origin, {}).values())
-        answers = chain.from_iterable(paths)
-        return brought, {said.edit for said, _ in answers if said.rank == AGENT}
-
     def origins(self, commit: str) -> list[str]:
         """Returns the commits that one was made from, and those these were; raises GitFailed."""
         self.take_in()
@@ -282,14 +250,64 @@ class Judgements:
         if path not in {hunk.path for hunk in hunks}:
             texts = lines_on_disk(self._repo, path)
             hunks = (*hunks, Hunk(path, path, 1, 0, tuple(("+", text) for text in texts)))
-        judge, place = self._judge(), self._work.end
-        self._reach("", (head,) if head else (), ())
-        self._add_to(judge, place)
         top = str(self._repo.top.resolve()) if self._repo.top else None
-        self._kept.origins[""] = self._origins("", hunks, judge.counts)
-        text = CommitText("", top, place, hunks, *self._made(hunks, self.origins("")))
-        said = judge.judge(text, self._former)
+        text = CommitText("", top, self._work.end, hunks)
+        said = self._judged(self._judge(), text, (head,) if head else ())
         return {number: one for (name, number), one in said.items() if name == path}
+
+    def _judged(
+        self, judge: Judge, text: CommitText, parents: Iterable[str]
+    ) -> dict[tuple[str, int], Said]:
+        """Returns what is said of a commit's lines, those of its origins as it was said of these.
+
+        Its origins are the commits outside of its history of which it has what they changed: half
+        of the rare telling lines that one added, or all of its few lines. It copies those that the
+        same author made in the same second and that have half of it; else it may be a squash of
+        recorded ones, with all that lie before one. Equal lines are told apart by the lines around
+        them; of several the newest counts.
+        """
+        while self._waiting and self._waiting[-1].begun < text.place:
+            judge.add(self._waiting.pop())
+        kept = self._kept
+        kept.origins.pop(text.commit, None)
+        self._reach(text.commit, parents)
+        own, info = _added(text.hunks), self._history.info(text.commit) if text.commit else None
+        reached, times = self._reached[text.commit], judge.counts
+        infos = self._history.infos(one for one, bit in self._bits.items() if not bit & reached)
+        alike = {one for one in infos if info and infos[one].authorship == info.authorship}
+        others = [one for one in infos if one in alike or one in self._work.commits]
+        others = others[-SQUASHED_AMONG:]
+        self._hunks_of(others)  # at once
+        held, here = list[str](), {digest for digest, _, _ in own}
+        for one in others:
+            lines = self._added_by(one)
+            rare = {line[0] for line in lines if line[0] and times[line[0]] <= TELLING_TIMES + 1}
+            is_whole, is_half = bool(lines) and lines <= own, 2 * len(rare & here) >= len(rare)
+            if is_half if len(rare) >= TELLING_LINES else is_whole:
+                held.append(one)
+        near = (one for one in held if one in alike)
+        copied = [one for one in near if 2 * len(self._added_by(one) & own) >= len(own)]
+        before = reduce(or_, (self._reached[one] for one in held), 0)
+        if made_from := copied or [one for one in others if self._bits[one] & before]:
+            kept.origins[text.commit] = made_from
+            self._reach(text.commit, parents)
+        origins = self.origins(text.commit)
+        places = defaultdict[tuple[str, str], list[tuple[list[str], str, int]]](list)
+        for origin, hunks in reversed(self._hunks_of(origins).items()):
+            for hunk in hunks:
+                for number, line, *around in _added_in(hunk):
+                    places[hunk.path, line].append((around, origin, number))
+        brought: dict[tuple[str, int], Said] = {}
+        for hunk in text.hunks if places else ():
+            for number, line, *around in _added_in(hunk):
+                path = hunk.path if (hunk.path, line) in places else hunk.old_path
+                if equal := places.get((path, line)):
+                    _, origin, at = max(equal, key=lambda one: sum(map(eq, one[0], around)))
+                    said = self._said_at(origin, path, at)
+                    brought[hunk.path, number] = said._replace(commit=said.commit or origin)
+        paths = (path for origin in origins for path in kept.said.get(origin, {}).values())
+        again = {said.edit for said, _ in chain.from_iterable(paths) if said.rank == AGENT}
+        return judge.judge(text._replace(brought=brought, again=again), self._former)
 
     @cached_property
     def _file(self) -> Path | None:
@@ -303,7 +321,7 @@ class Judgements:
         with suppress(OSError, msgspec.DecodeError):
             data = self._file.read_bytes() if self._file else b""
             kept = msgspec.msgpack.decode(data, type=ready(_Kept))
-            if kept.form == _FORM and kept.edits == self._begun_before(kept.until):
+            if kept.edits == self._begun_before(kept.until):
                 return kept
         return _Kept()
 
@@ -325,25 +343,26 @@ class Judgements:
         places = self._places(infos)
         for commit, info in infos.items():
             if commit in kept.said or places[commit] <= self._first:
-                self._reach(commit, info.parents, kept.origins.get(commit, ()))
+                self._reach(commit, info.parents)
         new = [one for one in infos if one not in kept.said and places[one] > self._first]
         if not new:
             return
         new.sort(key=lambda commit: places[commit])
         judge = self._judge(infos[new[0]].parents[:1])
-        trees = self._trees(new)
+        trees: dict[str, str] = {}  # in which commits were made that no hook recorded
+        if any(commit not in self._work.commits for commit in new):
+            for root in filter(None, {edit.tree for edit in self._work.edits.values()}):
+                with suppress(GitFailed):
+                    repo = asked(Path(root))
+                    if repo.common.resolve() == self._repo.common.resolve():
+                        trees |= dict.fromkeys(CommitHistory(repo).made_here, root)
         for commit, hunks in hunks_of(self._repo, new):
-            self._add_to(judge, places[commit])
             info, record = infos[commit], self._work.commits.get(commit)
-            self._reach(commit, info.parents, ())
-            if origins := self._origins(commit, hunks, judge.counts):
-                kept.origins[commit] = origins
-                self._reach(commit, info.parents, origins)
             tree = record.root if record else trees.get(commit)
-            reverts = chain(*self._hunks_of(info.reverts).values())
-            made = *self._made(hunks, self.origins(commit)), (*reverts,), (*info.sessions,)
-            text = CommitText(commit, tree, places[commit], hunks, *made)
-            answers = judge.judge(text, self._former)
+            reverts = [*chain(*self._hunks_of(info.reverts).values())]
+            text = CommitText(commit, tree, places[commit], hunks, reverts=reverts)
+            text = text._replace(sessions=info.sessions)
+            answers = self._judged(judge, text, info.parents)
             lines: dict[str, dict[Said, list[int]]] = {}
             for (path, number), said in answers.items():
                 if said != NOTHING:
@@ -352,9 +371,10 @@ class Judgements:
             firsts = (said for said in answers.values() if said.rank == AGENT and not said.commit)
             makers = {self._work.edits[said.edit].session for said in firsts}
             is_by_its_maker = record and record.by == "agent" and record.session in makers
-            if origins and is_by_its_maker and commit not in self._work.rewritten:
-                del kept.origins[commit]  # what two agents did alike at once, each of them did
-                self._reach(commit, info.parents, ())
+            if is_by_its_maker and commit not in self._work.rewritten:
+                # what two agents did alike at once, each of them did
+                kept.origins.pop(commit, None)
+                self._reach(commit, info.parents)
         kept.until = max(kept.until, places[new[-1]])
         kept.edits = self._begun_before(kept.until)
         kept.state = msgspec.msgpack.encode((judge.counts, judge.landed))
@@ -381,15 +401,10 @@ class Judgements:
                         counts[digest] += 1
         return Judge(counts)
 
-    def _add_to(self, judge: Judge, place: int) -> None:
-        """Gives the judge the edits that began before a place."""
-        while self._waiting and self._waiting[-1].begun < place:
-            judge.add(self._waiting.pop())
-
-    def _reach(self, commit: str, parents: Iterable[str], replaced: Iterable[str]) -> None:
+    def _reach(self, commit: str, parents: Iterable[str]) -> None:
         """Notes which commits are in the history of one, as they are or as they were replaced."""
         bit = self._bits.setdefault(commit, 1 << len(self._bits))
-        for other in (*parents, *replaced):
+        for other in (*parents, *self._kept.origins.get(commit, ())):
             bit |= self._reached.get(other, 0)
         self._reached[commit] = bit
 
@@ -399,32 +414,6 @@ class Judgements:
         new = [one for one in infos if one not in self._hunks]
         self._hunks |= hunks_of(self._repo, new)
         return {one: self._hunks[one] for one in infos}
-
-    def _origins(self, commit: str, hunks: Iterable[Hunk], counts: Mapping[int, int]) -> list[str]:
-        """Returns the commits outside of a commit's history that it was made from, oldest first.
-
-        It has what they changed: half of the rare telling lines that one added, or all of its few
-        lines. It copies those that the same author made in the same second and that have half of
-        it; else it may be a squash of recorded ones, with all that lie before one.
-        """
-        own, info = _added(hunks), self._history.info(commit) if commit else None
-        reached = self._reached[commit]
-        infos = self._history.infos(one for one, bit in self._bits.items() if not bit & reached)
-        alike = {one for one in infos if info and infos[one].authorship == info.authorship}
-        others = [one for one in infos if one in alike or one in self._work.commits]
-        others = others[-SQUASHED_AMONG:]
-        self._hunks_of(others)  # at once
-        held, here = list[str](), {digest for digest, _, _ in own}
-        for one in others:
-            lines = self._added_by(one)
-            rare = {line[0] for line in lines if line[0] and counts[line[0]] <= TELLING_TIMES + 1}
-            is_whole, is_half = bool(lines) and lines <= own, 2 * len(rare & here) >= len(rare)
-            if is_half if len(rare) >= TELLING_LINES else is_whole:
-                held.append(one)
-        near = (one for one in held if one in alike)
-        copied = [one for one in near if 2 * len(self._added_by(one) & own) >= len(own)]
-        before = reduce(or_, (self._reached[one] for one in held), 0)
-        return copied or [one for one in others if self._bits[one] & before]
 
     def _former(self, hunk: Hunk, number: int) -> Said | None:
         """Returns what was said of a line that a hunk removes."""
@@ -470,33 +459,20 @@ class Judgements:
                     places[parent] = min(places[parent], places[commit], second)
         return places
 
-    def _trees(self, commits: Collection[str]) -> dict[str, str]:
-        """Returns the working trees in which commits were made that no hook recorded."""
-        trees: dict[str, str] = {}
-        if all(commit in self._work.commits for commit in commits):
-            return trees
-        roots = {edit.tree for edit in self._work.edits.values()}
-        for root in filter(None, roots):
-            with suppress(GitFailed):
-                repo = asked(Path(root))
-                if repo.common.resolve() == self._repo.common.resolve():
-                    trees |= dict.fromkeys(CommitHistory(repo).made_here, root)
-        return trees
 
-
-def _added_in(hunk: Hunk) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """Yields the number of each added line, and it with those around, without their indents."""
+def _added_in(hunk: Hunk) -> Iterator[tuple[int, str, str, str]]:
+    """Yields the number of each added line, it and those around, without their indents."""
     texts = ["", *(text.strip() for _, text in hunk.after), ""]
     for at, (sign, _) in enumerate(hunk.after):
         if sign == "+":
-            yield hunk.start + at, (texts[at], texts[at + 1], texts[at + 2])
+            yield hunk.start + at, texts[at + 1], texts[at], texts[at + 2]
 
 
 def _added(hunks: Iterable[Hunk]) -> set[tuple[int, str, str]]:
     """Returns the lines with words that were added: digests of telling ones, paths, and texts."""
     return {
-        (next(digests(text), 0), hunk.path, text.strip())
+        (next(digests(text), 0), hunk.path, text)
         for hunk in hunks
-        for sign, text in hunk.lines
-        if sign == "+" and any(map(str.isalnum, text))
+        for _, text, *_ in _added_in(hunk)
+        if any(map(str.isalnum, text))
     }

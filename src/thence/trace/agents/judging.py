@@ -9,7 +9,7 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from functools import cached_property
 from hashlib import blake2b
@@ -106,8 +106,8 @@ class CommitText(NamedTuple):
     hunks: tuple[Hunk, ...]
     brought: Mapping[tuple[str, int], "Said"] = {}
     again: Set[str] = frozenset()
-    reverts: tuple[Hunk, ...] = ()
-    sessions: tuple[str, ...] = ()
+    reverts: Sequence[Hunk] = ()
+    sessions: Sequence[str] = ()
 
 
 class Said(NamedTuple):
@@ -151,14 +151,13 @@ class Judge:
         self.counts = Counter(counts or {})
         self.landed = {key: {*lines} for key, lines in landed.items()}
         self._edits: dict[str, _Edit] = {}
-        self._open = defaultdict[str, list[_Edit]](list)  # of a path: they are not all committed
+        self._by_path = defaultdict[str, list[_Edit]](list)
         self._seeds = defaultdict[int, list[tuple[_Edit, int]]](list)
 
     def add(self, edit: EditText) -> None:
         """Adds an edit; edits come in the log's order, each before the commits after its begin."""
         text = self._edits[edit.key] = _Edit(edit)
-        if self.landed.get(edit.key, True):
-            self._open[edit.path].append(text)
+        self._by_path[edit.path].append(text)
         for seed, at in text.seeds(SEED_STEP):
             places = self._seeds[seed]
             places.append((text, at))
@@ -174,30 +173,32 @@ class Judge:
         a person's, MAYBE if its owner is unknown, None for a line that no recorded commit added.
         """
         hunks = [_HunkText(hunk) for hunk in commit.hunks]
-        # by a commit that this one was not made from
-        landed = self.landed.keys() - commit.again
-        near = {
-            hunk.path: self._near(commit, hunk.path, hunk.old_path, tree=commit.tree)
-            for hunk in commit.hunks
-        }
+        by_path = defaultdict[str, list[_HunkText]](list)
+        for text in hunks:
+            by_path[text.hunk.path].append(text)
+        near = {path: self._near(texts, commit) for path, texts in by_path.items()}
         matches = [
-            match
-            for text in hunks
-            for match in self._stretches(text, {*near[text.hunk.path]}, landed, commit.place)
-        ]
-        matches += [
-            match._replace(is_draft=True)
-            for path, draft in [*self._drafts(matches, landed, commit)]
-            for text in hunks
-            if text.hunk.path == path
-            for match in self._stretches(text, draft, landed, commit.place)
-            if match.is_aligned
+            match for text in hunks for match in self._stretches(text, near[text.hunk.path], commit)
         ]
         here = defaultdict[_Edit, set[int]](set)
         for match in matches:
             here[match.edit] |= match.edit_lines
-        best = self._best(matches, here, near, landed, commit)
-        self._land(commit, here)
+        best = self._best(matches, here, commit)
+        landing = {  # the edits of its paths in its tree, and those that half came into it
+            edit
+            for edits in near.values()
+            for edit, how in edits.items()
+            if how != _DRAFT and edit.edit.place <= commit.place
+        }
+        for edit, lines in here.items():
+            rare = {
+                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
+            }
+            if edit.edit.key in self.landed or (rare and len(lines & rare) >= HALF * len(rare)):
+                landing.add(edit)
+        for edit in landing:
+            rest = self.landed.get(edit.edit.key, edit.new)
+            self.landed[edit.edit.key] = rest - here.get(edit, set())
         answers: dict[tuple[str, int], Said] = {}
         removed = defaultdict[str, list[_Removed]](list)  # by the tokens of each line
         for hunk in (*commit.hunks, *commit.reverts):
@@ -206,45 +207,72 @@ class Judge:
                 if sign == "-" and (key := " ".join(_TOKEN.findall(gone))):
                     removed[key].append(_Removed(hunk, number, gone))
         for text in hunks:
-            said: dict[int, Said] = {}
-            made = {  # by edits for this commit, in its paths and its tree
-                line
-                for line, one in best[text].items()
-                if one.rank == AGENT and one.how in ("", "form")
-            }
-            old = {
-                line: one
-                for line in text.added - made
-                if (one := commit.brought.get((text.hunk.path, text.hunk.start + line)))
-            }
-            own = best[text] | old
+            said, own, old = dict[int, Said](), best[text], set[int]()
+            for line in text.added:
+                was = commit.brought.get((text.hunk.path, text.hunk.start + line))
+                rank, _, how, _ = own.get(line, NOTHING)
+                # no edit for this commit, in its paths and its tree, wrote it
+                if was and (rank < AGENT or how not in ("", "form")):
+                    own[line] = was
+                    old.add(line)
             for row in text.rows:  # beside an agent's line others are unknown
                 agents = (one for line in row if (one := own.get(line)) and one.rank == AGENT)
                 owner = next(agents, None)
                 beside = Said(MAYBE, owner.edit, "beside") if owner else NOTHING
                 said |= {line: own.get(line, beside) for line in row}
-            self._keep_former(text, said, text.added - old.keys(), removed, former)
-            at_hand = [edit for edit in near[text.hunk.path] if edit.edit.key not in landed]
-            _say_wordless(text, said, old, at_hand)
+            self._keep_former(text, said, text.added - old, removed, former)
+            edits = near[text.hunk.path].items()
+            _say_wordless(text, said, old, [edit for edit, how in edits if how == _AT_HAND])
             answers |= {(text.hunk.path, text.hunk.start + line): said[line] for line in said}
-            for line in text.added - old.keys():  # what is brought again is not there twice
+            for line in text.added - old:  # what is brought again is not there twice
                 if digest := text.digests[line]:
                     self.counts[digest] += 1
         return answers
 
-    def _near(self, commit: CommitText, *paths: str, tree: str | None) -> list["_Edit"]:
-        """Returns the edits of paths in a tree that have lines in no commit yet.
+    def _is_pending(self, edit: "_Edit", commit: CommitText) -> bool:
+        """Reports whether an edit is in no commit yet, but for those that this one is made from.
 
-        What a commit was made from is no such commit: a formatter may have come between.
+        A formatter may have come between these and this one.
         """
-        edits = [edit for path in dict.fromkeys(paths) for edit in self._open.get(path, ())]
-        again = [edit for key in sorted(commit.again) if (edit := self._edits.get(key))]
-        edits += [one for one in again if one.edit.path in paths and one not in edits]
-        own = (edit for edit in edits if edit.edit.tree == tree)
-        return [edit for edit in own if edit.edit.begun < commit.place]
+        return edit.edit.key not in self.landed or edit.edit.key in commit.again
+
+    def _edits_of(self, path: str, tree: str | None, commit: CommitText) -> list["_Edit"]:
+        """Returns the edits of a path in a tree that have lines in no commit yet."""
+        return [
+            edit
+            for edit in self._by_path.get(path, ())
+            if edit.edit.tree == tree
+            and edit.edit.begun < commit.place
+            and (self._is_pending(edit, commit) or self.landed[edit.edit.key])
+        ]
+
+    def _near(self, texts: Sequence["_HunkText"], commit: CommitText) -> dict["_Edit", int]:
+        """Returns how near edits are to a path.
+
+        Of a draft half of the pending telling lines came into it: a draft is another path, or this
+        path in another tree.
+        """
+        came = defaultdict[tuple[str, str | None], set[int]](set)
+        for digest in {text.digests[line] for text in texts for line in text.added}:
+            for edit, at in self._seeds.get(digest, ()):
+                is_before = edit.edit.begun < commit.place and self._is_pending(edit, commit)
+                if is_before and edit.line_at(at) in edit.telling:
+                    came[edit.edit.path, edit.edit.tree].add(digest)
+        near: dict[_Edit, int] = {}
+        for (path, tree), lines in came.items():
+            before = self._edits_of(path, tree, commit)
+            edits = [edit for edit in before if self._is_pending(edit, commit)]
+            pending = {edit.digests[line] for edit in edits for line in edit.telling}
+            is_new = any(not self.counts[digest] for digest in lines)
+            if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
+                near |= dict.fromkeys(edits, _DRAFT)
+        for path in (texts[0].hunk.old_path, texts[0].hunk.path):
+            for edit in self._edits_of(path, commit.tree, commit):
+                near[edit] = _AT_HAND if self._is_pending(edit, commit) else _LEFT
+        return near
 
     def _stretches(
-        self, text: "_HunkText", near: set["_Edit"], landed: Set[str], place: int
+        self, text: "_HunkText", near: Mapping["_Edit", int], commit: CommitText
     ) -> Iterator["_Match"]:
         """Yields the longest stretches that the hunk and an edit from before have in common.
 
@@ -254,7 +282,7 @@ class Judge:
             (at, start, edit)
             for seed, at in text.seeds(1)
             for edit, start in self._seeds.get(seed, ())
-            if edit.edit.begun < place
+            if edit.edit.begun < commit.place
         ]
         begins += [
             (text.starts[line], edit.starts[other], edit)
@@ -288,37 +316,14 @@ class Judge:
             if pairs:
                 here = edit.whole(start + shift, end - start)
                 own = frozenset(line for line in here if edit.newness[line])
-                is_aligned = edit in near and edit.edit.key not in landed
-                yield _Match(text, edit, tuple(pairs), own, len(lines), end - start, is_aligned)
-
-    def _drafts(
-        self, matches: Sequence["_Match"], landed: Set[str], commit: CommitText
-    ) -> Iterator[tuple[str, set["_Edit"]]]:
-        """Yields each path that half of a draft's pending telling lines came into, and its edits.
-
-        A draft is another path, or this path in another tree.
-        """
-        came = defaultdict[tuple[str, str, str | None], set[int]](set)
-        for match in matches:
-            edit, path = match.edit, match.text.hunk.path
-            is_pending = edit.edit.key not in landed
-            if is_pending and (path, commit.tree) != (edit.edit.path, edit.edit.tree):
-                telling = {edit.digests[line] for line in match.edit_lines & edit.telling}
-                came[path, edit.edit.path, edit.edit.tree] |= telling
-        for (path, draft, tree), lines in came.items():
-            near = self._near(commit, draft, tree=tree)
-            edits = {edit for edit in near if edit.edit.key not in landed}
-            pending = {edit.digests[line] for edit in edits for line in edit.telling}
-            is_new = any(not self.counts[digest] for digest in lines)
-            if is_new and len(lines) >= max(TELLING_LINES, HALF * len(pending)):
-                yield path, edits
+                rest = None if self._is_pending(edit, commit) else self.landed[edit.edit.key]
+                size, by = end - start, near.get(edit, 0)
+                yield _Match(text, edit, tuple(pairs), own, len(lines), size, by, rest)
 
     def _best(
         self,
         matches: list["_Match"],
         here: Mapping["_Edit", set[int]],
-        near: Mapping[str, Collection["_Edit"]],
-        landed: Set[str],
         commit: CommitText,
     ) -> dict["_HunkText", dict[int, Said]]:
         """Returns the best that a match says of each line, the longest match first."""
@@ -336,24 +341,24 @@ class Judge:
             ]
             is_here = (edit.edit.path, edit.edit.tree) == (text.hunk.path, commit.tree)
             is_at_home, wanted = True, edit.telling or edit.new
-            is_landed = edit.edit.key in landed
-            rest = self.landed[edit.edit.key] if is_landed else set[int]()
+            rest = match.rest or set[int]()
             is_rest = all(edit.line_at(place) in rest for place, _, _ in match.pairs)
             if is_rest:  # a commit left it out
                 telling = [times for times in telling if not times]
-                is_at_home, wanted = edit in near[text.hunk.path], edit.telling & rest or rest
+                is_at_home, wanted = match.near == _LEFT, edit.telling & rest or rest
             share = len(here[edit] & wanted) / max(len(wanted), 1)
             is_many = len(telling) >= TELLING_LINES
             is_part = telling or (is_at_home and share >= HALF)
             rank, how = (MAYBE, "part") if is_part else (NONE, "")
             if match.is_aligned:
-                is_sure = not match.is_draft or edit.edit.tree == commit.tree
+                is_sure = match.near == _AT_HAND or edit.edit.tree == commit.tree
                 is_form = all(new == _FORM for _, _, new in match.pairs)
                 is_row = len(match.pairs) >= 2 or match.length >= TELLING_LINES
                 rank, how = MAYBE, "part"
                 if telling or (is_sure and (is_form or is_row or share == 1)):
-                    rank, how = AGENT, "draft" if match.is_draft else "" if is_here else "moved"
-            elif is_landed and not is_rest:
+                    how = "" if is_here else "moved" if match.near == _AT_HAND else "draft"
+                    rank = AGENT
+            elif match.rest is not None and not is_rest:
                 rank, how = (MAYBE, "copied") if is_many else (NONE, "")
             elif telling and ((is_at_home and share == 1) or (is_many and 0 in telling)):
                 rank, how = AGENT, "" if is_here else "moved"
@@ -383,27 +388,6 @@ class Judge:
                         used.setdefault((edit, place), (text, line))
         return best
 
-    def _land(self, commit: CommitText, here: Mapping["_Edit", set[int]]) -> None:
-        """Lands the edits of the commit's paths in its tree, and those that half came into it."""
-        landing = {
-            edit
-            for path in {path for hunk in commit.hunks for path in (hunk.path, hunk.old_path)}
-            for edit in self._open.get(path, ())
-            if edit.edit.tree == commit.tree and edit.edit.place <= commit.place
-        }
-        for edit, lines in here.items():
-            rare = {
-                line for line in edit.telling if self.counts[edit.digests[line]] <= TELLING_TIMES
-            }
-            if rare and len(lines & rare) >= HALF * len(rare):
-                landing.add(edit)
-        landing |= {edit for edit in here if edit.edit.key in self.landed}
-        for edit in landing:
-            key, path = edit.edit.key, edit.edit.path
-            self.landed[key] = self.landed.get(key, edit.new) - here.get(edit, set())
-            if not self.landed[key] and edit in self._open[path]:
-                self._open[path].remove(edit)
-
     def _keep_former(
         self,
         text: "_HunkText",
@@ -418,29 +402,25 @@ class Judge:
         """
         formatted = {line: was for line, was in text.formatted.items() if line in lines}
         moved = {line: where for line in lines if (where := removed.get(text.keys[line]))}
-        moved |= {line: was.lines for line, was in formatted.items()}
+        moved |= {line: sources for line, (sources, _) in formatted.items()}
         telling = {line for line in moved if text.digests[line]}
         for line, sources in moved.items():
-            is_whole = line in formatted and formatted[line].is_whole
+            is_whole = line in formatted and formatted[line][1]
             is_back = sources[-1].hunk.commit != text.hunk.commit
             near = len(telling.intersection(range(line - TELLING_LINES, line + TELLING_LINES + 1)))
+            same = [one.line == text.lines[line] for one in sources if one.hunk is text.hunk]
             # nobody knows if a short line was moved within its hunk, or written again
-            is_sorted = any(map(str.isalnum, text.keys[line])) and any(
-                one.hunk is text.hunk and one.line == text.lines[line] for one in sources
-            )
+            is_sorted = any(same) and any(map(str.isalnum, text.keys[line]))
             is_likely = near or is_back or is_whole or is_sorted
             was = [former(one.hunk, one.number) for one in sources] if is_likely else [None]
             if (one := was[-1]) is None:
                 continue
-            edits = (self._edits.get(other.edit) if other else None for other in was)
-            sessions = [edit.edit.session if edit else None for edit in edits]
-            ranks = (other.rank if other else None for other in was)
-            owners = {*zip(ranks, sessions, strict=True)}
+            edits = [self._edits.get(other.edit) if other else None for other in was]
+            ranks = (other and other.rank for other in was)
+            owners = {*zip(ranks, (edit and edit.edit.session for edit in edits), strict=True)}
             is_enough = is_back or is_whole or near >= TELLING_LINES
             is_sure = is_enough and len(owners) == 1
-            is_form = any(
-                where.hunk is text.hunk and where.line != text.lines[line] for where in sources
-            )
+            is_form = not all(same)
             how = "form" if is_form else "moved"
             if one.rank and said[line].rank < AGENT:
                 rank = one.rank if is_sure else MAYBE
@@ -453,6 +433,8 @@ class Judge:
 
 
 _OLD, _FORM, _NEW = range(3)  # of a line of an edit: there before, there in another form, new
+# how near an edit is to a path: a commit left lines of it out, it is of a draft, it is at hand
+_LEFT, _DRAFT, _AT_HAND = 1, 2, 3
 
 
 class _Tokens:
@@ -556,12 +538,13 @@ class _HunkText(_Tokens):
         return [[line for _, line in group] for _, group in groups]
 
     @cached_property
-    def formatted(self) -> "dict[int, _Formatted]":
-        """Its added lines that a formatter or an indent may have made of removed lines.
+    def formatted(self) -> "dict[int, tuple[list[_Removed], bool]]":
+        """Its added lines that a formatter or an indent may have made, with the removed ones.
 
-        Compared are the tokens at the begin and at the end of each stretch of changed lines.
+        Compared are the tokens at the begin and at the end of each stretch of changed lines. True
+        are those of which all came back, and half of what was removed there.
         """
-        formatted: dict[int, _Formatted] = {}
+        formatted: dict[int, tuple[list[_Removed], bool]] = {}
         line, number = 0, self.hunk.old_start
         for is_changed, group in groupby(self.hunk.lines, key=lambda row: row[0] != " "):
             rows = [*group]
@@ -583,7 +566,7 @@ class _HunkText(_Tokens):
                     is_whole = until <= head if is_first else begin >= len(old) - tail
                     is_whole &= head + tail >= HALF * len(old)
                     sources = [_Removed(self.hunk, number + one, gone.lines[one]) for one in span]
-                    formatted[at] = _Formatted(sources, is_whole)
+                    formatted[at] = sources, is_whole
             line, number = end, number + len(gone.lines)
         return formatted
 
@@ -593,7 +576,8 @@ class _Match(NamedTuple):
 
     `pairs` has the added lines that are new in the edit: where each begins there, and its newness.
     `edit_lines` are the edit's new lines in it; `length` is the number of its lines with context,
-    and `size` of its tokens.
+    and `size` of its tokens. `near` says how near the edit is to the hunk's path, `rest` which of
+    its lines are in no commit yet, None of a pending one.
     """
 
     text: _HunkText
@@ -602,12 +586,17 @@ class _Match(NamedTuple):
     edit_lines: frozenset[int]
     length: int
     size: int
-    is_aligned: bool = False
-    is_draft: bool = False
+    near: int
+    rest: set[int] | None
 
-    def fit(self) -> tuple[int, bool, bool]:
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its lines are those of an edit at hand, or of a draft."""
+        return self.near >= _DRAFT
+
+    def fit(self) -> tuple[int, int]:
         """By what matches are sorted: the longest is the best."""
-        return self.size, self.is_aligned, not self.is_draft
+        return self.size, self.near
 
     def ties(self, other: "_Match") -> bool:
         """Reports whether the match of another session in the same tree is as good."""
@@ -633,18 +622,8 @@ class _Removed(NamedTuple):
     line: str
 
 
-class _Formatted(NamedTuple):
-    """The removed lines in whose place a line has their tokens.
-
-    `is_whole` is true where all tokens of these came back, and half of what was removed there.
-    """
-
-    lines: list[_Removed]
-    is_whole: bool
-
-
 def _say_wordless(
-    text: _HunkText, said: dict[int, Said], old: Mapping[int, Said], at_hand: Sequence[_Edit]
+    text: _HunkText, said: dict[int, Said], old: set[int], at_hand: Sequence[_Edit]
 ) -> None:
     """Gives a line without tokens to its neighbours in the row; alone, to an edit that has it."""
     for row in text.rows:

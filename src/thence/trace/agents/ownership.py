@@ -21,7 +21,7 @@ from thence.trace.agents.installed import has_git_hooks
 from thence.trace.agents.judged import FILES, SECOND, Judgements, RecordedWork
 from thence.trace.agents.judging import MAYBE, NOTHING, SINCE, UNSURE, Said
 from thence.trace.agents.known_agents import agent_said_by
-from thence.trace.agents.sessions import text_of
+from thence.trace.agents.sessions import list_of, text_of
 
 OID_SHOWN = 12
 CHAIN_MAX = 50
@@ -38,6 +38,10 @@ _DOUBTS = {
     "no_session": "no agent's hook had fired since the machine started",
 }
 
+NO_HOOK_YET = "no hook has recorded anything here yet"
+BEFORE_HOOKS = "committed before the hooks were installed"
+# reasons that no longer hold once an agent has worked here
+EARLY = (NO_HOOK_YET, BEFORE_HOOKS, _DOUBTS["no_session"])
 _DISPUTED = "the hooks of two commits name it, one right after the other"
 
 Kind = Literal["agent", "person", "unknown"]
@@ -122,9 +126,7 @@ class Ownership:
         return self._owners[commit]
 
     def _of_origins(self, commit: str, origins: Sequence[str]) -> Owner:
-        firsts = [origin for origin in origins if not self._origins(origin)]
-        if not firsts:
-            return Owner("unknown", reason="its rewrites are circular")
+        firsts = [origin for origin in origins if not self._origins(origin)] or origins
         parts: dict[object, Owner] = {}
         for owner in map(self._alone, firsts):
             if owner.kind != "unknown":
@@ -162,9 +164,7 @@ class Ownership:
             return unknown._replace(reason=self._unseen(info) if info else "")
         payload = record.event.cut_payload
         reason = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
-        listed = payload.get("fitting")
-        listed = listed if isinstance(listed, list) else []
-        fitting = [one for one in listed if isinstance(one, str)]
+        fitting = [one for one in list_of(payload.get("fitting")) if isinstance(one, str)]
         told = f"{reason}: {', '.join(fitting)}" if fitting else reason
         return unknown._replace(reason=told)
 
@@ -187,9 +187,9 @@ class Ownership:
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
         if not self._work.first_moment:
-            return "no hook has recorded anything here yet"
+            return NO_HOOK_YET
         if info.committer_time < (microseconds(self._work.first_moment) or 0) // SECOND:
-            return "committed before the hooks were installed"
+            return BEFORE_HOOKS
         return "no git hook here recorded it; if it was made here, see `thence hook status`"
 
     # lines

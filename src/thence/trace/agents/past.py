@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from functools import cache, partial
+from functools import cache
 from itertools import chain, islice, zip_longest
 from operator import itemgetter
 from pathlib import Path
@@ -29,19 +29,17 @@ from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
 from thence.errors import GitFailed
 from thence.files import file_lock
-from thence.git.objects import Objects
+from thence.git.objects import objects
 from thence.git.repository import asked
 from thence.log.open import Log
 from thence.trace.agents import intake
 from thence.trace.agents.fired import SPOOL, log_of, repository
-from thence.trace.agents.hooked import Spooled, events_of, map_of
+from thence.trace.agents.hooked import Spooled, events_of
 from thence.trace.agents.installed import settings_of
 from thence.trace.agents.known_agents import TRANSCRIPTS_OF
-from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, text_of
+from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, map_of, text_of
 
 SOURCE = "transcript"
-LINE_BYTES_MAX = 64 * 1024 * 1024
-FILE_BYTES_MAX = 512 * 1024 * 1024
 UNFIT = "edits whose old text is not in any file of that time"
 _HEAD_RECORDS = 50
 _LOCK_WAIT_S = 10.0
@@ -138,10 +136,7 @@ def records_of(path: Path, left_out: Counter[str]) -> Iterator[Record]:
     """Yields the records of a transcript; of a torn or glued line those that are whole."""
     decoder = json.JSONDecoder()
     with path.open("rb") as file:
-        for data in iter(partial(file.readline, LINE_BYTES_MAX), b""):
-            if file.tell() > FILE_BYTES_MAX:
-                left_out["ends of transcripts that are too long"] += 1
-                return
+        for data in file:
             line, at, is_torn = data.decode("utf-8", "replace").rstrip(), 0, False
             while at < len(line):
                 try:
@@ -164,7 +159,7 @@ class _Past:
     """One taking in; of what several transcripts have, as a fork does, the first counts."""
 
     def __init__(self, log: Log | None, texts: "_Texts", taken: Taken) -> None:
-        self._table = SessionTable() if log is None else intake.stored_table(log)
+        self._table = SessionTable() if log is None else intake.stored_table(log)[0]
         self._texts, self._taken = texts, taken
         self._owners: dict[str, str] = {}  # the session of each call and prompt, by its id
         for name, session in self._table.sessions.items():
@@ -363,11 +358,11 @@ class _Texts:
 
     def _committed(self, root: str, path: str, time_s: int) -> Iterator[str]:
         """Yields what a file had in the last commits before a time, the newest first."""
-        commits, objects = self._commits(root)
+        commits, batch = self._commits(root)
         end = bisect_right(commits, (time_s + 1, ""))
         for _, oid in reversed(commits[max(end - _COMMITS_ASKED, 0) : end]):
             with suppress(GitFailed):  # it had no such file
-                text = objects.blob(f"{oid}:{path}").decode("utf-8", "replace")
+                text = batch.blob(f"{oid}:{path}").decode("utf-8", "replace")
                 yield (text if text.endswith("\n") else f"{text}\n").replace("\r\n", "\n")
 
     def _find_commits(self, root: str) -> tuple[list[tuple[int, str]], Any]:
@@ -376,8 +371,5 @@ class _Texts:
             out = repo.git.run("log", "--all", "--reflog", "--format=%ct %H").decode()
             rows = (row.split() for row in out.splitlines())
             commits = sorted((int(time), oid) for time, oid in rows)
-            # nothing is fetched into a clone that lacks objects
-            variables = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
-            batch = repo.git.open_process("cat-file", "--batch", variables=variables)
-            return commits, Objects(repo, self._stack.enter_context(batch))
+            return commits, self._stack.enter_context(objects(repo))
         return [], None

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
+from thence.core.new_event import HostEvent
 from thence.trace.agents.fired import (
     AGENT_VARIABLES,
     CLAUDE_SESSION,
@@ -175,52 +176,46 @@ def likely(calls: Sequence[OpenCall]) -> Causes:
     return Causes((), tuple(call.event_id for call in calls[-CAUSES_MAX:]))
 
 
-class RecordedCommit(NamedTuple):
-    """The event of a commit; `maker` are the session and its subagent, else the kind of maker."""
-
-    event_id: str
-    maker: tuple[str | None, ...]
-
-
 @dataclass
 class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
     `by_process` are the sessions of each process, the last one at the end; `commits` the first
-    event of each commit.
+    event of each commit, `told` digests of what git's hooks said, who made a commit among it.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
     by_process: dict[Process, list[str]] = field(default_factory=dict)
-    commits: dict[str, RecordedCommit] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
         """Returns a session, a new one where nothing is known of it."""
         return self.sessions.setdefault(name, AgentSession())
 
-    def note(
-        self,
-        event_type: str,
-        event_id: str,
-        subject: str | None,
-        payload: Payload,
-        actor: str | None,
-        causes: Sequence[str] = (),
-    ) -> None:
-        """Takes one event, whose payload may be cut but for the input of a shell."""
+    def note(self, event: Event | HostEvent) -> None:
+        """Takes one event, of a log or a new one."""
+        if isinstance(event, Event):
+            payload: Payload = event.cut_payload
+            causes: Any = event.header.caused_by
+        else:
+            payload, causes = event.payload or {}, event.caused_by
+        event_type, event_id, actor = event.event_type, event.event_id or "", event.actor or ""
         commit, name = payload.get("commit"), payload.get("session")
-        if event_type == "commit" and isinstance(commit, str):
-            maker = text_of(payload, "session", "by"), text_of(payload, "agent")
-            self.commits.setdefault(commit, RecordedCommit(event_id, maker))
-        if not isinstance(name, str) or event_type in ("commit", "rewrite"):
+        if event_type in ("commit", "rewrite"):
+            self.told.add(told_by_git(payload))
+            if event_type == "commit" and isinstance(commit, str):
+                self.commits.setdefault(commit, event_id)
+            return
+        if not isinstance(name, str):
             return
         session = self.of(name)
-        session.actor = session.actor or (actor or "").partition("/")[0]
+        session.actor = session.actor or actor.partition("/")[0]
         if process := process_of(payload.get("process")):
             names = self.by_process.setdefault(process, [])
             if name not in names:
                 names.append(name)
-        own, actor = (subject or "").partition("/")[2], actor or ""
+        own = (event.subject or "").partition("/")[2]
         cause = causes[0] if len(causes) == 1 else None
         match event_type:
             case "session.begun" if not session.is_open:
@@ -239,14 +234,13 @@ class SessionTable:
                 session.last_turn = event_id
             case "tool.begun":
                 session.use_ids[own] = event_id
-                value, tool = payload.get("input"), text_of(payload, "tool")
-                members = value if isinstance(value, dict) else {}
+                tool = text_of(payload, "tool")
                 session.calls[own] = OpenCall(
                     event_id,
                     actor,
                     text_of(payload, "agent"),
                     tool if tool in SHELLS | CALLERS else "",
-                    "git" in str(members.get("command", members.get("cmd", value))),
+                    payload.get("asks_git") is True,
                     digest_of(text_of(payload, "root")),
                     process_of(payload.get("hook")),
                 )
@@ -284,7 +278,6 @@ class Maker(NamedTuple):
     agent: str | None = None
     causes: Causes = Causes()
     is_agent_unknown: bool = False
-    process: Process | None = None
     reason: str | None = None
     fitting: tuple[str, ...] = ()
 
@@ -329,9 +322,7 @@ def maker_of(
     name = fitting[0]
     session, own = table.of(name), variables if named.get(name) == "codex" else {}
     call_event, thread = session.use_ids.get(own.get(CODEX_CALL, "")), own.get(CODEX_THREAD)
-    certainly = Maker(
-        session=name, actor=session.actor or named.get(name, "unknown"), process=process
-    )
+    certainly = Maker(session=name, actor=session.actor or named.get(name, "unknown"))
     if (thread and thread != name) or call_event is not None:
         agent = thread if thread != name else None
         subagent = session.subagents.get(agent or "")
@@ -373,10 +364,26 @@ def process_of(value: object) -> Process | None:
     return None
 
 
+def list_of(value: object) -> list[Any]:
+    """Returns a value that is a list, an empty one for any other."""
+    return value if isinstance(value, list) else []
+
+
+def map_of(value: object) -> Mapping[str, Any]:
+    """Returns a value that is an object, an empty one for any other."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def text_of(payload: object, *names: str) -> str | None:
     """Returns the first member that is a text, not an empty one."""
     values = [payload.get(name) for name in names] if isinstance(payload, Mapping) else []
     return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def told_by_git(payload: Payload) -> str:
+    """Returns the digest of what a hook of git says: which commits, and who made them."""
+    names = ("commit", "old", "new", "by", "session", "agent")
+    return digest_of(" ".join(str(text_of(payload, name)) for name in names)) or ""
 
 
 def digest_of(text: str | None) -> str | None:

@@ -13,7 +13,6 @@ from functools import partial
 from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from thence.core.clock import timestamp_at
 from thence.core.json_values import Repair, printable, repair, text_of
@@ -50,8 +49,8 @@ class LogHandler(logging.Handler):
     or a finalizer that interrupts an append of its own thread they are queued.
 
     A record has the causes around its making, even if a queue or a buffer hands it over later;
-    then the payload has the time of its making as `at`. For that the handler sets a record
-    factory of `logging`, which calls the former one, until it is closed.
+    then the payload has the time of its making as `at`. For that the first handler sets a record
+    factory of `logging`, which calls the former one and stays.
     """
 
     __reduce__ = stays_here
@@ -71,18 +70,7 @@ class LogHandler(logging.Handler):
         self._losses = Losses(log)
         factory = logging.getLogRecordFactory()
         if not isinstance(factory, _StampingFactory):
-            factory = _StampingFactory(factory)
-            logging.setLogRecordFactory(factory)
-        factory.handlers.add(self)
-        self._factory = factory
-
-    def close(self) -> None:
-        """Closes the handler; with the last one logging has its record factory again."""
-        factory = self._factory
-        factory.handlers.discard(self)
-        if not factory.handlers and logging.getLogRecordFactory() is factory:
-            logging.setLogRecordFactory(factory.former)
-        super().close()
+            logging.setLogRecordFactory(_StampingFactory(factory))
 
     @property
     def dropped(self) -> int:
@@ -130,15 +118,15 @@ class LogHandler(logging.Handler):
 
 
 class _StampingFactory:
-    """A record factory that calls the former one, and stamps records while handlers are open."""
+    """A record factory that calls the former one, and stamps what it made."""
 
     def __init__(self, former: Callable[..., logging.LogRecord]) -> None:
-        self.former, self.handlers = former, WeakSet[LogHandler]()
+        self.former = former
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self.former(*args, **kwargs)
         # makeLogRecord gives no name: the record was made elsewhere
-        if self.handlers and record.name is not None:
+        if record.name is not None:
             around = surroundings()
             texts = tuple(dict.fromkeys([*around.texts, *[end.text for end in around.ends]]))
             if texts:

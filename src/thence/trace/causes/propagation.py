@@ -77,7 +77,7 @@ def carried(token: Mapping[str, str]) -> Because:
         raise InvalidEvent(
             "could not take up a token",
             place=f"{token!r:.80}",
-            cause=f"a {type(token).__name__} maps no names to values",
+            cause=f"it must be a mapping, not {type(token).__name__}",
             hint="pass what thence.carry() returned, or the headers that hold it",
         )
     entries = {

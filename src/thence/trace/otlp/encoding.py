@@ -216,8 +216,21 @@ class LogSpans:
         begin_ns = _ns(first, "start_time_unix_nano", self._time_ns(begin))
         end_ns = self._last_ns if last is None else self._time_ns(last)
         end_ns = max(begin_ns, _ns(end or first, "end_time_unix_nano", end_ns))
-        body_ns = self._body_ns(begin, first, end, begin_ns, end_ns)
-        events = _events(facts := end or first, end_ns)
+        body_ns, seconds = begin_ns, duration_s_of(end)
+        inside_ns = self._inside_ns.pop(begin.event_id, end_ns)
+        if seconds is not None and "start_time_unix_nano" not in first:
+            # as long before the end as that says; nothing inside is earlier
+            body_ns = max(begin_ns, min(end_ns - round(seconds * 1e6) * 1_000, inside_ns))
+        facts = end or first
+        events = [  # one whose time was not kept stands at the end
+            {
+                "timeUnixNano": str(_ns(event, "time_unix_nano", end_ns)),
+                "name": storable(event["name"]),
+                "attributes": _pairs(_attributes({"attributes": event.get("attributes")})),
+            }
+            for event in _maps(facts.get("events"))
+            if isinstance(event.get("name"), str)
+        ]
         rest = {key: value for key, value in end.items() if key not in _OF_END}
         listed = end.get("events", [])
         if end and not (isinstance(listed, list) and len(listed) == len(events)):
@@ -238,10 +251,14 @@ class LogSpans:
             attributes[ENDED] = last.event_type
         kind = first.get("kind") if tracer_ids(begin) else None
         links = _merged(span.links, _maps(first.get("links")))
+        name = begin.event_type.removesuffix(".begun")
+        if last is not None and last is not begin and name != begin.event_type:
+            ended = (last.event_type.removesuffix(word) for word in _OUTCOMES)
+            name = next((one for one in ended if one != last.event_type), name)
         encoded: Json = {
             "traceId": ids.trace,
             "spanId": ids.span,
-            "name": storable(_name(begin, last)),
+            "name": storable(name),
             "kind": KINDS.index(kind) if kind in KINDS else 1,
             "startTimeUnixNano": str(body_ns),
             "endTimeUnixNano": str(end_ns),
@@ -262,28 +279,6 @@ class LogSpans:
             pairs = _pairs(error | {"exception.message": message})
             events.append({"timeUnixNano": str(end_ns), "name": "exception", "attributes": pairs})
         return encoded
-
-    def _body_ns(self, begin: Event, first: Json, end: Json, begin_ns: int, end_ns: int) -> int:
-        """Returns when a step's body began: as long before its end as the end says.
-
-        Nothing inside it is earlier.
-        """
-        inside_ns = self._inside_ns.pop(begin.event_id, end_ns)
-        seconds = duration_s_of(end)
-        if seconds is None or "start_time_unix_nano" in first:
-            return begin_ns
-        return max(begin_ns, min(end_ns - round(seconds * 1e6) * 1_000, inside_ns))
-
-
-def _name(begin: Event, last: Event | None) -> str:
-    """Returns the name of a span: the last one that it had, by the type of its end."""
-    name = begin.event_type.removesuffix(".begun")
-    if last is None or last is begin or name == begin.event_type:
-        return name
-    return next(
-        (last.event_type[: -len(word)] for word in _OUTCOMES if last.event_type.endswith(word)),
-        name,
-    )
 
 
 def ids_of(event_id: str) -> SpanIds:
@@ -367,19 +362,6 @@ def _merged(links: list[Json], tracers: list[Json]) -> list[Json]:
             others = [pair for pair in link.get("attributes", ()) if pair["key"] not in given]
             link["attributes"] = [*pairs, *others]
     return merged
-
-
-def _events(payload: Json, end_ns: int) -> list[Json]:
-    """Returns the events of a tracer's span; one whose time was not kept stands at its end."""
-    return [
-        {
-            "timeUnixNano": str(_ns(event, "time_unix_nano", end_ns)),
-            "name": storable(event["name"]),
-            "attributes": _pairs(_attributes({"attributes": event.get("attributes")})),
-        }
-        for event in _maps(payload.get("events"))
-        if isinstance(event.get("name"), str)
-    ]
 
 
 def _maps(values: object) -> list[Json]:

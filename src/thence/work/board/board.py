@@ -1,7 +1,7 @@
 """The board: the state of each work package, as a replay of the project's events.
 
 Clones that hold the same events see the same board, byte for byte, whatever order the events came
-in. Where clones wrote concurrently the rules of `merge.conflicts` choose the winner. The events
+in. Where clones wrote concurrently the rules of `core.merge` choose the winner. The events
 of the losing side change no lane, no agent and no gate, and stay in the log. Sentences tell the
 sides of a conflict as people, packages and commits, the same in all clones.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from thence.core.event import Event
-from thence.core.merge.conflicts import (
+from thence.core.merge import (
     PACKAGE,
     Conflict,
     counting,

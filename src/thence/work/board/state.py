@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from thence.core.merge.conflicts import Conflict
+from thence.core.merge import Conflict
 from thence.core.vocabulary import work_subject
 from thence.git.landed import Landed, Reviewed
 

@@ -116,6 +116,7 @@ class ErrorStore:
             record = msgspec.structs.replace(record, context={}, reason=reason[:1000])
             line = msgspec.json.encode(record)
         path = f"{_NAME}/{record.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
+        self._project.begin()
         self._files.append(path, line + b"\n")
         return record
 

@@ -98,6 +98,8 @@ class EventStore:
     def log(self) -> Log:
         """The open journal; opening creates it if it is missing, and raises what `open` does."""
         if self._log is None:
+            if not self.is_there:
+                self.project.begin()
             self._log = open_host_log(self.project.home, WORK, LogSettings(redact=self.redact))
             self._team = team_of(self.project.home) or NO_TEAM
         return self._log

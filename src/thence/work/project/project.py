@@ -17,12 +17,13 @@ from thence.git.repository import Repository, exclude, list_worktrees, main_of, 
 from thence.work.project.package_refs import planned_configurations
 from thence.work.project.project_id import (
     CONFIG,
-    add_random_id,
     configurations,
     id_of_board,
     id_of_history,
     ids_in,
     is_id,
+    random_id,
+    with_id,
 )
 
 KITTIFY = ".kittify"
@@ -43,7 +44,8 @@ class Project(NamedTuple):
 
     `root` is the main working tree, or the working tree used in its place; `here` is the one that
     contains the folder. `aliases` are other ids that the project's events may carry: two clones had
-    each made one, and the smallest won. `had_files` is True if files of a project were there.
+    each made one, and the smallest won. `had_files` is True if files of a project were there,
+    `is_random` if the id is random, as there was no commit to make it from.
     """
 
     root: Path
@@ -53,6 +55,7 @@ class Project(NamedTuple):
     home: Path
     repo: Repository
     had_files: bool
+    is_random: bool = False
 
     @property
     def main(self) -> Repository:
@@ -76,14 +79,26 @@ class Project(NamedTuple):
         """The files of the main working tree."""
         return TreeFiles(self.root)
 
+    def begin(self) -> None:
+        """Has git ignore the derived files, and the configuration name a random id.
+
+        Called before the first event, so that a refused command leaves nothing. What can't be
+        written is left out.
+        """
+        with suppress(OSError):
+            exclude(self.repo, b"# thence", *_DERIVED)
+        with suppress(OSError):
+            if self.is_random:
+                before = next((data for _, data in configurations(self.root)), b"")
+                self.files.append(CONFIG, with_id(before, self.uuid)[len(before) :])
+
 
 def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
-    A git repository that is no project yet becomes one, with the id that `project_id` finds; before
-    its first commit a random id is written to `.kittify/config.yaml`. Without `create` it becomes
-    one only if it has planning files or events; else the returned project has no id, and nothing is
-    made. Raises `not_a_project` elsewhere, PlanningError for an invalid id, or an id that a shallow
+    A git repository that is no project yet gets the id that `project_id` finds, before its first
+    commit a random one. Without `create` it gets one only if it has planning files or events.
+    Raises `not_a_project` elsewhere, PlanningError for an invalid id, or an id that a shallow
     clone can't find.
     """
     try:
@@ -117,7 +132,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
 
 def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
     kept = (TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
-    had_files = any(kept)  # before an id is written here
+    had_files, is_random = any(kept), False
     configs = configurations(root, here)
     ids = next(filter(None, (ids_in(data, path) for path, data in configs)), [])
     homes = repo.common / _HOMES
@@ -133,15 +148,14 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
         planned = next((one for data in plans for one in ids_in(data, Path(CONFIG))), None)
         if not create and not had_files and planned is None:
             return Project(root, here, "", (), homes / _NOBODY, repo, had_files)
-        of_history = planned or (id_of_history(repo, refs) if refs else None)
-        ids = [of_history or add_random_id(TreeFiles(root))]
+        history = id_of_history(repo, refs) if refs and planned is None else None
+        made = random_id(homes, makes=history is None) if planned is None else None
+        is_random = made is not None
+        ids = [planned or made or history or ""]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     named = (homes / name for name in (uuid, *aliases))
     home = next((path for path in named if path.is_dir()), homes / uuid)
-    if not home.is_dir():  # git ignores derived files, in projects without a .gitignore for them
-        with suppress(OSError):
-            exclude(repo, b"# thence", *_DERIVED)
-    return Project(root, here, uuid, tuple(aliases), home, repo, had_files)
+    return Project(root, here, uuid, tuple(aliases), home, repo, had_files, is_random)
 
 
 def _root_of(repo: Repository) -> Path | None:

@@ -2,10 +2,9 @@
 
 `.kittify/config.yaml` names the id. Otherwise the id is that of the board's branch, as last
 fetched, else it is derived from the first commit of the default branch, along first parents, so
-that merging another repository doesn't change it.
+that merging another repository doesn't change it. Before the first commit it is random.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,8 +14,9 @@ import msgspec
 
 from thence.core.ready import ready
 from thence.errors import PlanningError
+from thence.files import replace_file
 from thence.git.files import TreeFiles
-from thence.git.locks import WAIT_S, take
+from thence.git.locks import locked
 from thence.git.refs import REMOTES, Refs
 from thence.git.repository import HEADS, Repository
 
@@ -83,17 +83,19 @@ def with_another_id(data: bytes | None, uuid: str) -> bytes:
     return with_id(b"".join(line for line in lines if not _NAMED.match(line)), uuid)
 
 
-def add_random_id(files: TreeFiles) -> str:
-    """Writes a random project id to the configuration; of concurrent processes one wins."""
-    from uuid import uuid4
+def random_id(homes: Path, *, makes: bool) -> str | None:
+    """Returns the random id of a repository; None if it has none, and `makes` is unset.
 
-    with open(files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b", buffering=0) as file:
-        take(file.fileno(), files.top / CONFIG, WAIT_S)
-        before = file.read()
-        named = with_id(before, str(uuid4()))
-        file.write(named[len(before) :])
-        os.fsync(file.fileno())
-    return ids_in(named, files.top / CONFIG)[0]
+    It is kept in the git folder: the working tree has nothing of it before the first event.
+    """
+    path = homes / "random-id"
+    if makes:
+        from uuid import uuid4
+
+        with locked(path.with_suffix(".lock")):
+            if not path.exists():
+                replace_file(path, str(uuid4()).encode())
+    return path.read_text() if path.exists() else None
 
 
 def id_of_board(repo: Repository, refs: Refs) -> str | None:

@@ -54,12 +54,14 @@ def append_command(
     """
     # not for the help, and for completions in a shell
     from thence.cli.shared.locate import find_log, named_log
-    from thence.log.open import open_log
+    from thence.core.bodies import BODIES_FROM
+    from thence.log.open import LogSettings, open_host_log
 
     out = current()
     members = merge_payload(pairs, payload)
     folder = find_log(out, log_name, create=True)
-    with open_log(folder, create=named_log(out, log_name) is not None) as log:
+    create, settings = named_log(out, log_name) is not None, LogSettings(bodies_from=BODIES_FROM)
+    with open_host_log(folder, settings=settings, create=create, is_made=False) as log:
         # of an event in a simulation's log it is the run: the name of the log's folder
         run = log.folder.absolute().name if log.vocabulary.is_folder_stream else None
         cause_events = []

@@ -65,7 +65,6 @@ def diff_command(a: str, b: str) -> int:
     side_b, vocabulary_b = _read(out, b)
     with bar(out, "comparing the events"):
         result = difference(side_a, side_b)
-    out.keep(result)
     code = 0 if result.first is None else DAMAGED
     if out.is_json:
         out.json(as_json(result))

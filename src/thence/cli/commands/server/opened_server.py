@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.frame import checked_name, help_with, output_options, require_packages
+from thence.cli.frame import PATH, Command, help_settings, output_options, require_packages
 from thence.cli.output import current
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ DEFAULT = "thence-server"
 _ADDRESS = "thence.server.database"
 _TEAMS_SHOWN_MAX = 5
 
-team_option = click.option(
-    "--team", metavar="TEAM", callback=checked_name, help="The team; default: the only one."
-)
+team_option = click.option("--team", metavar="TEAM", help="The team; default: the only one.")
 
 unix_option = click.option(
     "--unix",
@@ -39,22 +37,18 @@ def data_option(command: Callable[..., object]) -> Callable[..., object]:
     database = click.option(
         "--database",
         metavar="ADDRESS",
-        callback=_keep_address,
+        callback=lambda context, option, address: context.meta.update({_ADDRESS: address}),
         expose_value=False,
         help="Use PostgreSQL, at postgresql://...; default: THENCE_DATABASE.",
     )
     folder = click.option(
         "--data",
+        type=PATH,
         metavar="FOLDER",
         default=DEFAULT,
-        callback=checked_name,
         help=f"The server's folder; default: ./{DEFAULT}.",
     )
     return folder(database(command))
-
-
-def _keep_address(context: click.Context, option: click.Parameter, address: str | None) -> None:
-    context.meta[_ADDRESS] = address
 
 
 def database_place(folder: str) -> str | Path:
@@ -142,7 +136,7 @@ def server_command(
             with closing(open_database(place)) as database:
                 function(OpenedServer(database, data), **arguments)
 
-        command = click.command(name, cls=click.Command, **help_with(*examples))(call)
+        command = click.command(name, cls=Command, **help_settings(*examples))(call)
         command.params += _common.params
         group.add_command(command)
         return command

@@ -4,6 +4,7 @@ import os
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,7 @@ from thence.cli.commands.server.opened_server import (
     database_place,
     unix_option,
 )
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.frame import PATH, help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.progress import bar
 from thence.errors import ThenceError
@@ -34,7 +35,6 @@ _TEAM = "team"
     "--team",
     metavar="TEAM",
     default=_TEAM,
-    callback=checked_name,
     help=f"The name of the team; default: {_TEAM}.",
 )
 @output_options
@@ -98,14 +98,14 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
         if not isinstance(database, Path):
             from thence.server.team.engines import open_database
 
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             open_database(database).close()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not database.is_file():
             raise ThenceError(
                 "could not run the server of",
                 place=data,
                 cause=f"there is no {database.name} in it",
-                hint="create one: thence server init",
+                hint=f"create one: thence server init --data {quote(data)}",
                 code="not_a_server",
             )
         running.end_on_sigterm()
@@ -131,7 +131,7 @@ def run_command(data: str, host: str, port: int, unix: Path | None, is_behind_pr
 @click.command(
     "backup", **help_with("thence server backup copy.db", "thence server backup --check copy.db")
 )
-@click.argument("copy", metavar="[FILE]", required=False)
+@click.argument("copy", metavar="[FILE]", required=False, type=PATH)
 @click.option("--check", "is_check", is_flag=True, help="Copy nothing: check FILE, or the data.")
 @data_option
 @output_options
@@ -167,7 +167,7 @@ def backup_command(copy: str | None, is_check: bool, data: str) -> None:
 
 
 @click.command("restore", **help_with("thence server restore copy.db"))
-@click.argument("copy", metavar="FILE")
+@click.argument("copy", metavar="FILE", type=PATH)
 @data_option
 @output_options
 def restore_command(copy: str, data: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.commands.server.opened_server import unix_option
-from thence.cli.frame import help_with, output_options, require_packages
+from thence.cli.frame import PATH, help_with, output_options, require_packages
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import is_log, logs_of_repository, runs
 from thence.cli.shared.logs import keep_taking_in, take_in_hooks
@@ -31,7 +31,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     "serve",
     **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations", extra="server"),
 )
-@click.argument("root", required=False)
+@click.argument("root", required=False, type=PATH)
 @click.option(
     "--port",
     type=click.IntRange(0, _PORT_MAX),
@@ -83,23 +83,23 @@ def serve_command(
         from thence.server import running
 
         require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
+        if takes_spans and root is None:
+            raise click.UsageError("--otlp needs a log to receive the spans: name it as ROOT")
+        if unix is not None and (port is not None or is_opened):
+            raise click.UsageError("--unix goes with neither --port nor --open")
+        if unix is None:  # a taken port makes no log
+            listener = running.listening(_OTLP_PORT if takes_spans and port is None else port)
         intake = None
-        if takes_spans:
-            if root is None:
-                raise click.UsageError("--otlp needs a log to receive the spans: name it as ROOT")
+        if takes_spans and root is not None:
             is_new = not is_log(Path(root))
             intake = opened.enter_context(_taking_spans(Path(root)))
             if is_new:
                 out.notice(f"created the log {root}: there was none")
-            port = _OTLP_PORT if port is None and unix is None else port
         root_folder, places = _served(out, root, Path(out.settings.runs))
         token = token if token is not None else out.settings.token
-        if token == "":  # most often an unset variable
-            raise click.BadParameter("it is empty", param_hint="--token")
-        if unix is not None and (port is not None or is_opened):
-            raise click.UsageError("--unix goes with neither --port nor --open")
         running.end_on_sigterm()
-        listener = running.listening_at(unix) if unix is not None else running.listening(port)
+        if unix is not None:
+            listener = running.listening_at(unix)
         address = running.address_of(listener)
         out.result({"url": address, "root": str(root_folder.absolute())}, [address])
         out.flush()

@@ -67,7 +67,6 @@ def answered_row(out: Output, subject: str, log_name: str | None, runs: int) -> 
         out.write(f"- and {counted(others, 'change')} before, which --json lists")
     or_more = "or more " if len(answer.chain) == CHAIN_MAX else ""
     out.write("", f"{counted(len(answer.chain), f'{or_more}change')} in all.")
-    out.write(f"{counted(answer.turns_played, 'turn')} replayed, each as the log has it.")
     if answer.chain:
         out.write(f"next: {command(f'why {answer.chain[0].event_id}', log_name)}")
     return True

@@ -66,6 +66,7 @@ _VARIABLE_COLUMNS_MAX, _VALUE_CHARACTERS_MAX = 36, 40
 root_option = click.option(
     "--output-root",
     "root",
+    type=PATH,
     metavar="FOLDER",
     help="The folder of runs; default: THENCE_ROOT or ./output.",
 )

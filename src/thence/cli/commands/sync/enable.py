@@ -16,7 +16,6 @@ from thence.cli.commands.sync.syncing import (
 from thence.cli.frame import (
     check_agreed,
     check_terminal,
-    checked_name,
     help_with,
     output_options,
     piped_password,
@@ -43,7 +42,7 @@ class NamedLog(NamedTuple):
 
 @click.command("login", **help_with("thence sync login https://thence.example --username ada"))
 @click.argument("url", metavar="URL")
-@click.option("--username", metavar="NAME", callback=checked_name, help="The name to log in with.")
+@click.option("--username", metavar="NAME", help="The name to log in with.")
 @click.option(
     "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
 )
@@ -75,7 +74,7 @@ def login_command(url: str, username: str | None, is_piped: bool) -> None:
 
 @click.command("logout", **help_with("thence sync logout https://thence.example"))
 @click.argument("url", metavar="[URL]", required=False)
-@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option("--as", "username", metavar="NAME", help="The login's name.")
 @output_options
 def logout_command(url: str | None, username: str | None) -> None:
     """End a login at its server, and remove it here.
@@ -121,9 +120,9 @@ def _log_name(context: click.Context, parameter: click.Parameter, name: str | No
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
 @synced_log_option
-@click.option("--server", metavar="URL", callback=checked_name, help="Default: the only server.")
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
-@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option("--server", metavar="URL", help="Default: the only server.")
+@click.option("--team", metavar="TEAM", help="Default: your first team.")
+@click.option("--as", "username", metavar="NAME", help="The login's name.")
 @click.option(
     "--name",
     metavar="NAME",

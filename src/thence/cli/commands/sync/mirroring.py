@@ -9,7 +9,7 @@ import click
 
 from thence.cli.commands.sync.enable import login_with_team
 from thence.cli.commands.sync.syncing import check_packages
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
@@ -27,8 +27,8 @@ _PAUSE_S = 5.0
 )
 @click.argument("url", metavar="URL")
 @click.argument("root", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
-@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option("--team", metavar="TEAM", help="Default: your first team.")
+@click.option("--as", "username", metavar="NAME", help="The login's name.")
 @click.option(
     "-f", "--follow", "is_live", is_flag=True, help="Look for changes every 5 s until Ctrl-C."
 )

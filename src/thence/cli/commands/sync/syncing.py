@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli import FAILED
-from thence.cli.frame import checked_name, help_with, output_options, require_packages
+from thence.cli.frame import PATH, help_with, output_options, require_packages
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, named_log, places
 from thence.cli.shared.logs import take_in_hooks
@@ -34,8 +34,8 @@ ROUND_COUNTS = ("pulled", "pushed", "duplicate", "rejected", "redacted")
 synced_log_option = click.option(
     "--log",
     "log_name",
+    type=PATH,
     metavar="LOG",
-    callback=checked_name,
     help="The log: its folder, one of its files, or a run's id. Default: THENCE_LOG, or the one"
     " that `thence log` shows; all but enable prefer the first for which sync was enabled.",
 )

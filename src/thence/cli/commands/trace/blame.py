@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import PATH, help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, table
@@ -26,7 +26,7 @@ from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.git.blame import BINARY_BYTES, contents, lines_of
 from thence.git.repository import Repository, asked
 from thence.log.open import Log
-from thence.trace.agents.ownership import Kind, Owner, Ownership, chain_of, held
+from thence.trace.agents.ownership import EARLY, Kind, Owner, Ownership, chain_of, held
 
 PROMPT_LINES = 8
 OTHERS_SHOWN = 5
@@ -40,7 +40,7 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 
 
 @click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
-@click.argument("file")
+@click.argument("file", type=PATH)
 @log_options
 def blame_command(file: str, log_name: str | None) -> None:
     """Show who owns each line of a file: the agent and its prompt.
@@ -342,6 +342,8 @@ def write_explanation(out: Output, log: Log, answer: Explanation, *, is_whole: b
         out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
         if rest_count := len(rows) - len(first_rows):
             out.write(f"  {counted(rest_count, 'more line')}; --all shows the whole")
+    if answer.owner.reason in EARLY:
+        out.write("next: let the agent commit, then ask about one of its lines")
 
 
 def _owner_json(owner: Owner) -> dict[str, Any]:

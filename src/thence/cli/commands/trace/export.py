@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-from thence.cli.frame import checked_name, file_option, help_with, log_options
+from thence.cli.frame import file_option, help_with, log_options
 from thence.cli.output import Output, current, escaped
 from thence.cli.shared.logs import (
     Conditions,
@@ -55,7 +55,6 @@ def _payload_keys(
 @click.option(
     "--otlp",
     metavar="FILE|URL",
-    callback=checked_name,
     help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint (it"
     " needs thence[otel]), with the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
 )

@@ -14,7 +14,7 @@ from thence.cli.commands.sync.enable import (
     requested_target,
 )
 from thence.cli.commands.sync.syncing import check_packages, drained
-from thence.cli.frame import checked_name, command_group, help_with, output_options
+from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.logs import dated_time
 from thence.cli.shared.progress import bar
@@ -56,7 +56,7 @@ def hook_command() -> None:
     """
 
 
-_tool = click.argument("tool", type=click.Choice((*AGENTS, "git")))
+_tool = click.argument("tool", metavar="AGENT|git", type=click.Choice((*AGENTS, "git")))
 _scope = click.option(
     "--user/--project",
     "is_users",
@@ -146,6 +146,8 @@ def status_command() -> None:
     lines = [
         f"{state.words}; next: {state.hint}" if state.hint else state.words for state in states
     ]
+    if not files:
+        lines = ["no hooks are installed here; next: `thence hook install --help` names the agents"]
     _show(files, facts, *lines, f"the log: {folder}", counts, words)
 
 
@@ -201,8 +203,8 @@ def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) ->
 
 @hook_command.command("join", **help_with("thence hook join https://thence.example", extra="sync"))
 @click.argument("url", metavar="URL")
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
-@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option("--team", metavar="TEAM", help="Default: your first team.")
+@click.option("--as", "username", metavar="NAME", help="The login's name.")
 @output_options
 def join_command(url: str, team: str | None, username: str | None) -> None:
     """Share the agents' log of this repository with your team, through its server.

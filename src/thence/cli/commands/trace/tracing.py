@@ -75,9 +75,9 @@ def span_batches(
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
 
 
-def log_of_spans(folder: Path, *, create: bool) -> Log:
+def log_of_spans(folder: Path, *, create: bool, is_made: bool = True) -> Log:
     """Opens a log for spans, without THENCE_CAUSE, which caused none; raises UsageError."""
-    words = opened_vocabulary(OS_DISK, folder, None, create)
+    words = opened_vocabulary(OS_DISK, folder, None, create, is_made)
     if words.name != "plain":
         raise click.UsageError(f"{folder} holds events of another kind; name a separate log")
     return Log(folder, words, LogSettings(bodies_from=BODIES_FROM))
@@ -108,10 +108,8 @@ def import_command(file: Path, log_name: str | None) -> None:
         cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
         raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
     folder = find_log(out, log_name, create=True)
-    with (
-        log_of_spans(folder, create=named_log(out, log_name) is not None) as log,
-        file_lock(own_folder(folder) / "import.lock", 30),
-    ):
+    create = named_log(out, log_name) is not None
+    with log_of_spans(folder, create=create, is_made=False) as log:
         reader = SpanReader(log.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
@@ -119,9 +117,11 @@ def import_command(file: Path, log_name: str | None) -> None:
             cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
             hint = "name a file of OTLP/JSON: `format: json` at the collector's file exporter"
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-        arrivals = Arrivals(spans, log.read())
-        events, count = arrivals.events(new_id), 0
-        with bar(out, "events imported") as show:
+        own_folder(folder).mkdir(parents=True, exist_ok=True)
+        lock = file_lock(own_folder(folder) / "import.lock", 30)
+        with lock, bar(out, "events imported") as show:
+            arrivals = Arrivals(spans, log.read())
+            events, count = arrivals.events(new_id), 0
             while batch := list(islice(events, _BATCH_EVENTS)):
                 count += len(log._host_append(batch))
                 show(count, 2 * len(spans))

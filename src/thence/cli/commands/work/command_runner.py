@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.frame import Command, help_settings, output_options
 from thence.cli.output import current
 from thence.core.json_values import is_utf8
 from thence.errors import Refused, ThenceError
@@ -25,7 +25,6 @@ feature_option = click.option(
 actor_option = click.option(
     "--actor",
     metavar="NAME",
-    callback=checked_name,
     help="The actor; default: THENCE_ACTOR or git's user.name.",
 )
 force_option = click.option(
@@ -63,17 +62,11 @@ def session_command(
     def call(actor: str | None, **arguments: Any) -> int:
         from thence.work.session.session import Session
 
-        out, context = current(), click.get_current_context()
+        out = current()
         named = actor or out.settings.actor
         if named and (not named.strip() or len(named.splitlines()) > 1 or not is_utf8(named)):
             source = "--actor" if actor else "THENCE_ACTOR"
             raise click.UsageError(f"the name in {source} is {named!r:.80}, not a line of text")
-        for parameter in context.command.params:
-            value = context.params.get(parameter.name or "")
-            for text in value if isinstance(value, tuple) else (value,):
-                # bytes that are no UTF-8, which no event can hold, are lone surrogates in Python
-                if isinstance(text, str) and not is_utf8(text):
-                    raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)
         names = (arguments.get("package"), *arguments.get("packages", ()))
         entity, unshared = next(filter(None, names), ""), None
         with Session(actor=named, create=create) as session:
@@ -81,7 +74,6 @@ def session_command(
                 session.after_first_look = _record_landings
             else:  # what is read of the log lives until the process ends
                 gc.disable()
-                out.keep(session)
             try:
                 result = attempt(session, name, entity, lambda one: function(one, **arguments))
             finally:
@@ -99,7 +91,7 @@ def session_command(
             out.notice(unshared)
         return result.exit_code
 
-    command = click.command(name, cls=click.Command, **help_with(*examples))(call)
+    command = click.command(name, cls=Command, **help_settings(*examples))(call)
     command.params += _common.params
     return command
 

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from thence.cli.commands.work.command_runner import feature_option, session_command
 from thence.cli.shared.render import counted
-from thence.core.merge.conflicts import PACKAGE, Conflict
+from thence.core.merge import PACKAGE, Conflict
 from thence.errors import GitFailed, PlanningError
 from thence.git.refs import tip_of
 from thence.git.repository import git_dir_of, is_standing, operation_under_way

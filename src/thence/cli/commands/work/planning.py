@@ -91,7 +91,6 @@ _IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n"
 _CONFIG_ATTRIBUTES = f"{KITTIFY}/.gitattributes"
 _CONFIG_ATTRIBUTES_TEXT = b"config.yaml merge=union\n"
 _AGENTS = "AGENTS.md"
-_WORKTREES = b".worktrees/\n"
 _MISSION = "software-dev"
 _SPEC = """# {title}
 
@@ -166,9 +165,9 @@ def setup_spec(
     The folder kitty-specs/NNN-title/ with spec.md, plan.md, tasks.md and meta.json is committed on
     the branch that is checked out. Write the spec, then tasks.md, then run finalize-tasks.
 
-    The first one makes the repository a project, with instructions for coding agents: .kittify/, a
-    line of .gitignore, a section of AGENTS.md. Without TITLE only these are created, and what is
-    missing of them is added.
+    The first one makes the repository a project, with instructions for coding agents: .kittify/ and
+    a section of AGENTS.md. Without TITLE only these are created, and what is missing of them is
+    added.
 
     With --land pull-request nothing is committed on a branch that accepts only pull requests: the
     folder is committed on plan/NNN-title, in its own worktree, and pushed. The choice holds
@@ -296,7 +295,6 @@ def _project_files(
     files: dict[str, FileEdit] = {
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
-        ".gitignore": lambda data: with_lines(data, _WORKTREES),
         _AGENTS: with_section,
     }
     if not has_new_id:

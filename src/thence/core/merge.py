@@ -28,6 +28,8 @@ from thence.core.order import behind_causes, total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 
+__all__ = ["Conflict", "find_conflicts", "merge_counter", "merge_gset", "state_machine_merge"]
+
 # about so many events are looked for in one sweep: 512 bytes for each event between them
 SWEPT_MAX = 4096
 # equal values are equal bytes
@@ -375,9 +377,8 @@ def state_machine_merge(
 
     `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
     without `state_key` in their payload are passed over; no events have none. Causes between the
-    events play no part: pass the heads alone. Raises InvalidEvent, a
-    ValueError, if no event holds the key, if one holds a state without a priority, or if
-    the events are about several subjects.
+    events play no part: pass the heads alone. Raises InvalidEvent, a ValueError, if no event holds
+    the key, or one holds a state without a priority.
     """
     if not isinstance(priority, Mapping):
         priority = {state: -rank for rank, state in enumerate(priority)}

@@ -1,11 +1,12 @@
-"""Bodies of the wire over HTTP: bounded in size and time, gzip both ways."""
+"""Bodies of requests and answers: bounded in size, gzip both ways."""
 
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -13,10 +14,6 @@ from thence.core.ready import ready
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.http.workers import Workers
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-# a path of the wire, its methods, and what answers there
-WirePath = tuple[str, tuple[str, ...], Endpoint]
 
 COMPRESSED_BYTES_MIN = 1_024
 _GZIP = 31  # zlib's name for a gzip header with the largest window
@@ -50,12 +47,12 @@ async def body_of(request: Request, bytes_max: int) -> bytes:
 
 
 def unpacked(request: Request, body: bytes, bytes_max: int) -> bytes:
-    """Returns the body of a request uncompressed, which stops at its limit; raises as `body_of`."""
+    """Returns a request's body uncompressed, up to a limit; raises as `body_of`, and status 415."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding == "identity":
         return body
     if encoding != "gzip":
-        raise InvalidEvent("could not read the body", cause=f"its encoding is {encoding:.40}")
+        raise HTTPException(415, f"send gzip, not {encoding:.40}", {"Accept-Encoding": "gzip"})
     inflating = zlib.decompressobj(_GZIP)
     try:
         plain = inflating.decompress(body, bytes_max + 1)
