@@ -438,10 +438,14 @@ class Judgements:
         """Returns the places of commits: none before a parent, nor after a child.
 
         Git's times are whole seconds. A commit that no hook recorded comes after what was done in
-        its second, but for one that has a child here: that comes before it.
+        its second, but for one that has a child here: that comes before it. A hook may see a commit
+        a second late, and still a copy of it comes after.
         """
         places: dict[str, int] = {}
         records = self._work.commits
+        made = {
+            info.authorship: records[one].place for one, info in infos.items() if one in records
+        }
         for commit, info in infos.items():
             time = min((info.committer_time + 1) * SECOND - 1, self._work.end)
             before = [places[parent] for parent in info.parents if parent in places]
@@ -455,7 +459,8 @@ class Judgements:
                     above = [records[one].place for one in infos[parent].parents if one in records]
                     replaced = self._work.rewritten.get(parent, ())
                     above += [records[old].place + 1 for old in replaced if old in records]
-                    second = max(infos[parent].committer_time * SECOND, *above, 0)
+                    above.append(made.get(infos[parent].authorship, -1) + 1)
+                    second = max(infos[parent].committer_time * SECOND, *above)
                     places[parent] = min(places[parent], places[commit], second)
         return places
 
