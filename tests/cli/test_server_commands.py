@@ -139,8 +139,8 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         ("token", "add", "bob", "--team", "red"),
         ("token", "revoke", "bob"),
     ):
-        ended = server(*refused, *here, cwd=tmp_path, stdin=b"seven77\n")
-        ended.failure(1)
+        told = server(*refused, *here, cwd=tmp_path, stdin=b"seven77\n").failure(1)
+        assert told.count("thence server") == told.count(" --data here"), told
     for unusable in (
         *(("user", "add", name, "--team", "red") for name in ("", "../ada", "a" * 65)),
         ("token", "add", "c i", "--team", "red"),

@@ -308,7 +308,7 @@ def test_login_is_private_and_logout_ends_it(ada, server):
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     access, refresh = next(iter(server.access)), next(iter(server.refresh))
     ada.done("append", "--log", "orders", "note", "text=1")
-    ada.done("sync", "enable", "--log", "orders")
+    ada.done("sync", "enable", "--log", "orders", "--server", f"{server.url}/")
     ada.done("sync", "now", "--log", "orders")
     for path in (each for each in ada.folder.rglob("*") if each.is_file()):
         assert access.encode() not in path.read_bytes()
@@ -321,12 +321,10 @@ def test_login_is_private_and_logout_ends_it(ada, server):
 
 
 def test_login_without_a_terminal_names_the_option(ada, server):
-    ended = ada("sync", "login", server.url)
-    ended.failure(2)
-    assert "--username" in ended.err
+    assert "--username" in ada("sync", "login", server.url).failure(2)
     for url in ("http://thence.example", "thence.example"):
-        ended = ada("sync", "login", url, "--username", "ada", "--password-stdin")
-        ended.failure(2)
+        ada("sync", "login", url, "--username", "ada", "--password-stdin").failure(2)
+        ada("sync", "enable", "--log", "orders", "--server", url).failure(2)
 
 
 @pytest.mark.promise("S4")

@@ -459,8 +459,9 @@ class Judgements:
                     above = [records[one].place for one in infos[parent].parents if one in records]
                     replaced = self._work.rewritten.get(parent, ())
                     above += [records[old].place + 1 for old in replaced if old in records]
-                    above.append(made.get(infos[parent].authorship, -1) + 1)
-                    second = max(infos[parent].committer_time * SECOND, *above)
+                    original = made.get(infos[parent].authorship, -1)
+                    above += [original + 1] if original < places[commit] else []
+                    second = max(infos[parent].committer_time * SECOND, *above, 0)
                     places[parent] = min(places[parent], places[commit], second)
         return places
 

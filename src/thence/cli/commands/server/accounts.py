@@ -145,7 +145,7 @@ def list_users(server: OpenedServer) -> None:
     current().result(
         {"users": [member._asdict() for member in members]},
         [f"{member.user}  {member.team}  {member.role}" for member in members],
-        () if members else ["no users yet: thence server user add NAME"],
+        () if members else [f"no users yet: thence server user add NAME{server.options}"],
     )
 
 
@@ -153,7 +153,7 @@ def list_users(server: OpenedServer) -> None:
 _STILL_WORKS = (
     "their logins have ended; their events, clones and mirrors stay",
     "a board shared through git still accepts their pushes: stop that where the repository is",
-    "machine tokens that they know still work: thence server token list",
+    "machine tokens that they know still work: thence server token list{options}",
 )
 
 
@@ -163,7 +163,11 @@ def remove_user(server: OpenedServer, name: str) -> None:
     """Remove a user from all teams, and end their logins; their events stay."""
     server.accounts.remove_user(name)
     server.audit("user.removed", user=name)
-    current().result({"removed": name}, [f"removed {name}"], _STILL_WORKS)
+    current().result(
+        {"removed": name},
+        [f"removed {name}"],
+        [note.format(options=server.options) for note in _STILL_WORKS],
+    )
 
 
 @command_group("token", "thence server token add ci --role reader", "thence server token list")
@@ -210,7 +214,7 @@ def list_tokens(server: OpenedServer) -> None:
     current().result(
         {"tokens": [{**row._asdict(), "expires": _date(row.expires)} for row in tokens]},
         lines,
-        () if tokens else ["no tokens yet: thence server token add NAME"],
+        () if tokens else [f"no tokens yet: thence server token add NAME{server.options}"],
     )
 
 

@@ -6,12 +6,14 @@ from contextlib import closing
 from functools import wraps
 from getpass import getuser
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from thence.cli.frame import PATH, Command, help_settings, output_options, require_packages
 from thence.cli.output import current
+from thence.errors import ThenceError
 
 if TYPE_CHECKING:
     from thence.server.team.database import Database
@@ -71,6 +73,13 @@ def database_place(folder: str) -> str | Path:
     return address
 
 
+def options_here(data: str) -> str:
+    """Returns the options by which the next command finds the same server, with a space before."""
+    address = click.get_current_context().meta.get(_ADDRESS)
+    words = "" if data == DEFAULT else f" --data {quote(data)}"
+    return words if address is None else f"{words} --database ADDRESS"
+
+
 def audit(data: str, deed: str, **about: object) -> None:
     """Records in a server's audit log what the user of this machine has done."""
     from thence.server.team.audit import AuditLog
@@ -90,6 +99,7 @@ class OpenedServer:
         from thence.server.team.logins import Logins, hashed
 
         self._data = data
+        self.options = options_here(data)
         self.accounts = Accounts(database, hashed)
         self.logins = Logins(database)
 
@@ -134,7 +144,11 @@ def server_command(
 
             os.umask(OWNER_UMASK)
             with closing(open_database(place)) as database:
-                function(OpenedServer(database, data), **arguments)
+                try:
+                    function(OpenedServer(database, data), **arguments)
+                except ThenceError as error:
+                    error.hint += options_here(data) if "thence server" in error.hint else ""
+                    raise
 
         command = click.command(name, cls=Command, **help_settings(*examples))(call)
         command.params += _common.params

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.commands.server.opened_server import (
-    DEFAULT,
     audit,
     data_option,
     database_place,
+    options_here,
     unix_option,
 )
 from thence.cli.frame import PATH, help_with, output_options
@@ -50,11 +50,11 @@ def init_command(data: str, team: str) -> None:
     check_slug(team)
     make_database(place, os.urandom(_EPOCH_BYTES).hex(), team)
     audit(data, "server.made", team=team)
-    folder = "" if data == DEFAULT else f" --data {data}"
+    options = options_here(data)
     current().result(
         {"data": str(Path(data).absolute()), "team": team},
         [f"created a server in {shown(place)} with the team {team}"],
-        [f"next: thence server user add NAME{folder}, then thence server run{folder}"],
+        [f"next: thence server user add NAME{options}, then thence server run{options}"],
     )
 
 
@@ -185,11 +185,12 @@ def restore_command(copy: str, data: str) -> None:
         contents = restore(Path(copy), database, aside)
     audit(data, "server.restored", copy=str(Path(copy).absolute()))
     replaced = str(aside.absolute()) if aside.exists() else None
+    options = options_here(data)
     notes = [f"the previous data is in {aside}"] if replaced else []
     out.result(
         {**contents._asdict(), "replaced": replaced},
         [f"restored {_counts(contents)}"],
-        [*notes, "next: thence server run; clones push again what came after the copy"],
+        [*notes, f"next: thence server run{options}; clones push again what came after the copy"],
     )
 
 

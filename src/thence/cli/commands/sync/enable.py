@@ -83,12 +83,12 @@ def logout_command(url: str | None, username: str | None) -> None:
     until they expire.
     """
     check_packages()
-    from thence.sync.client import revoke
+    from thence.sync.client import revoke, server_address
     from thence.sync.credentials import CredentialStore
 
     out = current()
     store = CredentialStore()
-    login = store.login(url, username)
+    login = store.login(url and server_address(url), username)
     is_revoked = True
     try:
         revoke(login)
@@ -176,10 +176,14 @@ def enable_command(
 
 
 def login_with_team(server: str | None, username: str | None, team: str | None) -> "Login":
-    """Returns the login to a server; raises NotLoggedIn, and SyncRefused without any team there."""
+    """Returns the login to a server; raises NotLoggedIn, and SyncRefused.
+
+    That is for what is no address, and where there is no team.
+    """
+    from thence.sync.client import server_address
     from thence.sync.credentials import CredentialStore
 
-    login = CredentialStore().login(server, username)
+    login = CredentialStore().login(server and server_address(server), username)
     if team is None and login.team_slug is None:
         raise SyncRefused(
             "could not enable sync with",

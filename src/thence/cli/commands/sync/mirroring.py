@@ -43,12 +43,11 @@ def mirror_command(
     mirrored.
     """
     check_packages()
-    from thence.sync.client import server_address
     from thence.sync.credentials import CredentialStore
     from thence.sync.mirror import mirror
     from thence.sync.target import SyncTarget
 
-    login = login_with_team(server_address(url), username, team)
+    login = login_with_team(url, username, team)
     target = SyncTarget(login.server, team or login.team_slug or "", login.username, "", "", "")
     out, store = current(), CredentialStore()
     out.is_endless = is_live

@@ -214,12 +214,11 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
     (`thence sync login URL`), and refuses while secrets are not masked. Nothing goes through git.
     """
     check_packages()
-    from thence.sync.client import server_address
     from thence.sync.target import read_target, switched, write_target
 
     out = current()
     folder, title, name = _agents_log()
-    login = login_with_team(server_address(url), username, team)
+    login = login_with_team(url, username, team)
     if not is_masked(folder):
         raise SyncRefused(
             "could not share",
