@@ -52,12 +52,21 @@ class Proxy(NamedTuple):
         url = f"https://localhost:{port or self.port}"
         return httpx2.Client(base_url=url, verify=self.trust, timeout=60)
 
-    def opened(self, sent: bytes) -> ssl.SSLSocket:
+    def opened(self, sent: bytes, port: int = 0) -> ssl.SSLSocket:
         """Returns a connection that has sent something."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=_WAIT_S)
+        plain = socket.create_connection(("127.0.0.1", port or self.port), timeout=_WAIT_S)
         connection = self.trust.wrap_socket(plain, server_hostname="localhost")
         connection.sendall(sent)
         return connection
+
+    def has_certificates(self) -> bool:
+        """Tells whether both sites answer by TLS: Caddy writes a certificate before it has it."""
+        try:
+            for port in (self.port, self.pages_port):
+                self.opened(b"", port).close()
+        except OSError:
+            return False
+        return True
 
 
 def _free_port() -> int:
@@ -90,11 +99,13 @@ def _caddy(folder: Path, server: TeamServer) -> Iterator[Proxy]:
         home = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
         process = subprocess.Popen(argv, stderr=stderr, env=home, preexec_fn=end_with_parent)
     try:
-        root = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-        issued = folder / "caddy" / "certificates" / "local" / "localhost" / "localhost.crt"
-        until(lambda: issued.exists() or process.poll() is not None)
+        authority = folder / "caddy" / "pki" / "authorities" / "local"
+        until(lambda: (authority / "intermediate.crt").exists() or process.poll() is not None)
         assert process.poll() is None, (folder / "stderr").read_text()
-        yield Proxy(port, pages_port, ssl.create_default_context(cafile=str(root)))
+        root = ssl.create_default_context(cafile=str(authority / "root.crt"))
+        running = Proxy(port, pages_port, root)
+        until(running.has_certificates)
+        yield running
     finally:
         process.kill()
         process.wait()
