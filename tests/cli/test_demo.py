@@ -12,7 +12,7 @@ import pytest
 from tests.cli.installed import THENCE, begin, begun, in_shell, on_terminal, thence
 from tests.docs.walk import MASKS
 
-from thence.trace.agents.demo_session import FILE, LINE
+from thence.cli.commands.demo import FILE, LINE
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -4,6 +4,7 @@ All is read only.
 """
 
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,11 @@ HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
 _PAUSE_S = 0.01
 _BARE = b"true"
+# what a reflog says of commits that were made here
+_MADE = re.compile(
+    r"(?!.*[Ff]ast-forward)(?:commit\b|am\b|cherry-pick:|revert:|.*: Merge made by |"
+    r"(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|continue|merge)\))"
+)
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
     ("rebase-apply/applying", "am"),
@@ -140,6 +146,13 @@ def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
 def is_shallow(repo: Repository) -> bool:
     """Reports whether the clone lacks old commits."""
     return (repo.common / "shallow").exists()
+
+
+def made_in(repo: Repository) -> set[str]:
+    """Returns the commits that git's reflog has as made in this working tree, for 90 days."""
+    out = repo.git.ask("log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--").out
+    entries = (line.partition(" ") for line in out.decode("utf-8", "replace").split("\n"))
+    return {commit for commit, _, how in entries if _MADE.match(how)}
 
 
 def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:

@@ -24,7 +24,7 @@ from thence.git.repository import Repository
 _HEADER = b"\x01"  # before the id of each commit in the output of git
 _INDEX = b"index "  # before the blobs of a file
 _WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
-_FILE, _SPAN = b"diff --git ", b"@@ -"
+_FILE, _SPAN = b"diff --", b"@@"
 _MODES = re.compile(rb"(?:(old|deleted file)|new|new file) mode (\d+)")
 _PLAIN_MODE = b"100644"
 _BLOB, _MODE = b"\0# ", b"\0mode "  # two blobs have no word in common
@@ -60,10 +60,14 @@ class Change(NamedTuple):
 
 
 class FileDiff(NamedTuple):
-    """What is changed in a file: git's lines around the hunks, and each hunk's rows with signs."""
+    """What is changed in a file: git's lines before the hunks, and each hunk's rows with signs.
+
+    `spans` are the lines that begin the hunks. `path` is none of a merge.
+    """
 
     path: bytes
     head: list[bytes]
+    spans: list[bytes]
     hunks: list[list[bytes]]
 
 
@@ -72,30 +76,22 @@ def diffs_in(out: bytes) -> Iterator[tuple[list[str], list[FileDiff]]]:
 
     The ids of its parents come after that of the commit, if they are asked for.
     """
-    lines = out.split(b"\n") if out else []
-    ids, files, at = list[str](), list[FileDiff](), 0
-    while at < len(lines):
-        line = lines[at]
-        at += 1
-        if not ids or line.startswith(_HEADER):
-            if ids:
+    ids: list[str] | None = None
+    files: list[FileDiff] = []
+    for line in out.split(b"\n") if out else ():
+        if line.startswith(_HEADER):
+            if ids is not None:
                 yield ids, files
             ids, files = line.removeprefix(_HEADER).decode().split(), []
         elif line.startswith(_FILE):
-            names = line.removeprefix(_FILE)
-            files.append(FileDiff(names[: len(names) // 2], [], []))
+            names = line.split(b" ", 2)[2]
+            files.append(FileDiff(names[: len(names) // 2], [], [], []))
         elif line.startswith(_SPAN):
-            old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
-            rows = list[bytes]()
-            while old or new:  # by these counts: a removed "-- x" looks like a header
-                rows.append(lines[at])
-                old -= lines[at][:1] in (b"-", b" ")
-                new -= lines[at][:1] in (b"+", b" ")
-                at += 1
-            files[-1].hunks.append(rows)
-        elif line:
-            files[-1].head.append(line)
-    if ids:
+            files[-1].spans.append(line)
+            files[-1].hunks.append([])
+        elif line:  # each row of a hunk has a sign: a removed "-- x" is no header
+            (files[-1].hunks or [files[-1].head])[-1].append(line)
+    if ids is not None:
         yield ids, files
 
 

@@ -1,14 +1,16 @@
 """The command `demo`: a killed coding agent, a simulation and a board, in one new repository.
 
-The repository, the hooks, the commits, the kill, the run and the board are real; the agent is one
-without a model (`thence.trace.agents.demo_session`), and recorded answers play the simulation. Each
+The repository, the hooks, the commits, the kill, the run and the board are real; the agent is a
+shell that fires the hooks of a recorded session, and recorded answers play the simulation. Each
 answer is the output of a command of thence there, 80 columns wide; a terminal adds colour.
 """
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,7 +21,6 @@ from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import Painted, current
 from thence.cli.shared.logs import program
 from thence.errors import GitFailed, ThenceError
-from thence.trace.agents.demo_session import BEFORE, BRANCH, FILE, LINE, SESSION, WAITING
 from thence.trace.agents.fired import (
     AGENT_VARIABLES,
     CLAUDE_FOLDER,
@@ -27,6 +28,11 @@ from thence.trace.agents.fired import (
     NAMING_VARIABLES,
 )
 
+FILE, LINE = "src/pay.py", 14
+_BRANCH, _WAITING = "pay-once", "waiting"
+# what the agent does, a step a line, in a repository at /W: the input of a hook, a file, a command;
+# the first has the file as it was
+_STEPS = Path(__file__).with_suffix(".jsonl")
 _PERSON, _MAIL = "Ada", "ada@example.org"
 _OTHER = "Ben <ben@example.org>"
 # what a user's own settings of git would change in the repository of the demo
@@ -79,35 +85,40 @@ def demo_command() -> None:
     _git(folder, "config", "user.name", _PERSON)
     _git(folder, "config", "user.email", _MAIL)
     (folder / FILE).parent.mkdir()
-    (folder / FILE).write_text(BEFORE)
+    first, second, *_ = map(json.loads, _STEPS.read_text().splitlines())
+    (folder / FILE).write_text(first["before"])
     (folder / ".gitignore").write_text("output/\n")
     _git(folder, "add", FILE, ".gitignore")
     _git(folder, "commit", "--quiet", "--message", "Pay orders")
     _thence(folder, "hook", "install", "git")
     _thence(folder, "hook", "install", "claude-code", "--project")
-    _git(folder, "switch", "--quiet", "--create", BRANCH)
+    _git(folder, "switch", "--quiet", "--create", _BRANCH)
     # the agent goes as far as a call that never ends
+    place = str(folder.absolute())
     with subprocess.Popen(
-        (sys.executable, "-m", "thence.trace.agents.demo_session", "."),
+        ("sh", "-e"),
         cwd=folder,
-        env={**_variables(), CLAUDE_SESSION: SESSION, CLAUDE_FOLDER: str(folder.absolute())},
+        env={**_variables(), CLAUDE_SESSION: second["session_id"], CLAUDE_FOLDER: place},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as agent:
+        assert agent.stdin is not None
         assert agent.stdout is not None
         assert agent.stderr is not None
         try:
-            if agent.stdout.readline().strip() != WAITING:
+            agent.stdin.writelines(_typed_by_agent(folder))
+            agent.stdin.flush()
+            if agent.stdout.readline().strip() != _WAITING:
                 cause = agent.stderr.read().strip()[-600:]
                 raise ThenceError("could not run the agent", cause=cause)
         finally:
             agent.kill()
     _git(folder, "switch", "--quiet", "main")
-    _git(folder, "merge", "--quiet", "--squash", BRANCH)
+    _git(folder, "merge", "--quiet", "--squash", _BRANCH)
     _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
-    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
+    _git(folder, "branch", "--quiet", "--delete", "--force", _BRANCH)
     _ask(folder, "unfinished")
     _ask(folder, "why", f"{FILE}:{LINE}")
     _show(2, "A simulation", _SIMULATION)
@@ -135,6 +146,22 @@ def demo_command() -> None:
         out.write(f"  {words} {command}")
     out.write("", Painted("Look at all three", bold=True))
     out.write(f"  {words} serve {shlex.quote(str(folder.absolute()))} --open")
+
+
+def _typed_by_agent(folder: Path) -> Iterator[str]:
+    """Yields the commands by which a shell plays the recorded session."""
+    hooks = json.loads((folder / ".claude/settings.local.json").read_text())["hooks"]
+    here = json.dumps(str(folder.absolute())).removesuffix('"')
+    for line in _STEPS.read_text().replace('"/W', here).splitlines():
+        step = json.loads(line)
+        if "text" in step:
+            yield f"printf %s {shlex.quote(step['text'])} >{shlex.quote(step['path'])}\n"
+        elif "command" in step:
+            yield f"{step['command']}\n"
+        for group in hooks.get(step.get("hook_event_name"), ()):
+            for hook in group["hooks"]:
+                yield f"printf %s {shlex.quote(line)} | {hook['command']}\n"
+    yield f"echo {_WAITING}\n"
 
 
 def _show(number: int, title: str, text: str) -> None:

@@ -190,10 +190,10 @@ def take_in_hooks(folder: Path) -> bool:
     """Appends what hooks have left for a log of agents; returns whether something still waits."""
     if not is_log_of_agents(folder):
         return False
-    from thence.trace.agents.intake import is_waiting, take_in
+    from thence.trace.agents.intake import take_in, waiting
 
     take_in(folder)
-    return is_waiting(folder)
+    return waiting(folder)[0] > 0
 
 
 def keep_taking_in(folders: Sequence[Path], every_s: float) -> None:

@@ -25,7 +25,7 @@ from _json import make_encoder, make_scanner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import Any
 
 FORM = 1
@@ -259,7 +259,13 @@ def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str,
         value, _ = _read(data.decode("utf-8", "replace").lstrip(), 0)
     except (StopIteration, ValueError, RecursionError):
         return noted
-    texts = [*_texts(value)]
+    members = [("", value)]  # the outer ones first
+    for name, inner in members:
+        if isinstance(inner, dict):
+            members += inner.items()
+        elif isinstance(inner, list):
+            members += [(name, one) for one in inner]
+    texts = [(name, one) for name, one in members if isinstance(one, str)]
     lines = [line for _, one in texts if "*** " in one for line in one.splitlines()]
     paths = [one for name, one in texts if name in PATH_MEMBERS]
     paths += [line[len(lead) :] for line in lines for lead in _PATCH_LEADS if line.startswith(lead)]
@@ -277,18 +283,6 @@ def _noted(bridge: str, cwd: str, root: "str | None", data: bytes) -> "dict[str,
     if is_before and (lines or any(name in NEW_MEMBERS for name, _ in texts)):
         noted["edits_in"] = sorted({os.path.dirname(real) for real in reals.values()})
     return noted | ({"before": before} if before is not None else {})
-
-
-def _texts(value: object) -> "Iterator[tuple[str, str]]":
-    """Yields the texts in a value of JSON with the names of their members, the outer ones first."""
-    members = [("", value)]
-    for name, inner in members:
-        if isinstance(inner, str):
-            yield name, inner
-        elif isinstance(inner, dict):
-            members += inner.items()
-        elif isinstance(inner, list):
-            members += [(name, one) for one in inner]
 
 
 def _text_before(told: str, real: str, cwd: str, root: "str | None") -> "str | None":

@@ -11,21 +11,14 @@ from typing import NamedTuple
 
 from thence.git.blame import text_of_line
 from thence.git.repository import Repository
-from thence.git.rows import path_of
+from thence.git.rows import diffs_in, path_of
 from thence.trace.agents.judging import Hunk
 
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%an%x1f%ae%x1f%s%x1f%b"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
-# what a reflog says of commits that were made here
-_MADE = re.compile(
-    r"(?!.*[Ff]ast-forward)(?:commit\b|am\b|cherry-pick:|revert:|.*: Merge made by |"
-    r"(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|continue|merge)\))"
-)
-_COMMIT = re.compile(rb"^(?=[0-9a-f]{40}(?:[0-9a-f]{24})?$)", re.MULTILINE)
-_FILE = re.compile(rb"^diff --", re.MULTILINE)
-_NAME = re.compile(rb"^(?:---|\+\+\+) (.+?)\t?$", re.MULTILINE)
 # a sign for each parent, the first lines before and after
-_SPAN = re.compile(rb"^@(@+) -(\d+)(?:,\d+)?(?: -\S+)* \+(\d+)(?:,\d+)? @@.*\n", re.MULTILINE)
+_SPAN = re.compile(rb"@(@+) -(\d+).*? \+(\d+)")
+_NAMES = (b"--- ", b"+++ ")
 _DIFF = (
     *("-r", "-p", "-M", "-U3", "--inter-hunk-context=0", "--full-index", "--submodule=short"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-prefix"),
@@ -74,28 +67,29 @@ def hunks_of(repo: Repository, commits: Sequence[str]) -> Iterator[tuple[str, tu
     for start in range(0, len(commits), COMMITS_AT_ONCE):
         batch = commits[start : start + COMMITS_AT_ONCE]
         stdin = "".join(f"{commit}\n" for commit in batch).encode()
-        out = repo.git.run("diff-tree", "-c", "--root", "--always", "--stdin", *_DIFF, stdin=stdin)
-        by_commit = dict(_parsed(out))
+        words = ("diff-tree", "-c", "--root", "--always", "--stdin", "--format=%x01%H", *_DIFF)
+        by_commit = dict(_parsed(repo.git.run(*words, stdin=stdin)))
         yield from ((commit, by_commit.get(commit, ())) for commit in batch)
 
 
 def uncommitted_hunks(repo: Repository) -> tuple[Hunk, ...]:
     """Returns what a working tree has changed since its commit."""
     out = repo.git.run("diff-index", *_DIFF, "HEAD", "--")
-    return next((hunks for _, hunks in _parsed(out)), ())
+    ((_, hunks),) = _parsed(b"\1\n" + out)
+    return hunks
 
 
 def _parsed(out: bytes) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
     """Yields the hunks of each commit that git writes, "" if it names none."""
-    for part in _COMMIT.split(out):
-        name, *files = _FILE.split(part)
-        commit, hunks = name.strip().decode(), list[Hunk]()
+    for ids, files in diffs_in(out):
+        commit, hunks = "".join(ids), list[Hunk]()
         for file in files:
-            head, *spans = _SPAN.split(file)
-            paths = [path_of(path) for path in _NAME.findall(head) if path != b"/dev/null"]
-            for ats, old, new, body in zip(*(spans[at::4] for at in range(4)), strict=True):
+            names = (line[4:].removesuffix(b"\t") for line in file.head if line[:4] in _NAMES)
+            paths = [path_of(name) for name in names if name != b"/dev/null"]
+            for span, lines in zip(file.spans, file.hunks, strict=True):
+                ((ats, old, new),) = _SPAN.findall(span)
                 rows, width = list[tuple[str, str]](), len(ats)
-                for line in body.split(b"\n"):
+                for line in lines:
                     signs, is_gone = line[:width], b"-" in line[:width]
                     # the last is a remark on a line without its end
                     if signs and not (is_gone and width > 1) and not signs.startswith(b"\\"):
@@ -119,14 +113,6 @@ class CommitHistory:
             return frozenset((self.repo.common / "shallow").read_text().split())
         except OSError:
             return frozenset()
-
-    @cached_property
-    def made_here(self) -> set[str]:
-        """The commits that git notes as made in this working tree, for 90 days."""
-        answer = self.repo.git.ask("log", "--walk-reflogs", "--format=%H %gs", "HEAD", "--")
-        text = answer.out.decode("utf-8", "replace")
-        entries = (line.partition(" ") for line in text.split("\n"))
-        return {one for one, _, how in entries if _MADE.match(how)}
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -23,16 +23,10 @@ from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 from thence.core.sentences.events import AGENT_SOURCES
-from thence.trace.agents.fired import (
-    NEW_MEMBERS,
-    PATH_MEMBERS,
-    Process,
-    repository,
-)
-from thence.trace.agents.known_agents import FOREIGN, SILENT_ENDS
+from thence.trace.agents import known_agents
+from thence.trace.agents.fired import NEW_MEMBERS, PATH_MEMBERS, Process, repository
+from thence.trace.agents.known_agents import AGENTS, CALLERS, FOREIGN, SHELLS
 from thence.trace.agents.sessions import (
-    CALLERS,
-    SHELLS,
     Causes,
     SessionTable,
     certain,
@@ -64,44 +58,9 @@ _ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop",
 # what an agent sends to itself in the place of a user's words, with the call that it is about
 _NO_WORDS = re.compile(r"\s*(?:<task-notification>|$)")
 _USE_ID = re.compile(r"<tool-use-id>([^<]{1,200})</tool-use-id>")
-
-
-def _names_of(rows: Mapping[str, str]) -> dict[str, str]:
-    return {other: name for name, others in rows.items() for other in others.split()}
-
-
-# Claude Code's names, and those of others; of events in small letters, without "_"
-_EVENTS = _names_of(
-    {
-        "pretooluse": "beforetool toolcall",
-        "posttooluse": "aftertool toolresult",
-        "userpromptsubmit": "beforeagent promptsubmit",
-        "stop": "afteragent agentend",
-        "stopfailure": "agenterror",
-        "interrupt": "agentabort",
-        "sessionstart": "agentstart agentresume",
-        "sessionend": "sessionshutdown",
-        "precompact": "precompress",
-    }
-)
-# what is told of a subagent in the words of a session
-_OF_SUBAGENT = {"sessionstart": "subagentstart"}
-_OF_SUBAGENT |= dict.fromkeys(("stop", "stopfailure", "interrupt"), "subagentstop")
-_MEMBERS = _names_of(
-    {
-        "hook_event_name": "hook_name event",
-        "session_id": "task_id",
-        "prompt_id": "turn_id",
-        "tool_name": "tool",
-        "tool_use_id": "call_id",
-        "tool_response": "tool_result",
-        "last_assistant_message": "prompt_response",
-    }
-)
 # cline has the members of an event inside one of these, and a call once more, as texts
 _INNER = ("tool_call", "tool_result")
 _CALL_AS_TEXTS = ("pre_tool_use", "post_tool_use")
-_CALL = {"id": "tool_use_id", "name": "tool_name", "input": "tool_input", "output": "tool_response"}
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]+")
 _OLD = ("old_string", "oldString", "old_text")
 _SEVERAL = ("edits", "replacements")
@@ -192,8 +151,7 @@ def events_of(spooled: Spooled, table: SessionTable) -> list[HostEvent]:
 class _Call:
     """One fired hook: its input, and the event that is made of it.
 
-    `says_its_end` of agents whose hooks tell that a session was left. Codex keeps those of its
-    terminal in a daemon: what is unfinished there is a call.
+    Codex keeps the sessions of its terminal in a daemon: what is unfinished there is a call.
     """
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
@@ -202,7 +160,8 @@ class _Call:
         self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
         self.prompt_id = self.text("prompt_id")
-        self.says_its_end = spooled.bridge not in SILENT_ENDS
+        known = AGENTS.get(spooled.bridge)
+        self.tells_its_end = known is None or known.tells_its_end
         self._used = {"hook_event_name", *_SHARED}
 
     def text(self, name: str) -> str | None:
@@ -297,10 +256,10 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             # one that is open was resumed, or its conversation compacted
             earlier = session.begin if session.is_open else None
             causes = certain(earlier or session.last_turn)
-            begins = earlier is None and call.says_its_end
+            begins = earlier is None and call.tells_its_end
             return call.event("session.begun", {}, causes, begins=begins)
         case "sessionend":
-            ends = session.begin if session.is_open and call.says_its_end else None
+            ends = session.begin if session.is_open and call.tells_its_end else None
             return call.event("session.ended", {}, certain(session.last_turn), ends=ends)
         case "userpromptsubmit" if agent is not None:  # what another agent wrote to it
             return call.event("task", {}, subject=f"agent/{agent}")
@@ -454,9 +413,10 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in members.items():
         plain = _HUMP.sub(lambda hump: f"_{hump[0]}", name).lower()
         if plain in _INNER and isinstance(value, Mapping):
-            inner |= {_CALL.get(str(key), str(key)): one for key, one in value.items()}
+            own = {str(key): one for key, one in value.items()}
+            inner |= {known_agents.OF_CALL.get(key, key): one for key, one in own.items()}
         else:
-            other = _MEMBERS.get(plain, plain)
+            other = known_agents.MEMBERS.get(plain, plain)
             form[name if other in members else other] = value
     if inner:
         form = inner | {name: form[name] for name in form if name not in _CALL_AS_TEXTS}
@@ -474,9 +434,9 @@ def in_claudes_form(members: Mapping[str, Any]) -> dict[str, Any]:
 def event_name(form: Mapping[str, Any]) -> str:
     """Returns Claude Code's name of an event, in small letters without "_"."""
     name = (text_of(form, "hook_event_name") or "").replace("_", "").lower()
-    name = _EVENTS.get(name, name)
+    name = known_agents.EVENTS.get(name, name)
     if form.get("parent_agent_id"):
-        name = _OF_SUBAGENT.get(name, name)
+        name = known_agents.OF_SUBAGENT.get(name, name)
     has_failed = form.get("error") or map_of(form.get("tool_response")).get("error")
     return "posttoolusefailure" if name == "posttooluse" and has_failed else name
 

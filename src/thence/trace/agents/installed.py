@@ -36,7 +36,6 @@ _GIT_MARK = "git-hooks"
 # the last one, which adds the trailer, only where it is asked for
 _TRAILER_HOOK = "prepare-commit-msg"
 _GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge", _TRAILER_HOOK)
-_TIMEOUTS_S = {"codex": {"SessionEnd": 3, "Interrupt": 3}}  # it warns of more
 _FILES = ("hook_script.sh", "git_block.sh", "opencode_plugin.js")
 _SCRIPT, _BLOCK, _PLUGIN = map(Path(__file__).with_name, _FILES)
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
@@ -44,11 +43,6 @@ _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
 _NEW_SCRIPT = "#!/bin/sh\n"
 # where administrators put settings of Claude Code, on Linux and macOS
 _MANAGED = ("/etc/claude-code", "/Library/Application Support/ClaudeCode")
-_FIRST_STEPS = {
-    "git": "make a commit",
-    "codex": 'start codex once here, trust the folder and choose "Trust all and continue" for its'
-    " hooks (later: /hooks): it runs no hook before, and `codex exec` does not ask",
-}
 # what a command of ours is, wherever its script lies
 _IS_OURS = re.compile(rf"sh \S.*/{LOG}/{re.escape(HELPER)}'? \S+ \|\| true")
 # makes a new text of a file's text; None stands for no file
@@ -186,16 +180,12 @@ def tool_states(times: Mapping[str, str]) -> tuple[list[HookFile], list[ToolStat
         for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
             state, hint = file.state, file.note
             if state == "installed":
-                state, hint = ("fired", "") if last else ("never fired", first_step(tool))
+                first_step = AGENTS[tool].first_step if tool in AGENTS else "make a commit"
+                state, hint = ("fired", "") if last else ("never fired", first_step)
                 if switch := switched_off(tool):
                     state, hint = "switched off", switch
             states.append(ToolState(tool, state, last, hint))
     return files, states
-
-
-def first_step(tool: str) -> str:
-    """Returns what makes installed hooks fire."""
-    return _FIRST_STEPS.get(tool, f"restart {tool}")
 
 
 def switched_off(tool: str) -> str:
@@ -244,9 +234,9 @@ def settings_of(tool: str, is_users: bool) -> Path:
     """
     agent = AGENTS[tool]
     if is_users:
-        folder, _, name = (agent.user or agent.project).partition("/")
+        folder, _, name = agent.users_hooks.partition("/")
         return Path(fired.users_folder(agent.variable, folder, name))
-    return Path(_top(), agent.project)
+    return Path(_top(), agent.hooks)
 
 
 def _top() -> str:
@@ -283,7 +273,7 @@ def _places(tool: str, is_users: bool) -> Iterator[_Place]:
     if path.suffix == ".json":
         yield _Place(tool, path, helper, partial(_with_hooks, tool, words), _without_hooks)
         return
-    scripts = [path / name for name in AGENTS[tool].events.split()]
+    scripts = [path / name for name in AGENTS[tool].events]
     text, mode = f"#!/bin/sh\n{words}\n", 0o700
     if path.suffix == ".js":
         plugin = _PLUGIN.read_text().replace("HELPER", json.dumps(str(helper)))
@@ -364,13 +354,13 @@ def _with_hooks(tool: str, words: str, text: str | None) -> str:
     settings = _parsed(text)
     hooks = settings.setdefault("hooks", {})
     before = json.dumps(hooks)
-    for event in AGENTS[tool].events.split():
+    for event in AGENTS[tool].events:
         groups = hooks.setdefault(event, [])
         own = [entry for group in groups for entry in _own(group)]
         for entry in own:
             entry["command"] = words
         if not own:
-            timeout = _TIMEOUTS_S.get(tool, {}).get(event, AGENTS[tool].timeout)
+            timeout = AGENTS[tool].timeouts.get(event, AGENTS[tool].timeout)
             entry = {"type": "command", "command": words, "timeout": timeout}
             groups.append({"hooks": [entry]})
     return _written(settings, text) if json.dumps(hooks) != before else text or ""

@@ -45,7 +45,7 @@ _OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
 _FILE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_FILES = 256
 _BATCH_BYTES = 8 * 1024 * 1024
-_LOCK_WAIT_S = 10.0
+LOCK_WAIT_S = 10.0
 # what an event has in each log that it is in, beside its payload
 _COPIED = {*HostEvent.__struct_fields__} & {*EventHeader.__struct_fields__}
 _KEPT = ".sessions"
@@ -83,11 +83,6 @@ def is_masked(folder: Path) -> bool:
     return True
 
 
-def is_waiting(folder: Path) -> bool:
-    """Reports whether a hook has left something for a log; cheap where there are no hooks."""
-    return bool(_waiting(folder))
-
-
 def waiting(folder: Path) -> tuple[int, int]:
     """Counts what hooks have left for a log: files to take in, and those that were refused."""
     return len(_waiting(folder)), len(_waiting(folder, REFUSED))
@@ -118,10 +113,10 @@ def take_in(folder: Path) -> int:
     """
     folder = folder.absolute()
     try:
-        if not is_waiting(folder):
+        if not _waiting(folder):
             return 0
         make_log(folder)
-        lock = file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600)
+        lock = file_lock(folder / SPOOL / ".intake.lock", LOCK_WAIT_S, mode=0o600)
         with lock, open_agents_log(folder) as log:
             intake = _Intake(log)
             count = intake.run()

@@ -29,7 +29,7 @@ from thence.core.ready import ready
 from thence.errors import EventNotFound, GitFailed, ThenceError
 from thence.files import replace_file
 from thence.git.blame import BlamedLine, blame, lines_on_disk
-from thence.git.repository import asked
+from thence.git.repository import asked, made_in
 from thence.log.files.disk import OS_DISK
 from thence.log.files.identity import known_node_ids
 from thence.log.open import Log
@@ -355,7 +355,7 @@ class Judgements:
                 with suppress(GitFailed):
                     repo = asked(Path(root))
                     if repo.common.resolve() == self._repo.common.resolve():
-                        trees |= dict.fromkeys(CommitHistory(repo).made_here, root)
+                        trees |= dict.fromkeys(made_in(repo), root)
         for commit, hunks in hunks_of(self._repo, new):
             info, record = infos[commit], self._work.commits.get(commit)
             tree = record.root if record else trees.get(commit)

@@ -1,73 +1,46 @@
-"""The agents whose hooks thence knows, a row each: their names, and where their hooks are put."""
+"""The agents whose hooks thence knows, and the names that they give things: see `agents.toml`."""
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from thence.core.ready import ready
 
 FOREIGN = "an agent that runs Claude Code's hooks"
-# hooks of these never say that a session was left, or not when they were run without a terminal
-SILENT_ENDS = ("codex", "opencode", "qwen-code", "cline")
-# `past` reads the transcripts of these, in a folder of the user's settings
-TRANSCRIPTS_OF = {"claude-code": "projects", "codex": "sessions"}
 
 
-class KnownAgent(NamedTuple):
-    """Where an agent looks for hooks, and which of its events are recorded.
+class KnownAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an agent looks for hooks, and which of its events are recorded; see `agents.toml`."""
 
-    `project` is a file in a repository; the user's, in the home, is the same unless `user` names
-    another, and `variable` may name the first folder of that: settings, a plugin, or a folder of
-    scripts. `timeout` is in the agent's own unit.
-    """
-
-    project: str
-    events: str
-    user: str = ""
+    hooks: str
+    users_hooks: str
+    first_step: str
+    events: tuple[str, ...] = ()
     variable: str = ""
     timeout: int = 10
+    timeouts: Mapping[str, int] = {}
+    transcripts: str = ""
+    tells_its_end: bool = True
 
 
-_CODEX_EVENTS = (
-    "SessionStart SessionEnd UserPromptSubmit PreToolUse PostToolUse PermissionRequest"
-    " SubagentStart SubagentStop Stop PreCompact PostCompact"
+class _Table(msgspec.Struct):
+    agents: dict[str, KnownAgent]
+    others: dict[str, dict[str, list[str]]]
+    tools: dict[str, frozenset[str]]
+    mails: dict[str, str]
+
+
+_FILE = Path(__file__).with_name("agents.toml")
+_TABLE = msgspec.toml.decode(_FILE.read_bytes(), type=ready(_Table))
+AGENTS = _TABLE.agents
+SHELLS, CALLERS = _TABLE.tools["shells"], _TABLE.tools["callers"]
+# Claude Code's names by those of others
+EVENTS, MEMBERS, OF_SUBAGENT, OF_CALL = (
+    {other: name for name, others in _TABLE.others[kind].items() for other in others}
+    for kind in ("events", "members", "of_a_subagent", "of_a_call")
 )
-_QWEN_EVENTS = f"{_CODEX_EVENTS} PostToolUseFailure StopFailure Notification"
-# not WorktreeCreate and WorktreeRemove: Claude Code has their hooks make and remove worktrees
-_CLAUDE_EVENTS = (
-    f"{_QWEN_EVENTS} PostToolBatch PermissionDenied TaskCreated TaskCompleted CwdChanged"
-)
-_GEMINI_EVENTS = (
-    "SessionStart SessionEnd BeforeAgent AfterAgent BeforeTool AfterTool PreCompress Notification"
-)
-_CLINE_SCRIPTS = (
-    "TaskStart TaskResume TaskCancel TaskComplete TaskError UserPromptSubmit PreToolUse PostToolUse"
-    " SessionShutdown"
-)
-_CLAUDES, _OPENCODES = ".claude/settings.json", ".config/opencode/plugins/thence.js"
-# gemini-cli and qwen-code count a timeout in milliseconds
-AGENTS = {
-    "claude-code": KnownAgent(
-        ".claude/settings.local.json", _CLAUDE_EVENTS, _CLAUDES, "CLAUDE_CONFIG_DIR"
-    ),
-    "codex": KnownAgent(".codex/hooks.json", f"{_CODEX_EVENTS} Interrupt", variable="CODEX_HOME"),
-    "gemini-cli": KnownAgent(".gemini/settings.json", _GEMINI_EVENTS, timeout=10_000),
-    "qwen-code": KnownAgent(".qwen/settings.json", _QWEN_EVENTS, timeout=10_000),
-    "opencode": KnownAgent(".opencode/plugins/thence.js", "", _OPENCODES, "XDG_CONFIG_HOME"),
-    "cline": KnownAgent(".cline/hooks", _CLINE_SCRIPTS),
-}
-# the mails by which agents name themselves as an author or in a trailer of a commit
-_MAILS = {
-    "aider@aider.chat": "aider",
-    "noreply@aider.chat": "aider",
-    "noreply@anthropic.com": "Claude",
-    "codex@openai.com": "Codex",
-    "noreply@openai.com": "Codex",
-    "copilot@github.com": "Copilot",
-    "copilot@users.noreply.github.com": "Copilot",
-    "cursoragent@cursor.com": "Cursor",
-    "gemini-cli@users.noreply.github.com": "Gemini",
-    "noreply@opencode.ai": "opencode",
-    "qwen-coder@alibabacloud.com": "Qwen Code",
-}
 # GitHub's mails have a number before the name
 _MAIL = re.compile(r"(?:\d+\+)?([^<>\s+]+@[^<>\s]+)>?\s*$")
 
@@ -76,7 +49,7 @@ def agent_said_by(names: Iterable[str]) -> str | None:
     """Returns the agent that authors or trailers of a commit name, which is only its own claim."""
     for name in names:
         match = _MAIL.search(name)
-        said = _MAILS.get(match[1].lower()) if match else None
+        said = _TABLE.mails.get(match[1].lower()) if match else None
         if said or "[bot]" in name:
             return said or "a bot"
     return None

@@ -6,13 +6,13 @@ of the commits it came from. A line has that of the edit whose text it is, as it
 a person's is what a person committed and no agent's edit has.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
 from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.errors import EventNotFound, GitFailed
+from thence.errors import GitFailed
 from thence.git.blame import BlamedLine
 from thence.git.repository import Repository
 from thence.log.open import Log
@@ -22,9 +22,9 @@ from thence.trace.agents.judged import FILES, SECOND, Judgements, RecordedWork
 from thence.trace.agents.judging import MAYBE, NOTHING, SINCE, UNSURE, Said
 from thence.trace.agents.known_agents import agent_said_by
 from thence.trace.agents.sessions import list_of, text_of
+from thence.trace.causes.chains import chain_of, held
 
 OID_SHOWN = 12
-CHAIN_MAX = 50
 # why the git hook could not say whose a commit is
 _DOUBTS = {
     "sessions": "several sessions may have made it",
@@ -251,34 +251,3 @@ def _lacking(error: GitFailed) -> Owner:
     if not error.is_lacking:
         raise error
     return Owner("unknown", reason=f"{error.cause}: {error.hint}")
-
-
-def held(log: Log, event_id: str) -> Event | None:
-    """Returns an event of a log, None if it is not there."""
-    try:
-        return log.get(event_id)
-    except EventNotFound:
-        return None
-
-
-def chain_of(
-    event: Event, get: Callable[[str], Event | None], *, is_certain: bool = False
-) -> tuple[Event, ...]:
-    """Returns an event, its first cause, that one's, up to an event without; at most CHAIN_MAX.
-
-    Of several causes of which one is likely, what they have in common follows; `is_certain` ends
-    there.
-    """
-    chain = [event]
-    while len(chain) < CHAIN_MAX:
-        header = chain[-1].header
-        ids = header.caused_by or header.inferred_causes
-        causes = list(filter(None, map(get, ids[:CHAIN_MAX])))
-        if not header.caused_by and len(causes) > 1:
-            first, *others = [chain_of(cause, get, is_certain=True) for cause in causes]
-            common = (event for event in first if all(event in other for other in others))
-            return tuple(chain if is_certain else (*chain, *common))
-        if not causes or causes[0] in chain:
-            break
-        chain.append(causes[0])
-    return tuple(chain)

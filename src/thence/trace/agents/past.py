@@ -36,13 +36,12 @@ from thence.trace.agents import intake
 from thence.trace.agents.fired import SPOOL, log_of, repository
 from thence.trace.agents.hooked import Spooled, events_of
 from thence.trace.agents.installed import settings_of
-from thence.trace.agents.known_agents import TRANSCRIPTS_OF
-from thence.trace.agents.sessions import SHELLS, SessionTable, digest_of, map_of, text_of
+from thence.trace.agents.known_agents import AGENTS, SHELLS
+from thence.trace.agents.sessions import SessionTable, digest_of, map_of, text_of
 
 SOURCE = "transcript"
 UNFIT = "edits whose old text is not in any file of that time"
 _HEAD_RECORDS = 50
-_LOCK_WAIT_S = 10.0
 _BATCH_EVENTS = 256
 _COMMITS_ASKED = 16  # the last ones before an edit, of any branch
 _RECORD = re.compile(r'\{"(?:parentUuid|logicalParentUuid|isSidechain|timestamp|type)"')
@@ -93,7 +92,7 @@ def take_in_past(
             intake.take_in(folder)
             intake.make_log(folder)
             lock = folder / SPOOL / ".intake.lock"
-            stack.enter_context(file_lock(lock, _LOCK_WAIT_S, mode=0o600))
+            stack.enter_context(file_lock(lock, intake.LOCK_WAIT_S, mode=0o600))
         log = stack.enter_context(intake.open_agents_log(folder)) if folder.is_dir() else None
         past = _Past(log, _Texts(stack), taken)
         for number, transcripts in enumerate(sessions.values()):
@@ -115,8 +114,9 @@ def transcripts_of(folder: Path, since_s: float) -> Iterator[Transcript]:
     """Yields the transcripts of agents that worked in a log's repository, by their first lines."""
     own = os.path.realpath(folder)
     is_own = cache(lambda cwd: os.path.realpath(log_of(cwd)[0]) == own)
-    for bridge, name in TRANSCRIPTS_OF.items():
-        for path in settings_of(bridge, is_users=True).with_name(name).rglob("*.jsonl"):
+    for bridge, name in ((one, AGENTS[one].transcripts) for one in AGENTS):
+        place = settings_of(bridge, is_users=True)
+        for path in place.with_name(name).rglob("*.jsonl") if name else ():
             with suppress(OSError):  # it was removed meanwhile
                 if path.stat().st_mtime < since_s or not path.is_file():
                     continue

@@ -27,14 +27,8 @@ from thence.trace.agents.fired import (
     Process,
     ancestors,
 )
+from thence.trace.agents.known_agents import CALLERS, SHELLS
 
-SHELLS = frozenset(
-    (
-        *("Bash", "bash", "shell", "local_shell", "exec_command", "unified_exec"),
-        *("run_shell_command", "run_commands", "execute_command", "run_in_terminal"),
-    )
-)
-CALLERS = frozenset(("Task", "Agent", "spawn_agent", "task", "agent"))
 Payload = Mapping[str, Any]
 
 

@@ -14,7 +14,6 @@ from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.render import counted, some_lines, table, write_some
 from thence.core.diff import (
     ALONE,
-    Difference,
     DifferingMember,
     FirstDifference,
     LogSide,
@@ -77,9 +76,42 @@ def diff_command(a: str, b: str) -> int:
         text = f"{counted(same, 'event')} the same in A and B, {len(result.changed):,} changed, "
         text += f"{len(result.only_a):,} only in A, {len(result.only_b):,} only in B."
         out.write(*wrapped(text, out.width))
-        _write_types(out, result)
+        # the differences by type, the most frequent first
+        tallies = {
+            "changed": _types(result.a, [x for x, _ in result.changed]),
+            "only in A": _types(result.a, result.only_a),
+            "only in B": _types(result.b, result.only_b),
+        }
+        names = list(descending(sum(tallies.values(), Counter())))
+        rows = []
+        for name in names:
+            counts = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
+            rows.append((name, ", ".join(counts)))
+        lines = table(rows, indent="  ", most={0: NAME_COLUMNS_MAX})
+        out.write("", *some_lines(out, lines, SHOWN_MAX, "type"))
         commands = _write_divergence(out, result.first, len(result.roots), logs)
-        _write_events(out, result, logs)
+        # the other divergences, then the events that differ: in both, then in one alone
+        lists = {
+            "other divergences": result.roots[1:],
+            "changed": result.changed,
+            "only in A": [(x, ALONE) for x in result.only_a],
+            "only in B": [(ALONE, y) for y in result.only_b],
+        }
+        most = EVENTS_SHOWN_MAX_VERBOSE if out.is_verbose else EVENTS_SHOWN_MAX
+        for name, pairs in lists.items():
+            if pairs:
+                out.write("", name)
+            for x, y in pairs[:most]:
+                one, other = result.sides(x, y)
+                for log, event in zip(logs, (one, other), strict=True):
+                    if event is not None:
+                        sentence = log.vocabulary.sentence(event)
+                        out.write(*wrapped(sentence, out.width, f"  {log.letter}  "))
+                if one and other:
+                    _write_differing(out, contrast(one, other), EVENTS_SHOWN_MAX, "     ")
+            if len(pairs) > most:
+                hint = "" if out.is_verbose else "; -v shows more"
+                out.write(f"  {counted(len(pairs) - most, 'more event')}{hint}")
         out.write("", *(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
     notices = result.a.notices + result.b.notices
     if notices:
@@ -94,22 +126,6 @@ def _read(out: Output, log_name: str) -> tuple[LogSide, Vocabulary]:
 
     with open_for_reading(out, log_name) as log, bar(out, "reading the events"):
         return side(log.arrived()), log.vocabulary
-
-
-def _write_types(out: Output, result: Difference) -> None:
-    """Counts the differences by type, the most frequent first."""
-    tallies = {
-        "changed": _types(result.a, [x for x, _ in result.changed]),
-        "only in A": _types(result.a, result.only_a),
-        "only in B": _types(result.b, result.only_b),
-    }
-    names = list(descending(sum(tallies.values(), Counter())))
-    rows = []
-    for name in names:
-        counts = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        rows.append((name, ", ".join(counts)))
-    lines = table(rows, indent="  ", most={0: NAME_COLUMNS_MAX})
-    out.write("", *some_lines(out, lines, SHOWN_MAX, "type"))
 
 
 def _types(of: LogSide, positions: Iterable[int]) -> Counter[str]:
@@ -141,31 +157,6 @@ def _write_divergence(
         verb = "follows" if [*later.values()] == [1] else "follow"
         out.write("", f"{' and '.join(texts)} {verb} from it.")
     return commands
-
-
-def _write_events(out: Output, result: Difference, logs: tuple[_Log, _Log]) -> None:
-    """Writes the other divergences, then the events that differ: in both, then in one alone."""
-    lists = {
-        "other divergences": result.roots[1:],
-        "changed": result.changed,
-        "only in A": [(x, ALONE) for x in result.only_a],
-        "only in B": [(ALONE, y) for y in result.only_b],
-    }
-    most = EVENTS_SHOWN_MAX_VERBOSE if out.is_verbose else EVENTS_SHOWN_MAX
-    for name, pairs in lists.items():
-        if pairs:
-            out.write("", name)
-        for x, y in pairs[:most]:
-            a, b = result.sides(x, y)
-            for log, event in zip(logs, (a, b), strict=True):
-                if event is not None:
-                    sentence = log.vocabulary.sentence(event)
-                    out.write(*wrapped(sentence, out.width, f"  {log.letter}  "))
-            if a and b:
-                _write_differing(out, contrast(a, b), EVENTS_SHOWN_MAX, "     ")
-        if len(pairs) > most:
-            hint = "" if out.is_verbose else "; -v shows more"
-            out.write(f"  {counted(len(pairs) - most, 'more event')}{hint}")
 
 
 def _write_differing(

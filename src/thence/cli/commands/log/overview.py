@@ -1,7 +1,6 @@
 """The commands `stats` and `timeline`: counts of a log's events, and what lasted as bars."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 import click
@@ -21,7 +20,6 @@ from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import printable
-from thence.core.query.why import Tally
 from thence.core.sentences.events import (
     agent_sentence,
     clipped,
@@ -60,7 +58,43 @@ def stats_command(by: str | None, log_name: str | None, **conditions: OptionValu
         check_names(out, log, conditions, tally.events)
         failures = (0, 0) if by else log.failures(**keys(conditions))
     if not by:
-        _write_tally(out, tally, failures, log.folder)
+        sizes = segment_sizes(OS_DISK, log.folder)
+        sums = {name: getattr(tally, name) for name in _SUMS}
+        ends = {"first": tally.first, "last": tally.last}
+        if out.is_json:
+            if tally.unverified:
+                out.notice(f"{tally.unverified:,} of the events are unverified")
+            moments = {
+                name: event and {"event_id": event.event_id, "timestamp": event.timestamp}
+                for name, event in ends.items()
+            }
+            out.json(
+                {
+                    "events": tally.events,
+                    "failures": failures[0],
+                    "rejected": failures[1],
+                    **sums,
+                    "by_type": tally.by_type,
+                    "by_actor": tally.by_actor,
+                    "nodes": tally.nodes,
+                    **moments,
+                    "bytes": sum(sizes),
+                }
+            )
+            return
+        doubt = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
+        out.write(f"{counted(tally.events, 'event')}{doubt} in {relative_path(log.folder)}")
+        out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
+        for name, event in ends.items():
+            if event is not None:
+                out.write(f"  {name:5}  {event.timestamp}  [{short_id(event.event_id)}]")
+        if any(failures):
+            out.write(f"  {failures_text(*failures)}")
+        if told := usage_text(sums):
+            out.write(f"  {told}")
+        _write_bars(out, "type", tally.by_type)
+        _write_bars(out, "actor", tally.by_actor)
+        _write_bars(out, "node", tally.nodes)
         return
     # a line for each name: its events as a bar, or what its calls of models took
     total = sum(group.events for group in tally.groups)
@@ -75,46 +109,6 @@ def stats_command(by: str | None, log_name: str | None, **conditions: OptionValu
         return
     out.write(counted(total, "event"))
     _write_bars(out, by, counts, texts if any(texts.values()) else None)
-
-
-def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: Path) -> None:
-    sizes = segment_sizes(OS_DISK, folder)
-    sums = {name: getattr(tally, name) for name in _SUMS}
-    ends = {"first": tally.first, "last": tally.last}
-    if out.is_json:
-        if tally.unverified:
-            out.notice(f"{tally.unverified:,} of the events are unverified")
-        moments = {
-            name: event and {"event_id": event.event_id, "timestamp": event.timestamp}
-            for name, event in ends.items()
-        }
-        out.json(
-            {
-                "events": tally.events,
-                "failures": failures[0],
-                "rejected": failures[1],
-                **sums,
-                "by_type": tally.by_type,
-                "by_actor": tally.by_actor,
-                "nodes": tally.nodes,
-                **moments,
-                "bytes": sum(sizes),
-            }
-        )
-        return
-    unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
-    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {relative_path(folder)}")
-    out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
-    for name, event in ends.items():
-        if event is not None:
-            out.write(f"  {name:5}  {event.timestamp}  [{short_id(event.event_id)}]")
-    if any(failures):
-        out.write(f"  {failures_text(*failures)}")
-    if usage := usage_text(sums):
-        out.write(f"  {usage}")
-    _write_bars(out, "type", tally.by_type)
-    _write_bars(out, "actor", tally.by_actor)
-    _write_bars(out, "node", tally.nodes)
 
 
 def _write_bars(
@@ -196,7 +190,31 @@ def timeline_command(last: int, log_name: str | None, **conditions: OptionValue)
         ]
         out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
     elif spans:
-        _draw(out, spans, until_us, log.vocabulary)
+        # a line for each: name, duration, and the bar where it lay in time
+        width = out.columns or WIDTH_COLUMNS
+        texts = (printable(name_of(span.begin, log.vocabulary)) for span in spans)
+        names = ["  " * span.depth + text for span, text in zip(spans, texts, strict=True)]
+        lengths = [
+            f"open {duration((until_us - span.begin_us) / 1e6)}"
+            if span.duration_s is None
+            else duration(span.duration_s)
+            for span in spans
+        ]
+        name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
+        length_columns = max(map(len, lengths))
+        columns = max(width - name_columns - length_columns - 4, _BAR_COLUMNS_MIN)
+        first = min(span.begin_us for span in spans)
+        last = max(until_us if span.end_us is None else span.end_us for span in spans)
+        scale = columns / max(last - first, 1)
+        begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
+        ends = begin_text.ljust(columns - len(end_text)) + end_text
+        out.write(timestamp_at(first)[:10], " " * (name_columns + length_columns + 4) + ends)
+        for span, name, length in zip(spans, names, lengths, strict=True):
+            begin = min(int((span.begin_us - first) * scale), columns - 1)
+            end = min(int(((span.end_us or last) - first) * scale), columns)
+            drawn = "━" * (max(end - begin, 1) - 1) + ("▶" if span.end_us is None else "━")
+            head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
+            out.write((head + " " * begin, Painted(drawn, fg=_COLOURS[span.outcome])))
     if not steps.total:
         out.notice("nothing lasted")
     elif len(spans) < steps.total:
@@ -250,32 +268,3 @@ def name_of(begin: Event, vocabulary: Vocabulary) -> str:
     if word not in ("begun", "started") or agent_sentence(begin) is not None:
         return vocabulary.in_columns(begin) or begin.event_type
     return f"{name} {begin.subject}" if begin.subject else name
-
-
-def _draw(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> None:
-    """Writes a line for each span: name, duration, and the bar where it lay in time."""
-    width = out.columns or WIDTH_COLUMNS
-    names = ["  " * span.depth + printable(name_of(span.begin, vocabulary)) for span in spans]
-    lengths = [
-        f"open {duration((until_us - span.begin_us) / 1e6)}"
-        if span.duration_s is None
-        else duration(span.duration_s)
-        for span in spans
-    ]
-    name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
-    length_columns = max(map(len, lengths))
-    columns = max(width - name_columns - length_columns - 4, _BAR_COLUMNS_MIN)
-    first = min(span.begin_us for span in spans)
-    last = max(until_us if span.end_us is None else span.end_us for span in spans)
-    scale = columns / max(last - first, 1)
-    margin = " " * (name_columns + length_columns + 4)
-    begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
-    room = columns - len(begin_text + end_text)
-    out.write(timestamp_at(first)[:10], margin + begin_text + " " * room + end_text)
-    for span, name, length in zip(spans, names, lengths, strict=True):
-        begin = min(int((span.begin_us - first) * scale), columns - 1)
-        end = min(int(((span.end_us or last) - first) * scale), columns)
-        drawn = "━" * (max(end - begin, 1) - 1) + ("▶" if span.end_us is None else "━")
-        head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
-        colour = _COLOURS[span.outcome]
-        out.write((head + " " * begin, Painted(drawn, fg=colour)))

@@ -26,7 +26,8 @@ from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.git.blame import BINARY_BYTES, contents, lines_of
 from thence.git.repository import Repository, asked
 from thence.log.open import Log
-from thence.trace.agents.ownership import EARLY, Kind, Owner, Ownership, chain_of, held
+from thence.trace.agents.ownership import EARLY, Kind, Owner, Ownership
+from thence.trace.causes.chains import chain_of, held
 
 PROMPT_LINES = 8
 OTHERS_SHOWN = 5

@@ -26,7 +26,6 @@ from thence.trace.agents import fired
 from thence.trace.agents.fired import log_of
 from thence.trace.agents.installed import (
     HookFile,
-    first_step,
     has_git_hooks,
     helper_of,
     install,
@@ -43,7 +42,7 @@ from thence.trace.agents.intake import (
     take_in,
     waiting,
 )
-from thence.trace.agents.known_agents import AGENTS, TRANSCRIPTS_OF
+from thence.trace.agents.known_agents import AGENTS
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -93,9 +92,9 @@ def install_command(tool: str, is_users: bool, has_trailer: bool) -> int:
         if has_git_hooks(helper_of("git").parent):
             step = "`thence why FILE:LINE` of a line that is committed from now on"
         switch = switched_off(tool)
-        start = first_step(tool) if tool != "git" else ""
+        start = AGENTS[tool].first_step if tool != "git" else ""
         current().notice(f"next: {'; then '.join(filter(None, (switch, start, step)))}")
-        if tool in TRANSCRIPTS_OF:
+        if tool in AGENTS and AGENTS[tool].transcripts:
             current().notice("earlier sessions: thence hook past reads their transcripts")
     return code
 
