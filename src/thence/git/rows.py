@@ -62,7 +62,7 @@ class Change(NamedTuple):
 class FileDiff(NamedTuple):
     """What is changed in a file: git's lines before the hunks, and each hunk's rows with signs.
 
-    `spans` are the lines that begin the hunks. `path` is none of a merge.
+    `spans` are the lines that begin the hunks. In a merge `path` means nothing.
     """
 
     path: bytes
