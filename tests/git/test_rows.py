@@ -73,7 +73,7 @@ def test_what_a_package_takes_back_itself_is_not_followed():
     assert row.put == 1, "it was handed in once more"
 
 
-def test_diffs_of_git_are_read_by_their_counts():
+def test_diffs_of_git_are_read_by_their_signs():
     out = b"""\x011111 0000 9999
 
 diff --git a b c a b c

@@ -21,27 +21,22 @@ import thence
 from thence.core.event import Event
 from thence.core.new_event import Position
 from thence.core.vocabulary import PLAIN
-from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
 from thence.log.index import arrivals
 from thence.log.read import reader
 
 
-def test_no_question_scans_events_or_sorts_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_types", ["", arrivals._OF_TYPES])
+def test_no_question_scans_events_or_sorts_them(tmp_path: Path, of_types: str) -> None:
     def plan(connection) -> list[str]:
-        sql = f"EXPLAIN QUERY PLAN {arrivals._BETWEEN}"
-        return [row[3] for row in connection.execute(sql, {"after": 3, "until": 50})]
+        sql = f"EXPLAIN QUERY PLAN {arrivals._BETWEEN}{of_types} ORDER BY arrival"
+        bounds = {"after": 3, "until": 50, "types": "[]"}
+        return [row[3] for row in connection.execute(sql, bounds)]
 
     with index_of(tmp_path) as index:
         told = index.answer(plan)
-    assert not any("TEMP" in step or "SCAN" in step for step in told), told
-
-
-def test_unknown_id_is_told(tmp_path: Path) -> None:
-    with index_of(tmp_path) as index:
-        for asked in ("none", "\ud800"):
-            with pytest.raises(EventNotFound):
-                arrivals.after(index, asked)
+    assert told[0].endswith("(rowid>? AND rowid<?)"), told
+    assert not any("TEMP" in step or "SCAN events" in step for step in told), told
 
 
 def test_empty_log_is_read_on_from_its_start(tmp_path: Path) -> None:

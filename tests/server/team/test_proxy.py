@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,21 +52,21 @@ class Proxy(NamedTuple):
         url = f"https://localhost:{port or self.port}"
         return httpx2.Client(base_url=url, verify=self.trust, timeout=60)
 
-    def opened(self, sent: bytes, port: int = 0) -> ssl.SSLSocket:
+    def opened(self, sent: bytes) -> ssl.SSLSocket:
         """Returns a connection that has sent something."""
-        plain = socket.create_connection(("127.0.0.1", port or self.port), timeout=_WAIT_S)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=_WAIT_S)
         connection = self.trust.wrap_socket(plain, server_hostname="localhost")
         connection.sendall(sent)
         return connection
 
     def has_certificates(self) -> bool:
         """Tells whether both sites answer by TLS: Caddy writes a certificate before it has it."""
-        try:
+        with suppress(httpx2.TransportError):
             for port in (self.port, self.pages_port):
-                self.opened(b"", port).close()
-        except OSError:
-            return False
-        return True
+                with self.client(port) as client:
+                    client.get("/")
+            return True
+        return False
 
 
 def _free_port() -> int:

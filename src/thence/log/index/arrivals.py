@@ -5,6 +5,7 @@ follows a log asks for one batch after the other: an empty one is the log's end,
 has what has arrived since.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from sqlite3 import Connection
 from typing import NamedTuple
@@ -27,9 +28,10 @@ BATCH_BYTES = 256 * 1024
 _BACK_EVENTS = 64
 
 _BETWEEN = """
-    SELECT length, segment, offset, event_id FROM events
-    WHERE arrival > :after AND arrival <= :until ORDER BY arrival
+    SELECT arrival, length, segment, offset, event_id FROM events
+    WHERE arrival > :after AND arrival <= :until
 """
+_OF_TYPES = " AND +type IN (SELECT value FROM json_each(:types))"  # +: by arrival, not by type
 _OF_ZONE = "SELECT arrival, node, seq FROM events WHERE arrival BETWEEN ? AND ?"
 _RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
@@ -53,29 +55,32 @@ class Arrived(NamedTuple):
 
 
 @answered
-def after(index: Index, connection: Connection, place: str | int | None) -> Arrived:
+def after(
+    index: Index, connection: Connection, place: str | int | None, types: Sequence[str] = ()
+) -> Arrived:
     """Returns the first events that arrived after one, all for None: as many as one batch holds.
 
-    A number selects so many of the last. Raises EventNotFound, `read_failed`.
+    A number selects so many of the last; those of other types than `types` are passed over. Raises
+    EventNotFound, `read_failed`.
     """
     last = event_count(connection)
     first = max(0, last - place) if isinstance(place, int) else 0
     if isinstance(place, str):
         first = arrival_of(index, connection, place)
-    bounds = {"after": first, "until": min(last, first + BATCH_EVENTS)}
+    until = min(last, first + BATCH_EVENTS)
     size, extents = 0, list[Extent]()
-    for length, *extent, event_id in connection.execute(_BETWEEN, bounds):
+    wanted = f"{_BETWEEN}{_OF_TYPES if types else ''} ORDER BY arrival"
+    bounds = {"after": first, "until": until, "types": json.dumps(types)}
+    for arrival, length, *extent, event_id in connection.execute(wanted, bounds):
         size += length
         if extents and size > BATCH_BYTES:
+            until = arrival - 1
             break
         extents.append((*extent, length, event_id))
-    events = tuple(index.fetch(connection, extents))
     last_id = place if isinstance(place, str) else None
-    if events:
-        last_id = events[-1].event_id
-    elif last_id is None and last:
-        (last_id,) = ids_at(connection, [last])
-    return Arrived(events, last_id, first + len(events) < last)
+    if until > first or (last_id is None and last):
+        (last_id,) = ids_at(connection, [until])
+    return Arrived(tuple(index.fetch(connection, extents)), last_id, until < last)
 
 
 @answered

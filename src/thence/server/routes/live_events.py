@@ -28,7 +28,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from thence.core.event import Event
-from thence.core.query.filter import Filter
+from thence.core.query.filter import Filter, is_pattern
 from thence.errors import NotALog, ThenceError
 from thence.log.files.segment import current_path
 from thence.log.index import arrivals
@@ -92,10 +92,12 @@ class EventCursor:
     def __init__(self, event_filter: Filter, after: str | int | None) -> None:
         self._filter = event_filter
         self._after = after
+        types = event_filter.types
+        self._types = () if any(map(is_pattern, types)) else types  # which the index has
 
     def read(self, log: OpenLog) -> News:
         """Returns the next events that match as frames; raises EventNotFound, `read_failed`."""
-        arrived = arrivals.after(log.index, self._after)
+        arrived = arrivals.after(log.index, self._after, self._types)
         self._after = arrived.last_id
         frames = map(frame_bytes, filter(self._filter.matches, arrived.events))
         return News(b"".join(frames), 0.0 if arrived.has_more else None)
