@@ -2,15 +2,14 @@
 
 import json
 import random
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.calls import called
 from tests.core.merge.histories import canonical
 from tests.work.project_events import PROJECT, SLUG, Clone, package, planned, work_event
 
-from thence.core.order import totally_ordered
 from thence.work.board.board import as_json, fold
 from thence.work.board.remarks import remarks
 from thence.work.board.state import LANES
@@ -255,16 +254,12 @@ def long_project(count, packages=100):
 
 
 @pytest.mark.promise("L13")
-@pytest.mark.parametrize("count", [1_000, 10_000])
-def test_board_costs_a_few_times_what_the_order_of_its_events_costs(count):
-    events = long_project(count)
-    ordering, folding = [], []
-    for _ in range(5):
-        start = time.thread_time()
-        totally_ordered(events)
-        ordered = time.thread_time()
-        board = fold(events)
-        folding.append(time.thread_time() - ordered)
-        ordering.append(ordered - start)
-    assert len(board.features[SLUG].packages) == 100
-    assert min(folding) < 20 * min(ordering)
+def test_calls_of_a_board_grow_with_its_events():
+    def calls(count):
+        events = long_project(count)
+        with called() as codes:
+            board = fold(events)
+        assert len(board.features[SLUG].packages) == 100
+        return len(codes)
+
+    assert calls(10_000) < 11 * calls(1_000)
