@@ -11,6 +11,9 @@ from tests.cli.work.three_packages import as_agent, done, work
 from tests.git.repositories import git
 from tests.log.committers import until
 
+from thence.work.journal.claims import drop, take
+from thence.work.session.session import Session
+
 pytestmark = pytest.mark.promise("L9")
 TESTED = {"type": "CI_CHECK", "command": ["test", "-f", "tested"]}
 TEST_IT = [["write", "tested", "1\n"], ["commit", "Test it"]]
@@ -177,6 +180,14 @@ def test_checkout_of_a_gate_that_was_killed_is_taken_away_by_the_next(make, tmp_
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=WAIT_S)
     assert "-gate-" in git(project.folder, "worktree", "list")
-    orchestrate(project).done()
+    with Session(project.folder) as session:
+        session.refresh()
+        package = session.board.features[SLUG].packages["WP01"]
+        lease = take(session.project.home, package.subject)
+    process = begun(project)
+    while b"is working on it" not in process.stderr.readline():
+        assert process.poll() is None
+    drop(lease)  # it was seen with a claim, and goes on once that is free
+    assert process.communicate(timeout=WAIT_S)[0].endswith(b"is done\n")
     assert "-gate-" not in git(project.folder, "worktree", "list")
     assert project.lanes() == {"WP01": "done"}

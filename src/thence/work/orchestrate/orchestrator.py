@@ -209,6 +209,7 @@ class Orchestrator:
             if (lease := self._lease(wp_id)) is not None:
                 drop(lease)
                 del self._claimed[wp_id]
+                self._has_tried = True  # what its holder did may be unseen yet
         if len(self.active) >= self.setup.slots:
             return
         kept = {*self._claimed, *self.active, *self._waiting()}  # no agent gets these
