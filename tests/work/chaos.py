@@ -37,6 +37,8 @@ BETWEEN_S = (0.05, 0.4)
 YEAR_S = 31_536_000
 DISK = "512m"
 HELD = "is working on it, and has been for"
+# its git was killed before it began work
+UNBEGUN = "it was killed by signal 9\n  next: try again\n"
 STASH = re.compile(r"git stash push --include-untracked -- [^;\n]*")
 
 
@@ -129,7 +131,9 @@ class Chaos:
         if self.process is not None and not self._put_aside():
             code = self.process.returncode
             is_left = code == 1 and HELD in self.words()
-            assert is_left or code == -signal.SIGKILL, f"it ended with {code}:\n{self.words()}"
+            is_unbegun = code == 1 and self.words().endswith(UNBEGUN)
+            is_ended = is_left or is_unbegun or code == -signal.SIGKILL
+            assert is_ended, f"it ended with {code}:\n{self.words()}"
             if is_left or self.chance.random() < 0.5:
                 self.end_agents()  # as a person does
         self.process = subprocess.Popen(
