@@ -5,8 +5,10 @@ from difflib import SequenceMatcher
 
 import pytest
 from bench.histories import History
-from tests.git.repositories import EMAIL, NAME, git
+from tests.git.repositories import EMAIL, NAME, git, make_repository
 
+from thence.git.repository import repository
+from thence.trace.agents.history import uncommitted_hunks
 from thence.trace.agents.judging import (
     AGENT,
     MAYBE,
@@ -387,3 +389,11 @@ def test_sessions_that_a_commit_names_narrow_the_search(named: str, ranks: int) 
     answers = {*judge.judge(commit).values()}
     assert {said.rank for said in answers} == {ranks}
     assert ranks != AGENT or {said.edit for said in answers} == {"e1"}
+
+
+def test_hunk_below_code_that_looks_like_a_span_is_read(tmp_path):
+    lines = ["span = '@@ -1 +2 @@'", *map(str, range(9)), "old"]
+    top = make_repository(tmp_path / "top", {"a.py": "\n".join(lines)})
+    (top / "a.py").write_text("\n".join([*lines[:-1], "new"]))
+    (hunk,) = uncommitted_hunks(repository(top))
+    assert (hunk.start, [text for sign, text in hunk.lines if sign == "+"]) == (8, ["new"])

@@ -87,7 +87,7 @@ def _parsed(out: bytes) -> Iterator[tuple[str, tuple[Hunk, ...]]]:
             names = (line[4:].removesuffix(b"\t") for line in file.head if line[:4] in _NAMES)
             paths = [path_of(name) for name in names if name != b"/dev/null"]
             for span, lines in zip(file.spans, file.hunks, strict=True):
-                ((ats, old, new),) = _SPAN.findall(span)
+                ats, old, new = _SPAN.findall(span)[0]  # code may stand after it
                 rows, width = list[tuple[str, str]](), len(ats)
                 for line in lines:
                     signs, is_gone = line[:width], b"-" in line[:width]
