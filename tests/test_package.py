@@ -15,10 +15,6 @@ def test_package_comes_from_the_wheel_and_not_from_the_source_tree():
     assert not place.is_relative_to(ROOT / "src")
 
 
-def test_version_of_the_metadata_is_that_of_the_module():
-    assert distribution("thence").version == thence.__version__
-
-
 def test_wheel_ships_the_type_marker_and_every_scenario_and_example():
     inside = {str(path) for path in distribution("thence").files or []}
     data = [*ROOT.glob("scenarios/*.*"), *ROOT.glob("examples/*.*")]

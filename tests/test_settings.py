@@ -3,11 +3,6 @@ import pytest
 from thence.settings import Settings, from_environment
 
 
-def test_nothing_set_is_the_defaults():
-    assert from_environment({}) == Settings()
-    assert Settings().runs == "output"
-
-
 def test_variables_are_read_and_empty_ones_count_as_unset():
     names = {"THENCE_LOG": "log", "THENCE_ACTOR": "actor", "THENCE_ROOT": "root"}
     settings = from_environment({name: f"my {field}" for name, field in names.items()})

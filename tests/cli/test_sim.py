@@ -178,7 +178,9 @@ def test_validate_tells_each_problem_with_file_line_and_key(tmp_path):
     assert (problem["line"], problem["key"]) == (2, "simulation.max_turn")
     text = warm("sim", "validate", path.name, cwd=tmp_path)
     assert text.code == 2
-    assert text.out.startswith("counting.yaml:2: simulation.max_turn: ")
+    said = f"simulation.max_turn: {problem['message']} ({problem['hint']})"
+    assert text.out == f"counting.yaml:2: {said}\n"
+    assert warm("sim", "validate", "a.yaml", cwd=tmp_path).out == "a.yaml: there is no such file\n"
     assert not (tmp_path / "output").exists()
 
 

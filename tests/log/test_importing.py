@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from tests.disks import Scripted
 from tests.events import drafted, new_id
 
 import thence
@@ -155,3 +156,27 @@ def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypa
         assert [event.payload for event in other.read()] == [event.payload for event in events]
     assert len(sizes) >= 4
     assert max(sizes) < 10_000 + 4_000
+
+
+def test_what_was_relayed_before_is_not_read_again(tmp_path):
+    disk = Scripted()
+    read = []
+
+    def counted(call, *where):
+        read.append(call(*where))
+        return read[-1]
+
+    disk.instead["read_at"] = counted
+    pages = [[line_of(n, n) for n in range(at, at + 50)] for at in range(1, 1_000, 50)]
+    with Log(tmp_path, WORK, LogSettings(), disk=disk) as log:
+        log.append("WPCreated", {}, subject="WP01")
+        log.rebuild()
+        costs = []
+        for page in pages:
+            read.clear()
+            assert len(log.relay(page).taken) == len(page)
+            costs.append(sum(map(len, read)))
+        assert max(costs[1:]) < 4 * sum(map(len, pages[0]))
+        own = log.append("WPCreated", {}, subject="WP02")
+        assert (own.seq, own.lamport_clock) == (2, 1_001)
+        assert log.verify().ok

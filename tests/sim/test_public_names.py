@@ -51,5 +51,5 @@ def test_name_is_public(name):
 )
 def test_slow_packages_are_loaded_only_when_needed(program, needed):
     code = f"import sys, thence.sim; {program}\nprint(*sys.modules)"
-    slow = {"structlog", "pydantic", "ruamel.yaml", "click", "rich"}
+    slow = {"structlog", "pydantic", "ruamel.yaml", "click", "rich", "difflib"}
     assert slow & set(ran(code).stdout.split()) == needed

@@ -178,9 +178,9 @@ def last_numbers(
     """
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
-        for line in _parts_backwards(whole) if whole else ():
-            stamp = numbers(line)
-            if stamp is None or not has_valid_crc(line):
+        for line, is_whole in _parts_backwards(whole) if whole else ():
+            stamp = numbers(line) if is_whole else None
+            if stamp is None:
                 # the bytes behind the last newline were never acknowledged
                 damaged += not after and position > 0 and is_ours(line)
                 lamport_clock = max(lamport_clock, foreign_clock(line))
@@ -200,12 +200,12 @@ def foreign_clock(line: bytes) -> int:
     return event.lamport_clock if isinstance(event, Event) and event.is_foreign else 0
 
 
-def _parts_backwards(line: bytes) -> list[bytes]:
-    """Returns the events and the bad parts of a line, the last first."""
+def _parts_backwards(line: bytes) -> list[tuple[bytes, bool]]:
+    """Returns the events and the bad parts of a line, the last first, each with its soundness."""
     if has_valid_crc(line):
-        return [line]
+        return [(line, True)]
     parts = [
-        data
+        (data, has_valid_crc(data))
         for _, data, content in pieces(line, PLAIN)
         if isinstance(content, Event) or content.code == "bad_line"
     ]

@@ -8,7 +8,7 @@ of lines that are relayed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from thence.log.files.identity import (
 from thence.log.files.segment import current_path
 from thence.log.files.sessions import session_records
 from thence.log.read.reader import lines_with
-from thence.log.write.writer import Notice, Report, SegmentWriter, relayed
+from thence.log.write.writer import Notice, Numbering, Report, SegmentWriter, relayed
 
 
 class Held(NamedTuple):
@@ -65,6 +65,7 @@ class Relay:
         self._vocabulary = vocabulary
         self._notice = notice
         self._report = report
+        self._numbers: list[Numbering] = []  # as far as lines were relayed before
 
     def take(
         self,
@@ -166,8 +167,16 @@ class Relay:
         timeout_s: float,
     ) -> dict[Event, BadLine]:
         """Writes events, all durable then, as are stored lines; returns those that lack a value."""
+        numbers = Numbering(self._disk, self._folder)
+        with suppress(IndexError):
+            numbers = self._numbers.pop()
         writer = SegmentWriter(
-            self._disk, self._folder, self._vocabulary, self._notice, self._report
+            self._disk,
+            self._folder,
+            self._vocabulary,
+            self._notice,
+            self._report,
+            numbers=numbers,
         )
         with closing(writer):
             drafts: list[Draft] = []
@@ -185,6 +194,7 @@ class Relay:
                     _write_all(writer, drafts, (), timeout_s)
                     drafts, size_bytes = [], 0
             _write_all(writer, drafts, stored, timeout_s)
+        self._numbers.append(numbers)
         return lacking
 
 

@@ -88,6 +88,8 @@ NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
 # so much of the end of an older segment is read where the current one has numbers too
 OLDER_BYTES = 64 * 1024
+# so many bytes at its end, a checksum among them, show that a segment is the one that was left
+LEFT_BYTES = 64
 # so much is kept in memory for a sync that fails, and at most one batch more
 UNSYNCED_BYTES_MAX = 8 * 1024 * 1024
 
@@ -115,16 +117,20 @@ class Numbering:
         self._lamport_clock = 0
         self._received: list[int] = []
         self._are_relayed = False  # the lines of the last stamp
+        self._left = (NOWHERE, 0, b"")
         self.node_id = ""
         self.previous_node = ""
         self.seq = 0
         self.rejected_clocks: list[int] = []
 
     def begin(self, node_id: str, previous_node: str = "") -> None:
-        """Starts to stamp events as this node's."""
+        """Starts to stamp events as this node's, unless it does."""
+        if node_id == self.node_id:
+            return
         self.node_id = node_id
         self.previous_node = previous_node
         self.seq = 0
+        self._left = (NOWHERE, 0, b"")
         self._stamp = stamper(node_id)
 
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
@@ -161,6 +167,18 @@ class Numbering:
         not taken over but added to `rejected_clocks`. Any thread may call `witness`.
         """
         self._received.append(lamport_clock)
+
+    def leave(self, descriptor: int, size: int) -> None:
+        """Notes that a segment's numbers are known up to this size, for who opens it again."""
+        end = self._disk.read_at(descriptor, max(0, size - LEFT_BYTES), min(size, LEFT_BYTES))
+        self._left = (self._disk.file_id(descriptor)[0], size, end)
+
+    def left_at(self, descriptor: int) -> int:
+        """Returns the offset up to which a segment's numbers are known, 0 if it is another one."""
+        file, size, end = self._left
+        if self._disk.file_id(descriptor)[0] != file:
+            return 0
+        return size if self._disk.read_at(descriptor, size - len(end), len(end)) == end else 0
 
     def read(self, descriptor: int, start: int, end: int) -> int:
         """Takes over the numbers between two offsets; returns the node's last one, 0 if none."""
@@ -231,6 +249,7 @@ class SegmentWriter:
         report: Report,
         file_bytes_max: int = FILE_BYTES_MAX,
         rotate_after_us: int | None = None,
+        numbers: Numbering | None = None,
     ) -> None:
         self.session = WriterSession(disk, folder)
         self._disk = disk
@@ -253,7 +272,7 @@ class SegmentWriter:
         self._is_whole = False
         self._has_reported_recoveries = False
         self._session_report = SessionReport(disk, folder, vocabulary, self.session)
-        self.numbers = Numbering(disk, folder)
+        self.numbers = numbers or Numbering(disk, folder)
         self._identity = NOWHERE  # the file of the identity under which is written
 
     @property
@@ -352,6 +371,9 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
+        if self._is_whole and self._descriptor != CLOSED:
+            with suppress(DiskError):
+                self.numbers.leave(self._descriptor, self._size)
         self.session.end()
         self._bodies.close()
         self._lock.close()
@@ -444,7 +466,7 @@ class SegmentWriter:
         self._close_segment()
         node_id = known_node_id(self._disk, self.folder)
         # the first time, or another log is here now
-        if not node_id or node_id != self.numbers.node_id:
+        if self._identity == NOWHERE or not node_id or node_id != self.numbers.node_id:
             self.numbers.begin(*self._session_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
         self._identity = identity_file(self._disk, self.folder)
@@ -454,7 +476,7 @@ class SegmentWriter:
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
         try:
-            self._catch_up(0)
+            self._catch_up(self.numbers.left_at(self._descriptor))
         finally:
             self.numbers.previous_node = ""
         if not self._unsynced.size:
