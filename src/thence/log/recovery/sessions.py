@@ -69,6 +69,7 @@ class SessionReport:
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, session: WriterSession
     ) -> None:
         self.is_finished = False
+        self.has_looked = False  # an earlier writer of this process, for damage to what was there
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
@@ -139,7 +140,7 @@ class SessionReport:
         is_unknown = not (own.is_new or has_file or not seq) and self._is_end_unknown(own, seq)
         # where no own event can be read, the very first ones may be damaged
         is_known = own.previous_node != "" or not own.is_new
-        is_spoilt = is_known and not seq and not has_file
+        is_spoilt = is_known and not (seq or has_file or self.has_looked)
         dead = [record for record in others if record.is_dead]
         if not (is_unknown or is_spoilt or dead):
             return []

@@ -476,7 +476,9 @@ class SegmentWriter:
         if self._disk.file_id(self._descriptor)[1] == 0:
             self._disk.sync_folder(self.folder)
         try:
-            self._catch_up(self.numbers.left_at(self._descriptor))
+            known_bytes = self.numbers.left_at(self._descriptor)
+            self._session_report.has_looked = known_bytes > 0
+            self._catch_up(known_bytes)
         finally:
             self.numbers.previous_node = ""
         if not self._unsynced.size:
