@@ -13,7 +13,6 @@ from thence.core.order import total_order_key
 from thence.core.vocabulary import WORK
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import OS_DISK
-from thence.log.files.segment import own_folder
 from thence.log.open import Log, LogSettings
 from thence.log.write import importing
 from thence.log.write.drafting import NoticeMaker
@@ -132,12 +131,6 @@ def test_lines_that_do_not_fit_into_a_segment_go_into_the_next(tmp_path):
         assert (last.seq, last.lamport_clock) == (3, max(clocks) + 1), f"seed {seed}"
         assert max(events, key=total_order_key).event_id == last.event_id
         assert log.verify().ok
-
-
-def test_identity_is_not_touched(log):
-    before = (own_folder(log.folder) / "identity.json").read_bytes()
-    taken(log, [line_of(1, 1)])
-    assert (own_folder(log.folder) / "identity.json").read_bytes() == before
 
 
 def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):

@@ -160,6 +160,11 @@ def watch_spans(watch: SpanWatch) -> None:
     _watch = watch
 
 
+def span_watch() -> SpanWatch | None:
+    """Returns the tracer whose spans are causes, None for none."""
+    return _watch
+
+
 def span_around() -> SpanScope | None:
     """Returns the innermost span around the caller that has not ended.
 
@@ -178,7 +183,7 @@ def span_around() -> SpanScope | None:
     return None
 
 
-def _inner_span() -> SpanScope | None:
+def inner_span() -> SpanScope | None:
     """Returns the span around the caller that lies inside all blocks which count."""
     span = span_around()
     if span is None or not _entered():
@@ -263,7 +268,7 @@ def _is_of_manager(frame: FrameType) -> bool:
 
 def current_causes() -> tuple[str, ...]:
     """Returns the ids that the innermost counting block or span names; each append calls it."""
-    if _watch is not None and (span := _inner_span()) is not None:
+    if _watch is not None and (span := inner_span()) is not None:
         return (span.begin_id,)
     blocks = _entered() if _of_generators else _blocks.get()
     if not blocks:
@@ -275,7 +280,7 @@ def current_causes() -> tuple[str, ...]:
 
 def current_actor() -> str | None:
     """Returns who acts in the innermost counting span, None where a block lies inside of it."""
-    span = None if _watch is None else _inner_span()
+    span = None if _watch is None else inner_span()
     return None if span is None else span.actor
 
 
@@ -288,7 +293,7 @@ def current_step() -> "OpenStep | None":
 
 def current_passed() -> tuple[PassedCause, ...]:
     """Returns the causes around whose log is known, up to those of the innermost open step."""
-    if _watch is not None and (span := _inner_span()) is not None:
+    if _watch is not None and (span := inner_span()) is not None:
         return () if span.cause is None else (span.cause,)
     passed: tuple[PassedCause, ...] = ()
     has_blocks = _entered() if _of_generators else _blocks.get()
@@ -301,7 +306,7 @@ def current_passed() -> tuple[PassedCause, ...]:
 
 def current_trace() -> tuple[str, str] | None:
     """Returns the id of the trace that causes or a span around belong to, None for none."""
-    if _watch is not None and (span := _inner_span()) is not None:
+    if _watch is not None and (span := inner_span()) is not None:
         return span.trace
     for block in _counting():
         if block.trace is not None:
@@ -309,49 +314,6 @@ def current_trace() -> tuple[str, str] | None:
         if block.span is not None:
             return block.span.trace
     return None
-
-
-class Surroundings(NamedTuple):
-    """The causes around some code, to be around other code too.
-
-    `ends` are those of failed steps whose error is being handled. `span` is the innermost cause,
-    where that is a span, `spans` the tracer's own context.
-    """
-
-    causes: tuple[str, ...]
-    passed: tuple[PassedCause, ...]
-    step: "OpenStep | None"
-    ends: tuple[PassedCause, ...]
-    trace: tuple[str, str] | None = None
-    span: SpanScope | None = None
-    spans: object = None
-
-    @property
-    def texts(self) -> list[str]:
-        """Each cause as a token names it: with its log, where that is known."""
-        texts = {cause.event_id: cause.text for cause in self.passed}
-        return [texts.get(event_id, event_id) for event_id in self.causes]
-
-    def run(self, work: Callable[[], "_R"]) -> "_R":
-        """Runs work inside of these."""
-        watch = _watch if self.spans is not None else None
-        token = None if watch is None else watch.attach(self.spans)
-        block = CauseScope(self.causes, self.step, passed=self.passed, trace=self.trace)
-        try:
-            return carrying(self.ends, work)
-        finally:
-            block.leave()
-            if watch is not None:
-                watch.detach(token)
-
-
-def surroundings() -> Surroundings:
-    """Returns the causes around the caller."""
-    step, trace = current_step(), current_trace()
-    spans = None if _watch is None else _watch.context()
-    return Surroundings(
-        current_causes(), current_passed(), step, ends_in_hand(), trace, _inner_span(), spans
-    )
 
 
 def _leave_pool() -> None:

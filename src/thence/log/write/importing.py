@@ -9,6 +9,7 @@ of lines that are relayed.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,8 +64,7 @@ class Relay:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._notice = notice
-        self._report = report
+        self._new_writer = partial(SegmentWriter, disk, folder, vocabulary, notice, report)
         self._numbers: list[Numbering] = []  # as far as lines were relayed before
 
     def take(
@@ -170,15 +170,7 @@ class Relay:
         numbers = Numbering(self._disk, self._folder)
         with suppress(IndexError):
             numbers = self._numbers.pop()
-        writer = SegmentWriter(
-            self._disk,
-            self._folder,
-            self._vocabulary,
-            self._notice,
-            self._report,
-            numbers=numbers,
-        )
-        with closing(writer):
+        with closing(self._new_writer(numbers=numbers)) as writer:
             drafts: list[Draft] = []
             lacking: dict[Event, BadLine] = {}
             size_bytes = 0

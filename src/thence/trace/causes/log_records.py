@@ -18,11 +18,11 @@ from thence.core.clock import timestamp_at
 from thence.core.json_values import Repair, printable, repair, text_of
 from thence.core.new_event import HostEvent
 from thence.errors import LogBusy
-from thence.log.causes import surroundings
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.trace.causes.losses import Losses
 from thence.trace.causes.propagation import arrived
+from thence.trace.causes.surroundings import surroundings
 
 if TYPE_CHECKING:
     from thence.log.open import Log

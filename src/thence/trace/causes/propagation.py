@@ -18,9 +18,9 @@ from thence.core.codec import CAUSES_MAX, ID
 from thence.core.ids import ulid_value
 from thence.core.new_event import PassedCause, parse_cause
 from thence.errors import InvalidEvent
-from thence.log.causes import Surroundings, surroundings
 from thence.log.write.drafting import warn
 from thence.trace.causes.steps import Because
+from thence.trace.causes.surroundings import Surroundings, surroundings
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 # https://www.w3.org/TR/trace-context/: a value has at most 256 characters, the list 32 members
