@@ -67,7 +67,7 @@ _PREVIEW_CHARACTERS = 120
 _PREVIEW_BYTES_MAX = 512
 
 _NUMBERS = re.compile(
-    rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
+    rb'\{"event_id":"[^"\\]*","event_type":"[^"\\]*(?:\\.[^"\\]*)*","event_version":\d+,'
     rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
 )
 _TIMESTAMP = b',"timestamp":"'
