@@ -1,7 +1,8 @@
 """The sync of logs with a team's server over loopback, by the installed commands.
 
 The row of `make bench` delivers 100,000 queued events. `python -m bench.syncing` delivers a
-million, which a second log then takes, and asks once more when both are equal: some minutes.
+million, which a second log then takes, and asks once more when both are equal: some minutes. Then
+services of both logs run, and it says how long after an append the other log has the event.
 """
 
 import json
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import thence
 from bench.relaying import BATCH, batches
+from thence.sync import BackgroundSyncService
 from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
@@ -31,6 +33,8 @@ QUEUED = 100_000
 MANY = 1_000_000
 DELIVERED_S_MAX = 15.0
 LAST_PAGES = 20
+CONNECTED_S = 5.0
+APPENDS = 21
 
 Row = Callable[[str, str, str, bool], None]
 
@@ -64,6 +68,29 @@ def main() -> None:
             )
             taker.start()
             taker.join()
+            os.environ.update(commands.env)
+            seconds = _passed_on(folder / "log", folder / "clone")
+            print(f"from an append to the other log, both services live: {seconds:.2f} s")
+
+
+def _passed_on(folder: Path, clone: Path) -> float:
+    """Returns the median of the seconds after which events of one log are in the other."""
+    found = []
+    with (
+        thence.open(folder) as log,
+        thence.open(clone) as other,
+        BackgroundSyncService(log),
+        BackgroundSyncService(other),
+    ):
+        time.sleep(CONNECTED_S)
+        for _ in range(APPENDS):
+            position = other.position()
+            began = time.perf_counter()
+            event = log.append("tick")
+            next(got for got in other.follow(position) if got.event_id == event.event_id)
+            found.append(time.perf_counter() - began)
+            time.sleep(1)
+    return statistics.median(found)
 
 
 def _take(folder: Path, config: Path) -> None:
