@@ -99,7 +99,7 @@ def _take(folder: Path, config: Path) -> None:
     target = enabled_target(folder)
     timed = _Timed(target, store.login(target.server, target.user), store)
     with thence.open(folder) as log:
-        engine = SyncEngine(log, timed)
+        engine = SyncEngine(log, timed, target=target.key)
         began = time.perf_counter()
         result = engine.round()
         seconds = time.perf_counter() - began
