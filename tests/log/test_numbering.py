@@ -7,7 +7,7 @@ from tests.events import NODE, OTHER_NODE, drafted, line_of, new_id
 import thence
 from thence.core.clock import CLOCK_MAX
 from thence.core.codec import Draft, numbers, stamper
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, opened
 from thence.log.write.writer import Numbering, relayed
 
 OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
@@ -71,6 +71,17 @@ def test_lines_that_are_relayed_keep_their_numbers_and_give_the_clock_alone(tmp_
     numbering.count(numbering.stamp([relayed(theirs)]))
     assert numbering.seq == 0
     assert next_of(numbering) == [(NODE, 1, 41)]
+
+
+def test_segment_that_was_left_is_known_while_it_ends_as_it_did(tmp_path):
+    numbering = begun(tmp_path)
+    file_of(tmp_path, OLDER, own_lines(1, 2))
+    with opened(OS_DISK, tmp_path / OLDER) as descriptor:
+        _, size = OS_DISK.file_id(descriptor)
+        numbering.leave(descriptor, size)
+        assert numbering.left_at(descriptor) == size
+        file_of(tmp_path, OLDER, own_lines(3, 4))  # under the same inode, of the same size
+        assert numbering.left_at(descriptor) == 0
 
 
 OTHER = "0123456789ab"
